@@ -37,16 +37,20 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     from countersign.domain.errors import CountersignError
     from countersign.hook import install as steps
+    from countersign.hook.shell_commands import read_script
 
     try:
+        read_script("true")  # a hook without its packages would block every call
         if given.verb == "doctor":
             if unknown := [name for name in given.agent if name not in AGENTS]:
                 parser.error(f"unknown agents: {', '.join(unknown)}")
             return steps.doctor(given.agent, project=given.project)
         return steps.install(given.agent, project=given.project, rules=given.rules, yes=given.yes)
+    except ModuleNotFoundError as missing:
+        print(_sentence(missing), file=sys.stderr)
     except (CountersignError, OSError) as wrong:
         print(wrong, file=sys.stderr)
-        return 1
+    return 1
 
 
 def _answer(arguments: Sequence[str]) -> int:

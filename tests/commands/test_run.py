@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from countersign.commands import waiting
 from countersign.commands.execution import last_lines
 from countersign.commands.exit_statuses import ExitStatus
 from countersign.policy.evaluation import Clause, Effect, Rulebook
@@ -237,6 +238,17 @@ async def test_run_tells_a_log_why_it_waits(command: Command, bob: Bob) -> None:
     assert "approved by bob." in shell.printed
     _, quiet = await approved(command, bob, "--quiet", "--", "true")
     assert quiet.printed == ""
+
+
+def test_long_wait_says_that_it_still_waits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Some CI systems end a job that prints nothing."""
+    monkeypatch.setattr(waiting, "_STILL", 0.001)
+    shown = ""
+    with waiting.noted(quiet=False):
+        while "Still waiting for a decision" not in shown:
+            shown += capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,11 @@ def test_missing_package_blocks_with_a_sentence(home: Path) -> None:
     message = {"session_id": "s", "cwd": "/", "tool_name": "Bash", "tool_input": {"command": "ls"}}
     done = run_hook("claude-code", json.dumps(message).encode(), path=f"{home}:{HERE}")
     assert done.returncode == 2 and b"countersign-slack[hook]" in done.stderr
+    command = [sys.executable, "-m", "countersign", "hook", "install", "claude-code", "--yes"]
+    environment = {**os.environ, "PYTHONPATH": f"{home}:{HERE}"}
+    installed = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert installed.returncode == 1 and b"countersign-slack[hook]" in installed.stderr
+    assert not (home / ".claude").exists()
 
 
 def run_hook(agent: str, stdin: bytes, *more: str, path: str = str(HERE)) -> "subprocess.CompletedProcess[bytes]":
