@@ -252,7 +252,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
     "countersign.hook": (
         {"protocols", "repository", "shell_commands", "tool_calls"},
         {"rules"},
-        {"call_question", "settings_files"},
+        {"approved_calls", "call_question", "settings_files"},
         {"gate", "install"},
         {"cli"},
     ),

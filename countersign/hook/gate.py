@@ -7,10 +7,10 @@ hears a rejection again without another card; after an approval was used, it is 
 """
 
 import asyncio
-import hashlib
 import os
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,11 +18,12 @@ from countersign.client.client import AsyncClient
 from countersign.client.exchange import Decision, NotApproved, ServiceRefused
 from countersign.domain.errors import CountersignError
 from countersign.domain.json_arguments import DIFFERS, is_approved
+from countersign.hook import approved_calls
 from countersign.hook.call_question import key_of, question_of, shown_arguments
 from countersign.hook.protocols import HookAnswer, Protocol
 from countersign.hook.repository import Repository, repository_of
 from countersign.hook.rules import HookEffect, HookRules, judge, read_rules
-from countersign.hook.tool_calls import ToolCall, read_call, read_message
+from countersign.hook.tool_calls import ToolCall, is_result, read_call, read_message
 
 _PATIENCE: Final = 60.0
 """Seconds that the service may be away while people decide: a restart takes less."""
@@ -32,6 +33,8 @@ _NOT_YET: Final = (
 )
 _AWAY: Final = "Countersign's service does not answer, so nobody could be asked and the call was not made. {why}"
 _MOST_TRIES: Final = 1000
+_REPORTING: Final = 5.0
+"""Seconds for the report of an outcome, for which the agent waits."""
 
 
 async def answer(protocol: Protocol, data: bytes, rules_file: Path | None, wait: float | None) -> str:
@@ -39,7 +42,11 @@ async def answer(protocol: Protocol, data: bytes, rules_file: Path | None, wait:
 
     CountersignError if nothing may run.
     """
-    call = read_call(protocol.name, read_message(data))
+    message = read_message(data)
+    call = read_call(protocol.name, message)
+    if is_result(message):
+        await _report(call, message)
+        return ""
     rules = read_rules(rules_file)
     repository = repository_of(call.folder)
     verdict = judge(rules, call, repository.folder, guarded_files(rules_file, repository))
@@ -71,18 +78,20 @@ def guarded_files(rules_file: Path | None, repository: Repository) -> list[Path]
 
 async def _asked(call: ToolCall, body: Mapping[str, Any], rules: HookRules, wait: float) -> HookAnswer:
     """Ask people, unless they are asked already or have rejected this call."""
-    seen = _Counter(call, body)
+    first = key_of(call, body, 0)
+    begin = approved_calls.count_of(first)
     try:
-        for number in range(seen.next, seen.next + _MOST_TRIES):
+        for number in range(begin, begin + _MOST_TRIES):
             decision = await _decision(body, key_of(call, body, number), rules.service_timeout.total_seconds(), wait)
             if decision is None:
                 return HookAnswer(False, _NOT_YET)
             if decision.outcome in ("expired", "withdrawn"):  # the same call may be asked about again
-                seen.used(number)
+                approved_calls.note_count(first, number + 1)
             if not decision.approved:
                 return HookAnswer(False, decision.text)
             if await _begun(decision):
-                seen.used(number)
+                approved_calls.note_count(first, number + 1)
+                approved_calls.note_request(call, decision.arguments or {}, decision.request)
                 return _allowed(call, decision)
     except TimeoutError:
         return HookAnswer(False, _AWAY.format(why="It took too long to take the question."))
@@ -134,24 +143,13 @@ def _allowed(call: ToolCall, decision: Decision) -> HookAnswer:
     return HookAnswer(True, f"Approved with changed arguments{by}{said}", dict(decision.arguments or {}))
 
 
-class _Counter:
-    """How often a call of a session was approved: a hint where to begin, so that nothing is asked for long.
-
-    If the file is lost or wrong, only more requests are looked at.
-    """
-
-    def __init__(self, call: ToolCall, body: Mapping[str, Any]) -> None:
-        folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "countersign"
-        self._path = folder / "hook" / hashlib.sha256(key_of(call, body, 0).encode()).hexdigest()
-        try:
-            self.next = int(self._path.read_text())
-        except (OSError, ValueError):
-            self.next = 0
-
-    def used(self, number: int) -> None:
-        """Begin behind this number next time."""
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._path.write_text(str(number + 1))
-        except OSError:
-            pass
+async def _report(call: ToolCall, message: Mapping[str, Any]) -> None:
+    """Report how an approved call ended. The agent continues whatever happens: the call was made."""
+    request = approved_calls.take_request(call, shown_arguments(call))
+    if not request:
+        return
+    failed = message.get("error")
+    words = f"{call.agent} reports an error: {str(failed)[:500]}" if failed else f"{call.agent} reports that it ran."
+    with suppress(CountersignError, TimeoutError):
+        async with AsyncClient(timeout=1) as client, asyncio.timeout(_REPORTING):
+            await client.try_to_report(request, succeeded=not failed, words=words, keep_state=False)

@@ -23,6 +23,8 @@ class SettingsPlace:
     user: str
     project: str
     event: str
+    after: tuple[str, ...]
+    """The events by which the agent says how a call ended."""
     entry: Callable[[str], Mapping[str, Any]]
     nested: bool = True
     """Whether an entry is inside a group with a matcher."""
@@ -37,19 +39,22 @@ PLACES: Final = {
         ".claude/settings.json",
         ".claude/settings.json",
         "PreToolUse",
+        ("PostToolUse", "PostToolUseFailure"),
         lambda command: {**_command(command), "onFailure": "block"},
     ),
-    "codex": SettingsPlace(".codex/hooks.json", ".codex/hooks.json", "PreToolUse", _command),
+    "codex": SettingsPlace(".codex/hooks.json", ".codex/hooks.json", "PreToolUse", ("PostToolUse",), _command),
     "gemini": SettingsPlace(
         ".gemini/settings.json",
         ".gemini/settings.json",
         "BeforeTool",
+        ("AfterTool",),
         lambda command: {"name": "countersign", **_command(command), "timeout": TIMEOUT * 1000},
     ),
     "copilot": SettingsPlace(
         ".copilot/hooks/countersign.json",
         ".github/hooks/countersign.json",
         "preToolUse",
+        ("postToolUse", "postToolUseFailure"),
         lambda command: {"type": "command", "bash": command, "timeoutSec": TIMEOUT},
         nested=False,
     ),
@@ -97,13 +102,16 @@ def with_hook(agent: str, settings: Settings, command: str) -> Settings:
     """
     place = PLACES[agent]
     hooks = settings.get("hooks", {})
-    if not isinstance(hooks, dict) or not isinstance(hooks.get(place.event, []), list):
+    commands = {place.event: command, **dict.fromkeys(place.after, f"{command.removesuffix('|| exit 2')}|| true")}
+    if not isinstance(hooks, dict) or not all(isinstance(hooks.get(event, []), list) for event in commands):
         raise InvalidInput(f"The `hooks` of these settings have another form than {agent} reads. Nothing was changed.")
-    others = [group for group in map(_without_ours, hooks.get(place.event, [])) if group]
-    entry = dict(place.entry(command))
-    ours = {"matcher": "*", "hooks": [entry]} if place.nested else entry
+    with_ours = dict(hooks)
+    for event, run in commands.items():
+        entry = {name: value for name, value in place.entry(run).items() if event == place.event or name != "onFailure"}
+        ours = {"matcher": "*", "hooks": [entry]} if place.nested else entry
+        with_ours[event] = [*(group for group in map(_without_ours, hooks.get(event, [])) if group), ours]
     version = {} if place.nested else {"version": 1}
-    return {**version, **settings, "hooks": {**hooks, place.event: [*others, ours]}}
+    return {**version, **settings, "hooks": with_ours}
 
 
 def our_entry(agent: str, settings: Settings) -> Mapping[str, Any] | None:

@@ -31,6 +31,7 @@ DEEDS: Final[dict[str, Deed]] = {
 """The tools of Claude Code, Codex, Gemini CLI and Copilot that do more than read; tools of MCP servers are `other`."""
 _PATHS: Final = ("file_path", "path", "notebook_path", "absolute_path")
 _PATCHED: Final = re.compile(r"^\*\*\* (?:(?:Add|Update|Delete) File|Move to): (.+?)\s*$", re.MULTILINE)
+_AFTER: Final = frozenset({"PostToolUse", "PostToolUseFailure", "AfterTool"})
 LARGEST: Final = 32 * 2**20
 """Bytes of a message that is read at all."""
 
@@ -117,6 +118,15 @@ def read_call(agent: str, message: Mapping[str, Any]) -> ToolCall:
     if call.deed is Deed.SHELL and not isinstance(call.arguments.get("command"), str):
         raise UnreadableCall(f"The call of {call.tool} has no command, so it is not known what would run.")
     return call
+
+
+def is_result(message: Mapping[str, Any]) -> bool:
+    """Tell whether the message says how a call ended, and asks for nothing."""
+    return (
+        message.get("hook_event_name") in _AFTER
+        or "toolResult" in message
+        or ("error" in message and "toolArgs" in message)
+    )
 
 
 def resolved(path: str, folder: Path) -> Path:

@@ -41,7 +41,9 @@ async def started(stage: Stage, model: AnthropicScript) -> Session:
     return await stage.session("claude-code", ANTHROPIC_API_KEY="sk-local", ANTHROPIC_BASE_URL=model.url, **quiet)
 
 
-async def test_claude_code_runs_what_people_approved(stage: Stage, model: AnthropicScript, bob: Bob) -> None:
+async def test_claude_code_runs_what_people_approved(
+    stage: Stage, model: AnthropicScript, bob: Bob, slack: LocalSlack
+) -> None:
     """Its own permissions would have refused the command without a person at the terminal."""
     session = await started(stage, model)
     shown = text_of(await bob.card("git push"))
@@ -49,6 +51,7 @@ async def test_claude_code_runs_what_people_approved(stage: Stage, model: Anthro
     await bob.presses("git push", "Approve")
     assert await session.wait() == 0, session.lines
     assert (stage.repository / "out" / "log").exists(), model.results
+    await slack.wait_message("#approvals", lambda m: "claude-code reports" in str(m.blocks))
 
 
 async def test_claude_code_runs_the_changed_command(stage: Stage, model: AnthropicScript, bob: Bob) -> None:

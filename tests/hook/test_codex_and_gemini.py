@@ -108,11 +108,14 @@ async def started(agent: str, stage: Stage, model: Model, rules: str = RULES) ->
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-async def test_agent_runs_what_people_approved(agent: str, stage: Stage, model: Model, bob: Bob) -> None:
+async def test_agent_runs_what_people_approved(
+    agent: str, stage: Stage, model: Model, bob: Bob, slack: LocalSlack
+) -> None:
     session = await started(agent, stage, model)
     await bob.presses("git push", "Approve")
     assert await session.wait() == 0, session.lines
     assert (stage.repository / "out" / "log").exists(), model.results
+    await slack.wait_message("#approvals", lambda m: f"{agent} reports that it ran" in str(m.blocks))
 
 
 @pytest.mark.parametrize("agent", AGENTS)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -141,6 +142,27 @@ async def test_approval_is_for_one_call(claude: Agent, bob: Bob, slack: LocalSla
     await bob.presses("git push", "Approve")
     assert decision(await claude.wants("Bash", PUSH))[0] == "allow"
     assert cards(slack) == 2
+
+
+@pytest.mark.parametrize(
+    ("result", "shown"),
+    [
+        ({"hook_event_name": "PostToolUse", "tool_response": {"stdout": "secret"}}, "reports that it ran"),
+        ({"hook_event_name": "PostToolUseFailure", "error": "exit 1"}, "reports an error: exit 1"),
+    ],
+)
+async def test_card_shows_how_the_call_ended(
+    claude: Agent, bob: Bob, slack: LocalSlack, result: dict[str, Any], shown: str
+) -> None:
+    """The output stays on the machine. A call that nobody was asked about, and a second report, change nothing."""
+    asked = claude.asks("Bash", PUSH)
+    await bob.presses("git push", "Approve")
+    await asked
+    for tool_input in ({"command": "ls"}, PUSH, PUSH):
+        data = json.dumps({**claude.message("Bash", tool_input), **result}).encode()
+        assert await answer(PROTOCOLS["claude-code"], data, claude.rules, None) == ""
+    card = await slack.wait_message("#approvals", lambda m: shown in str(m.blocks))
+    assert "secret" not in str(card.blocks)
 
 
 async def test_lost_state_costs_no_approval(claude: Agent, bob: Bob, tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_install_keeps_everything_else(home: Path) -> None:
     now = json.loads(real.read_text())
     assert (now["model"], now["hooks"]["Stop"]) == ("opus", settings["hooks"]["Stop"])
     assert now["hooks"]["PreToolUse"][0] == others and len(now["hooks"]["PreToolUse"]) == 2
+    assert now["hooks"]["PostToolUse"][0]["hooks"][0]["command"].endswith("|| true")
     assert "/old/" not in real.read_text() and real.stat().st_mode & 0o777 == 0o640
     assert (home / ".claude" / "settings.json").is_symlink()
 
