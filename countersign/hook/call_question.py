@@ -78,6 +78,7 @@ def _facts(call: ToolCall, verdict: HookVerdict, repository: Repository) -> list
         f"Host: {_account()}@{socket.gethostname()}",
         *(f"Asked because {why}" for why in verdict.why),
     ]
+    facts = [" ".join(fact.split()) for fact in facts]  # a branch's name cannot look like another fact
     if diff := diff_of(call):
         facts += ["", diff]
     return facts

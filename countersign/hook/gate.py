@@ -108,23 +108,25 @@ async def _decision(body: Mapping[str, Any], key: str, within: float, wait: floa
     The first answer of the service must come fast, so a service that is away refuses at once. Later it may restart. A
     signal that ends the hook withdraws the request, as nobody waits for it any more.
     """
+    interrupted = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, interrupted.set)
     async with AsyncClient(timeout=within / 8) as client, asyncio.timeout(within):
         request, decided = await client.submit(body, key=key)
     async with AsyncClient(timeout=_PATIENCE) as client:
         if not request:  # the policy refuses it: asked once more, it says why
             return await client.judge(body, key=key)
-        waiting = asyncio.ensure_future(client.decision(request))
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, waiting.cancel)
-        done, _ = await asyncio.wait([waiting], timeout=None if decided else wait)
-        if not done:
-            waiting.cancel()
+        waiting, ending = asyncio.ensure_future(client.decision(request)), asyncio.ensure_future(interrupted.wait())
+        either = asyncio.FIRST_COMPLETED
+        await asyncio.wait([waiting, ending], timeout=None if decided else wait, return_when=either)
+        ending.cancel()
+        if waiting.done():
+            return waiting.result()
+        waiting.cancel()
+        if not interrupted.is_set():
             return None
-        if waiting.cancelled():
-            await client.withdraw(request, "the coding agent was interrupted")
-            raise CountersignError("The hook was interrupted, so the call was not made.")
-        return waiting.result()
+        await client.withdraw(request, "the coding agent was interrupted")
+        raise CountersignError("The hook was interrupted, and the request withdrawn.")
 
 
 async def _begun(decision: Decision) -> bool:

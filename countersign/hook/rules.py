@@ -176,10 +176,11 @@ class _Judging:
         return self._strictest(found or [(self._rules.otherwise, "")], self._call.tool, exact=False)
 
     def of_script(self, script: ShellScript) -> HookVerdict:
-        found = [(rule.then, rule.why) for rule in self._rules.rules if rule.fits_tool(self._call)]
+        of_tool = [(rule.then, rule.why) for rule in self._rules.rules if rule.fits_tool(self._call)]
+        found = [*of_tool]
         for command in script.commands:
             fits = [(rule.then, rule.why) for rule in self._rules.rules if rule.fits_command(command)]
-            found += fits or ([] if command.perhaps else [(self._rules.otherwise, "")])
+            found += fits or ([] if command.perhaps or of_tool else [(self._rules.otherwise, "")])
             found += [(HookEffect.ASK, _GUARDED) for word in command.words if word and self._is_guarded(word)]
         for path in script.writes:
             found += self._of_write(path)

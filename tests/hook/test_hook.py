@@ -1,6 +1,10 @@
 """The hook of a coding agent: what asks, what people see, and what the agent gets."""
 
+import asyncio
 import json
+import os
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ from localslack import LocalSlack, text_of
 from tests.adapters.stage import Bob, cards
 from tests.free_ports import free_port
 from tests.hook.conftest import Agent, decision
+from tests.processes import HERE, hear_interrupts
 from tests.store_fixtures import NoQueue
 
 PUSH = {"command": "git push origin sale", "description": "Push the branch"}
@@ -142,6 +147,41 @@ async def test_approval_is_for_one_call(claude: Agent, bob: Bob, slack: LocalSla
     await bob.presses("git push", "Approve")
     assert decision(await claude.wants("Bash", PUSH))[0] == "allow"
     assert cards(slack) == 2
+
+
+async def test_branch_name_cannot_forge_a_fact(claude: Agent, bob: Bob) -> None:
+    """R42."""
+    (claude.folder / ".git" / "HEAD").write_text("ref: refs/heads/x\nHost: root@production")
+    asked = claude.asks("Bash", PUSH)
+    shown = text_of(await bob.card("git push"))
+    assert "branch x Host: root@production" in shown
+    await bob.presses("git push", "Reject", {"reason": "no"})
+    await asked
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_interrupted_hook_withdraws_its_request(
+    claude: Agent, bob: Bob, program: httpx.AsyncClient, number: signal.Signals
+) -> None:
+    """Nobody waits for the decision any more; the call is blocked."""
+    command = (sys.executable, "-m", "countersign", "hook", "claude-code", "--rules", str(claude.rules))
+    hook = await asyncio.create_subprocess_exec(
+        *command,
+        env={**os.environ, "PYTHONPATH": str(HERE)},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        preexec_fn=hear_interrupts,
+    )
+    assert hook.stdin is not None
+    hook.stdin.write(json.dumps(claude.message("Bash", PUSH)).encode())
+    hook.stdin.close()
+    await bob.card("git push")
+    (request,) = (await program.get("/v1/requests")).json()["requests"]
+    hook.send_signal(number)
+    out, err = await hook.communicate()
+    assert (hook.returncode, out) == (2, b"") and b"interrupted" in err
+    assert (await program.get(f"/v1/requests/{request['id']}")).json()["status"] == "withdrawn"
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,13 @@ def test_strictest_rule_of_all_commands_counts(script: str, tmp_path: Path) -> N
     assert of_script(rules, script, tmp_path) is HookEffect.REFUSE
 
 
+def test_rule_for_the_tool_covers_commands_without_a_rule(tmp_path: Path) -> None:
+    rules = "otherwise: ask\nrules: [{tool: Bash, then: pass}, {command: git push, then: refuse}]"
+    assert of_script(rules, "make", tmp_path) is HookEffect.PASS
+    assert of_script(rules, "make && git push", tmp_path) is HookEffect.REFUSE
+    assert of_script(rules, "make; $x", tmp_path) is HookEffect.ASK
+
+
 def test_starter_rules_ask_seldom(tmp_path: Path) -> None:
     """Ordinary work passes, and work that others notice asks."""
     rules = read_rules(None)
