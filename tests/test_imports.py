@@ -32,6 +32,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.http_port": {"countersign.domain", "uvicorn"},
     "countersign.ops_port": {"countersign.http_port", "countersign.metrics"},
     "countersign.process_settings": {"countersign.domain", "pydantic", "pydantic_settings"},
+    "countersign.commands": {"countersign.client", "countersign.commands", "countersign.domain"},
+    "countersign.hook": {
+        *("countersign.client", "countersign.domain", "countersign.hook"),
+        *("pydantic", "tree_sitter", "tree_sitter_bash", "yaml"),
+    },
     "countersign.doctor": {"countersign.client", "countersign.domain"},
     "countersign.terminal": {"countersign.domain", "rich", "typer"},
     "countersign.client": {"countersign.domain", "countersign.client", "httpcore", "pydantic"},
@@ -242,6 +247,18 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"run_calls", "unreported_outcomes"},
         {"decisions", "passkeys", "presence", "proofs"},
         {"deadlines", "permission_use"},
+    ),
+    "countersign.commands": (
+        {"exit_statuses", "waiting"},
+        {"approved_command", "execution"},
+        {"ask", "run"},
+    ),
+    "countersign.hook": (
+        {"protocols", "repository", "shell_commands", "tool_calls"},
+        {"rules"},
+        {"approved_calls", "call_question", "settings_files"},
+        {"gate", "install"},
+        {"cli"},
     ),
     "countersign.store": (
         {"redis"},

@@ -26,7 +26,7 @@ UV = Path(sys.executable).with_name("uv")
 OTHERS = "openai-agents==0.24.0"
 """Its package is called `agents`, as our folder is."""
 PACKAGES = ("countersign", "bot", "agents", "localslack", "demo")
-NEEDED = ("**/*.py", "**/*.lua", "**/*.acl", "**/*.css", "static/*", "py.typed")
+NEEDED = ("**/*.py", "hook/*.yaml", "**/*.lua", "**/*.acl", "**/*.css", "static/*", "py.typed")
 PROGRAM = '''\
 import asyncio
 import json
@@ -277,6 +277,11 @@ def test_a_program_that_only_asks_installs_little(wheel: Path) -> None:
     doctor = [str(python.with_name("countersign")), "doctor"]
     told = subprocess.run(doctor, capture_output=True, text=True, cwd=folder, env=bare)
     assert told.returncode == 1 and "FIX  Set COUNTERSIGN_URL and COUNTERSIGN_KEY" in told.stdout, told.stderr
+    for asks in (["run", "--", "true"], ["ask", "Deploy?"]):
+        told = subprocess.run([doctor[0], *asks], capture_output=True, text=True, cwd=folder, env=bare)
+        assert told.returncode == 2 and "Set COUNTERSIGN_URL and COUNTERSIGN_KEY" in told.stderr, told.stderr
+    told = subprocess.run([doctor[0], "hook", "codex"], capture_output=True, text=True, cwd=folder, env=bare, input="{")
+    assert told.returncode == 2 and "not valid JSON" in told.stderr
 
 
 def test_no_message_of_the_wheel_speaks_of_a_checkout() -> None:

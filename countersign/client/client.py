@@ -147,6 +147,10 @@ class AsyncClient:
         """Ask people without waiting; return the request's id, and whether it is decided."""
         return await self._drive(exchange.submit(body, key))
 
+    async def withdraw(self, request: str, why: str) -> None:
+        """Withdraw the request of this id, unless it is decided; its card says `why`."""
+        await self._drive(exchange.withdraw(request, why, exchange.TRIES_TO_WITHDRAW))
+
     async def decision(self, request: str) -> Decision:
         """Wait until the request of this id is decided."""
         return await self._drive(exchange.wait(request))

@@ -3,8 +3,21 @@
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
+
+When = Literal["at a terminal", "always", "never"]
 
 _last = ""
+_when: When = "at a terminal"
+
+
+def show(when: When) -> None:
+    """Set when notes are printed.
+
+    A library keeps quiet in a log; a command says why it waits.
+    """
+    global _when
+    _when = when
 
 
 def note(text: str) -> None:
@@ -12,7 +25,7 @@ def note(text: str) -> None:
     global _last
     _last = text
     if is_there():
-        print(_printable(text), file=sys.stderr)
+        print(_printable(text), file=sys.stderr, flush=True)
 
 
 def note_once(text: str) -> None:
@@ -23,7 +36,7 @@ def note_once(text: str) -> None:
 
 def is_there() -> bool:
     """Tell whether a person may read notes."""
-    return sys.stderr.isatty()
+    return sys.stderr.isatty() if _when == "at a terminal" else _when == "always"
 
 
 def note_waiting(channel: str, deadline: datetime | None, ctrl_c: str) -> None:

@@ -18,6 +18,7 @@ from tests.mutants.proofs import PROOFS
 from tests.mutants.rendering import DRAWING
 from tests.mutants.replay import REPLAYING
 from tests.mutants.runs import RUNNING
+from tests.mutants.shells import GATING
 from tests.mutants.slack_delivery import DELIVERING
 from tests.mutants.waiting import WAITING
 
@@ -36,4 +37,5 @@ BUGS: Final[tuple[Bug, ...]] = (
     *INSTALLING,
     *ADAPTING,
     *ASKING,
+    *GATING,
 )

@@ -1,0 +1,1 @@
+"""Commands for shells, over the public client: `run` and `ask`."""

@@ -1,0 +1,1 @@
+"""`countersign hook`: people approve what coding agents want to do."""

@@ -1,0 +1,49 @@
+"""docs/coding-agents.md tells the truth: its rules can be read, and its examples are judged as it says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from countersign.hook.cli import AGENTS
+from countersign.hook.protocols import PROTOCOLS
+from countersign.hook.rules import HookEffect, judge, read_rules
+from countersign.hook.settings_files import PLACES
+from countersign.hook.shell_commands import read_script
+from countersign.hook.tool_calls import ToolCall
+from tests.processes import HERE
+
+PAGE = (HERE / "docs" / "coding-agents.md").read_text()
+[RULES] = re.findall(r"```yaml\n(.*?)```", PAGE, re.S)
+
+
+@pytest.mark.parametrize(
+    ("script", "effect"),
+    [
+        ("rm x -fR", HookEffect.ASK),
+        ("/bin/rm --recursive x", HookEffect.ASK),
+        ("sudo rm -fr x", HookEffect.ASK),
+        ('bash -c "rm -rf x"', HookEffect.ASK),
+        ("find . -exec rm -r {} ;", HookEffect.ASK),
+        ("kubectl -n prod delete pod x", HookEffect.REFUSE),
+        ("git status", HookEffect.PASS),
+        ("python build.py", HookEffect.PASS),
+        ("cp x ~/.ssh/", HookEffect.PASS),
+        ("sh run.sh", HookEffect.ASK),
+    ],
+)
+def test_rules_of_the_page_do_what_it_says(script: str, effect: HookEffect, tmp_path: Path) -> None:
+    path = tmp_path / "hook.yaml"
+    path.write_text(RULES)
+    call = ToolCall("claude-code", "PreToolUse", "s1", tmp_path, "Bash", {"command": script})
+    assert judge(read_rules(path), call, tmp_path, []).effect is effect
+
+
+def test_encoded_script_is_unclear_as_the_page_says() -> None:
+    assert read_script("echo cm0gLXJm | base64 -d | sh").unclear
+
+
+def test_every_agent_has_protocol_settings_and_a_column() -> None:
+    assert set(AGENTS) == PROTOCOLS.keys() == PLACES.keys()
+    (head,) = re.findall(r"^\| \| (Claude Code .*)$", PAGE, re.M)
+    assert [title in head for title in (one.title for one in PROTOCOLS.values())] == [True] * 4
