@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         with waiting.interruptible():
             body = _body(given)
             with waiting.noted(quiet=given.quiet), Client(timeout=given.timeout) as client:
-                decision = client.judge(body, key=given.key, leave=waiting.leaves(given))
+                decision = client.judge(body, key=given.key, on_interrupt=given.on_interrupt)
     except Interrupted as interrupted:
         return interrupted.status
     except ServiceRefused as refused:

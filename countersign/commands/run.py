@@ -10,13 +10,14 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from countersign.client.client import Client, question
-from countersign.client.exchange import AlreadyRan, Decision, NotApproved, ServiceRefused
+from countersign.client.exchange import Act, AlreadyRan, Decision, NotApproved, ServiceRefused
 from countersign.commands import waiting
 from countersign.commands.approved_command import TOOL, CannotRun, Command, attached, differences
-from countersign.commands.execution import execute, held_signals
+from countersign.commands.execution import HeldSignals, execute, held_signals
 from countersign.commands.exit_statuses import ExitStatus, reason_of, status_of, status_of_refusal
 from countersign.commands.waiting import Interrupted
 from countersign.domain.errors import CountersignError
@@ -88,35 +89,54 @@ def _run(command: Command, given: argparse.Namespace) -> int:
     asked = command.as_it_is()
     call = {"tool": TOOL, "arguments": asked, "hidden": [f"environment.{name}" for name in given.hide]}
     body = question(given.channel, given.title, attached(given.attach), call=call, requester=given.requester)
-    with Client(timeout=given.timeout) as client:
-        with waiting.noted(quiet=given.quiet):
-            decision = client.judge(body, key=given.key, leave=waiting.leaves(given))
-            if not decision.approved:
-                return _ended(status_of(decision), f"{reason_of(decision)} Nothing ran.")
-            if differs := _differs(decision, command):
-                return _ended(ExitStatus.DIFFERS, differs)
-            try:
-                execution = client.begin(decision, body, key=given.key, idempotent=given.idempotent)
-            except AlreadyRan as before:
-                return _ran_before(before)
-        return _execute(client, decision, execution, command, given.lines)
-
-
-def _execute(client: Client, decision: Decision, execution: str, command: Command, lines: int) -> int:
-    """Run what was approved, if it still is what would run, and report the outcome."""
-    with held_signals() as held:
-        if held.came or (differs := _differs(decision, command)):
-            client.did_nothing(decision, execution)
-            held.refuse()
+    with Client(timeout=given.timeout) as client, ExitStack() as waits, ExitStack() as holds:
+        waits.enter_context(waiting.noted(quiet=given.quiet))
+        decision = client.judge(body, key=given.key, on_interrupt=given.on_interrupt)
+        if not decision.approved:
+            return _ended(status_of(decision), f"{reason_of(decision)} Nothing ran.")
+        if differs := _differs(decision, command):
             return _ended(ExitStatus.DIFFERS, differs)
-        began = time.monotonic()
+
+        def execution() -> tuple[int, str]:
+            """Run the command, once the service let it begin; signals wait until its outcome is reported."""
+            waits.close()
+            return _execute(decision, command, given.lines, holds.enter_context(held_signals()))
+
+        act = Act(execution, body, given.key, given.idempotent, _outcome, (_NothingRan,))
         try:
-            status, output = execute(command.vector, (decision.arguments or {})["program"], held, lines)
-        except OSError as wrong:
-            client.did_nothing(decision, execution)
-            return _ended(ExitStatus.NOT_EXECUTABLE, f"{command.vector[0]}: {wrong.strerror}. Nothing ran.")
-        client.tell(decision, succeeded=status == 0, words=_report(status, time.monotonic() - began, output))
+            status, _ = client.perform(decision, act)
+        except AlreadyRan as before:
+            return _ran_before(before)
+        except _NothingRan as why:
+            why.held.refuse()
+            return _ended(why.status, why.text)
         return status
+
+
+class _NothingRan(Exception):
+    """The command did not start."""
+
+    def __init__(self, status: ExitStatus, text: str, held: HeldSignals) -> None:
+        super().__init__(text)
+        self.status, self.text, self.held = status, text, held
+
+
+def _execute(decision: Decision, command: Command, lines: int, held: HeldSignals) -> tuple[int, str]:
+    """Run what was approved, if it still is what would run; return its exit status, and a report for the card."""
+    if held.came or (differs := _differs(decision, command)):
+        raise _NothingRan(ExitStatus.DIFFERS, "" if held.came else differs, held)
+    began = time.monotonic()
+    try:
+        status, output = execute(command.vector, (decision.arguments or {})["program"], held, lines)
+    except OSError as wrong:
+        why = f"{command.vector[0]}: {wrong.strerror}. Nothing ran."
+        raise _NothingRan(ExitStatus.NOT_EXECUTABLE, why, held) from wrong
+    return status, _report(status, time.monotonic() - began, output)
+
+
+def _outcome(result: tuple[int, str]) -> tuple[bool, str]:
+    status, report = result
+    return status == 0, report
 
 
 def _differs(decision: Decision, command: Command) -> str:

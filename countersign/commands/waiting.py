@@ -94,8 +94,3 @@ def noted(*, quiet: bool) -> Iterator[None]:
         over.set()
         ticking.join()
         terminal_notes.show("at a terminal")
-
-
-def leaves(given: argparse.Namespace) -> bool | None:
-    """Return `leave` for the client: whether an interrupted wait leaves its request."""
-    return None if given.on_interrupt is None else given.on_interrupt == "leave"

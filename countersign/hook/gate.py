@@ -22,7 +22,7 @@ from countersign.hook import approved_calls
 from countersign.hook.call_question import key_of, question_of, shown_arguments
 from countersign.hook.protocols import HookAnswer, Protocol
 from countersign.hook.repository import Repository, repository_of
-from countersign.hook.rules import HookEffect, HookRules, judge, read_rules
+from countersign.hook.rules import HookAction, HookRules, judge, read_rules
 from countersign.hook.tool_calls import ToolCall, is_result, read_call, read_message
 
 _PATIENCE: Final = 60.0
@@ -50,9 +50,9 @@ async def answer(protocol: Protocol, data: bytes, rules_file: Path | None, wait:
     rules = read_rules(rules_file)
     repository = repository_of(call.folder)
     verdict = judge(rules, call, repository.folder, guarded_files(rules_file, repository))
-    if verdict.effect is HookEffect.PASS and call.event != "PermissionRequest":
+    if verdict.effect is HookAction.ALLOW and call.event != "PermissionRequest":
         return ""
-    if verdict.effect is HookEffect.REFUSE:
+    if verdict.effect is HookAction.DENY:
         why = f" {'; '.join(verdict.why)}." if verdict.why else ""
         return protocol.output(call.event, HookAnswer(False, f"The rules of this machine refuse this call.{why}"))
     body = question_of(call, verdict, rules, repository, edits=protocol.edits(call.event))
@@ -154,4 +154,4 @@ async def _report(call: ToolCall, message: Mapping[str, Any]) -> None:
     words = f"{call.agent} reports an error: {str(failed)[:500]}" if failed else f"{call.agent} reports that it ran."
     with suppress(CountersignError, TimeoutError):
         async with AsyncClient(timeout=1) as client, asyncio.timeout(_REPORTING):
-            await client.try_to_report(request, succeeded=not failed, words=words, keep_state=False)
+            await client.try_to_report(request, succeeded=not failed, words=words)

@@ -140,7 +140,7 @@ def _problems_of(agent: str, *, project: bool) -> list[str]:
 def _problems_of_service() -> list[str]:
     async def reached() -> None:
         async with AsyncClient(timeout=5) as client:
-            await client.states()
+            await client.pending()
 
     try:
         asyncio.run(reached())

@@ -1,7 +1,7 @@
 """Rules of the hook: which calls pass, ask people, or are refused.
 
-The file is YAML; docs/coding-agents.md describes it. Of all rules that fit a call, refuse counts before ask and ask
-before pass, for each command of a script. A rule that lets pass fits narrowly: a command begins with its pattern.
+The file is YAML; docs/coding-agents.md describes it. Of all rules that fit a call, deny counts before ask and ask
+before allow, for each command of a script. A rule that lets pass fits narrowly: a command begins with its pattern.
 A rule that asks or refuses fits widely: options may stand anywhere and be joined.
 """
 
@@ -31,16 +31,16 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours"}
 STARTER: Final = Path(__file__).with_name("starter_rules.yaml")
 
 
-class HookEffect(IntEnum):
+class HookAction(IntEnum):
     """The effect of a rule, the stricter the higher."""
 
-    PASS = 0
+    ALLOW = 0
     ASK = 1
-    REFUSE = 2
+    DENY = 2
 
 
 def _effect(value: Any) -> Any:
-    return HookEffect[value.upper()] if isinstance(value, str) and value in ("pass", "ask", "refuse") else value
+    return HookAction[value.upper()] if isinstance(value, str) and value in ("allow", "ask", "deny") else value
 
 
 def _list(value: Any) -> Any:
@@ -53,7 +53,7 @@ def _duration(value: Any) -> Any:
     raise ValueError("write a time like 30s, 50m or 2h")
 
 
-Then = Annotated[HookEffect, BeforeValidator(_effect)]
+Then = Annotated[HookAction, BeforeValidator(_effect)]
 Names = Annotated[list[str], BeforeValidator(_list)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
@@ -89,9 +89,9 @@ class HookRule(BaseModel):
 
     def fits_command(self, command: ShellCommand) -> bool:
         """Tell whether the rule fits a command of a script."""
-        if self.then is not HookEffect.PASS and self.network and command.program in _NETWORK:
+        if self.then is not HookAction.ALLOW and self.network and command.program in _NETWORK:
             return True
-        if self.then is HookEffect.PASS:
+        if self.then is HookAction.ALLOW:
             return not command.perhaps and any(_begins(command, pattern) for pattern in self._patterns)
         return any(_has(command, pattern) for pattern in self._patterns)
 
@@ -110,8 +110,8 @@ class HookRules(BaseModel):
     channel: str = ""
     wait: Duration = timedelta(minutes=55)
     service_timeout: Duration = timedelta(seconds=2)
-    otherwise: Then = HookEffect.ASK
-    unclear: Then = HookEffect.ASK
+    otherwise: Then = HookAction.ASK
+    unclear: Then = HookAction.ASK
     permissions: Literal["session", "repository", "channel"] = "repository"
     folders: Names = Field(default_factory=list)
     rules: list[HookRule] = Field(default_factory=list)
@@ -121,7 +121,7 @@ class HookRules(BaseModel):
 class HookVerdict:
     """The verdict of the rules on a call: effect, reasons, and the name for people."""
 
-    effect: HookEffect
+    effect: HookAction
     why: tuple[str, ...]
     name: str
     exact: bool
@@ -172,7 +172,7 @@ class _Judging:
         for path in self._call.paths:
             found += self._of_write(path)
         if self._call.deed is Deed.WRITE and not self._call.paths:
-            found.append((HookEffect.ASK, "it is not known which file it writes"))
+            found.append((HookAction.ASK, "it is not known which file it writes"))
         return self._strictest(found or [(self._rules.otherwise, "")], self._call.tool, exact=False)
 
     def of_script(self, script: ShellScript) -> HookVerdict:
@@ -181,7 +181,7 @@ class _Judging:
         for command in script.commands:
             fits = [(rule.then, rule.why) for rule in self._rules.rules if rule.fits_command(command)]
             found += fits or ([] if command.perhaps or of_tool else [(self._rules.otherwise, "")])
-            found += [(HookEffect.ASK, _GUARDED) for word in command.words if word and self._is_guarded(word)]
+            found += [(HookAction.ASK, _GUARDED) for word in command.words if word and self._is_guarded(word)]
         for path in script.writes:
             found += self._of_write(path)
         found += [(self._rules.unclear, why) for why in script.unclear]
@@ -191,13 +191,13 @@ class _Judging:
             found or [(self._rules.otherwise, "")], ", ".join(names) or self._call.tool, exact=bool(script.unclear)
         )
 
-    def _of_write(self, path: Word) -> list[tuple[HookEffect, str]]:
+    def _of_write(self, path: Word) -> list[tuple[HookAction, str]]:
         outside = path is None or not any(self._place(path).is_relative_to(folder) for folder in self._inside)
         fits = [
             (rule.then, rule.why) for rule in self._rules.rules if rule.write == "anywhere" or (rule.write and outside)
         ]
         if path is not None and self._is_guarded(path):
-            fits.append((HookEffect.ASK, _GUARDED))
+            fits.append((HookAction.ASK, _GUARDED))
         return fits
 
     def _is_guarded(self, path: str) -> bool:
@@ -211,7 +211,7 @@ class _Judging:
             return Path(os.sep)
 
     @staticmethod
-    def _strictest(found: Sequence[tuple[HookEffect, str]], name: str, *, exact: bool) -> HookVerdict:
+    def _strictest(found: Sequence[tuple[HookAction, str]], name: str, *, exact: bool) -> HookVerdict:
         effect = max(one for one, _ in found)
         return HookVerdict(
             effect, tuple(dict.fromkeys(why for one, why in found if one is effect and why)), name, exact

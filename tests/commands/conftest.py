@@ -18,7 +18,7 @@ __all__ = ["bob", "bot", "interface", "program", "token", "url"]
 
 STOPS = """
 import sys, time
-from countersign.client import client, executions
+from countersign.client import exchange, executions
 from countersign.commands import run
 
 executions.LOOKS = 0  # people are asked at once whether it was done
@@ -30,7 +30,7 @@ def stop(*_, **__):
 if {place!r} == "before the start":
     run.execute = stop
 if {place!r} == "before the report":
-    client.Client.tell = stop
+    exchange.tell = stop
 sys.exit(run.main(sys.argv[1:]))
 """
 

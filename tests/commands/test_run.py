@@ -11,7 +11,7 @@ import pytest
 from countersign.commands import waiting
 from countersign.commands.execution import last_lines
 from countersign.commands.exit_statuses import ExitStatus
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.stage import Bob, cards
@@ -92,8 +92,8 @@ async def test_run_ends_with_the_decision_status(
 async def test_run_obeys_the_policy(command: Command, bob: Bob, store: Store, slack: LocalSlack) -> None:
     """The tool is `run`, and conditions read the vector; neither rule asks anybody."""
     rules = (
-        Clause("no rm", Effect.REFUSE, 1, tool="run", condition='command[0] == "rm"', why="Use the trash."),
-        Clause("echo", Effect.PASS, 2, tool="run", program="*", condition='command[0] == "echo"'),
+        Clause("no rm", Action.DENY, 1, tool="run", condition='command[0] == "rm"', why="Use the trash."),
+        Clause("echo", Action.ALLOW, 2, tool="run", program="*", condition='command[0] == "echo"'),
     )
     await store.set_rulebook(Rulebook(rules))
     refused = await command(*RUN, "--", "rm", "-rf", "x").start()

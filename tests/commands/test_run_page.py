@@ -36,7 +36,7 @@ def test_commands_of_the_page_can_be_read(command: list[str]) -> None:
 
 def test_pipelines_of_the_page_are_yaml() -> None:
     policy, github, gitlab = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.S))
-    assert [rule["then"] for rule in policy["rules"]] == ["pass", "refuse"]
+    assert [rule["then"] for rule in policy["rules"]] == ["allow", "deny"]
     assert "terraform apply plan.tfplan" in github["jobs"]["deploy"]["steps"][-1]["run"]
     assert gitlab["deploy"]["script"][-1].startswith("countersign run ")
 

@@ -20,12 +20,12 @@ RULES = """\
 version: 1
 channel: "#general"
 service_timeout: 10m
-otherwise: pass
+otherwise: allow
 rules:
   - {name: pushes, command: [git push, rm -r], then: ask, why: it leaves this machine}
   - {name: network, network: true, then: ask}
   - {name: elsewhere, write: outside repository, then: ask}
-  - {name: never, command: shutdown, then: refuse, why: People use this machine}
+  - {name: never, command: shutdown, then: deny, why: People use this machine}
 """
 
 

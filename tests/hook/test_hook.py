@@ -18,7 +18,7 @@ from countersign.domain.people import Actor
 from countersign.domain.standing_permissions import Permission
 from countersign.hook.gate import answer
 from countersign.hook.protocols import PROTOCOLS
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.store import Store
 from countersign.usecases import permission_use
 from localslack import LocalSlack, text_of
@@ -277,10 +277,8 @@ async def giver(permission: Permission, _: Rules) -> Actor:
 
 async def test_workspace_policy_decides_over_the_hook(claude: Agent, store: Store, slack: LocalSlack) -> None:
     rules = (
-        Clause("deploys", Effect.PASS, 1, tool="git push in acme/*", program="*"),
-        Clause(
-            "no force", Effect.REFUSE, 2, tool="git push*", condition='command like "*--force*"', why="Never force."
-        ),
+        Clause("deploys", Action.ALLOW, 1, tool="git push in acme/*", program="*"),
+        Clause("no force", Action.DENY, 2, tool="git push*", condition='command like "*--force*"', why="Never force."),
     )
     await store.set_rulebook(Rulebook(rules))
     assert decision(await claude.wants("Bash", PUSH))[0] == "allow"
