@@ -12,6 +12,7 @@ _PROCESSES = {
     "web": ("bot.__main__", "Run the process that talks to Slack."),
     "worker": ("agents.__main__", "Run a worker, which runs teams of agents."),
     "mcp": (".frameworks.mcp_server", "Let MCP clients ask people in Slack."),
+    "gateway": (".frameworks.mcp_gateway", "Put people between MCP clients and the tools of MCP servers."),
     "resume": (".frameworks.resume", "Restart programs that stopped to wait for people."),
     "doctor": (".doctor", "Check the settings and what they reach, and say what to fix."),
     "acl": (".store.acl", "Print the Redis access control list for a namespace."),

@@ -46,6 +46,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.frameworks.ag2_classic.questions": {
         *("countersign.client", "countersign.domain", "countersign.frameworks.ag2_classic.messages", "autogen"),
     },
+    "countersign.frameworks.mcp_gateway": {
+        *("countersign.domain", "countersign.client", "countersign.frameworks.mcp_gateway"),
+        *("anyio", "httpx", "mcp", "pydantic"),
+    },
     "countersign.frameworks.langgraph.threads": {
         *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
         *("countersign.frameworks.run_storage", "langgraph", "langchain_core"),
