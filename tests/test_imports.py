@@ -63,6 +63,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.client", "countersign.frameworks.saved_runs"),
         *("countersign.frameworks.run_files", "agent_framework", "pydantic_core"),
     },
+    "countersign.frameworks.pydantic_ai": {
+        *("countersign.frameworks", "countersign.domain", "countersign.client", "pydantic_ai"),
+    },
     "countersign.frameworks.openai_agents": {
         *("countersign.frameworks.run_files", "countersign.frameworks.saved_runs", "countersign.domain", "agents"),
     },

@@ -48,6 +48,7 @@ def test_docstrings_begin_with_a_short_sentence() -> None:
 SHARED = {
     "Decision": "a program's is what the service's tells it",
     "RunModel": "one for each framework",
+    "SlackApproval": "one for each framework, whose people know it by this name",
     "SlackApprovals": "one for each framework, whose people know it by this name",
     "Plan": "the steps of a run that a worker announces, and the writes of a change",
     "Wait": "a worker's call, and a kind of journal entry",
