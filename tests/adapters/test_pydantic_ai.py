@@ -133,7 +133,7 @@ async def test_what_the_policy_refuses_is_read_by_the_model(slack: LocalSlack, s
 
 
 async def test_another_capability_cannot_approve_past_people(bob: Bob) -> None:
-    """R19: one that approves everything comes first, and people are asked all the same call."""
+    """R19: one that approves everything comes first, and people are still asked."""
     till = Till()
     lax = HandleDeferredToolCalls(handler=lambda ctx, requests: requests.build_results(approve_all=True))
     for number, (button, window, paid) in enumerate(
