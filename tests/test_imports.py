@@ -63,6 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.client", "countersign.frameworks.saved_runs"),
         *("countersign.frameworks.run_files", "agent_framework", "pydantic_core"),
     },
+    "countersign.frameworks.claude_agent": {"countersign.frameworks.hooked_calls", "claude_agent_sdk"},
     "countersign.frameworks.pydantic_ai": {
         *("countersign.frameworks", "countersign.domain", "countersign.client", "pydantic_ai"),
     },

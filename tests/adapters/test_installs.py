@@ -109,6 +109,7 @@ def test_an_example_imports_what_its_line_installs(section: str) -> None:
             ("ag2_classic", "autogen", "ag2-classic"),
             ("langgraph", "langchain_core", "langgraph"),
             ("pydantic_ai", "pydantic_ai", "pydantic-ai"),
+            ("claude_agent", "claude_agent_sdk", "claude-agent"),
         ),
         *(("agent_framework", "agent_framework", "agent-framework"), ("openai_agents", "agents", "openai-agents")),
     ],

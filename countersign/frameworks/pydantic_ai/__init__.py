@@ -149,7 +149,7 @@ def ask_human(channel: str, *, run: str = "", requester: str = "") -> Tool[Any]:
     keys = QuestionKeys(run)
 
     async def ask_human(question: str, options: list[str]) -> str:
-        """Ask people, and wait. Leave options empty if they are to answer in words."""
+        """Ask people, and wait. Leave options empty if they are to write the answer."""
         body = asked(channel, "", question, options=options, requester=requester)
         async with AsyncClient() as client:
             return (await client.judge(body, key=keys.next(question, options))).text
