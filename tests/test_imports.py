@@ -64,6 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.frameworks.run_files", "agent_framework", "pydantic_core"),
     },
     "countersign.frameworks.claude_agent": {"countersign.frameworks.hooked_calls", "claude_agent_sdk"},
+    "countersign.frameworks.strands": {"countersign.frameworks.hooked_calls", "strands"},
     "countersign.frameworks.pydantic_ai": {
         *("countersign.frameworks", "countersign.domain", "countersign.client", "pydantic_ai"),
     },
