@@ -16,7 +16,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo gallery test test-all frameworks test-again test-any-time test-any-machine check-slack lint format bench chaos fuzz mutants lock clean
+.PHONY: help setup demo gallery test test-all frameworks typescript test-again test-any-time test-any-machine check-slack lint format bench chaos fuzz mutants lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,10 @@ test-all: lint ## lint, types, slow tests, and more random examples
 frameworks: $(READY) ## set up an environment of their own for the frameworks whose tests need one, in .frameworks
 	@for name in $(FRAMEWORKS); do $(UV) venv --quiet --clear --python $(BIN)/python .frameworks/$$name && \
 	$(UV) pip install --quiet --python .frameworks/$$name/bin/python -r pyproject.toml --extra=$$name || exit 1; done
+
+typescript: ## install what the TypeScript example of docs/http-api.md needs, for its test
+	mkdir -p .frameworks/typescript && cp tests/api/typescript/*.json .frameworks/typescript
+	npm ci --no-audit --no-fund --ignore-scripts --prefix .frameworks/typescript
 
 # Show whether the tests depend on a fast or idle machine.
 test-again: $(READY) ## make test ten times beside six busy processes; TIMES=10 BUSY=6

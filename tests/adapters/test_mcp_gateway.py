@@ -381,7 +381,7 @@ async def test_a_client_cannot_get_around_the_gateway(gateway: Gateway, slack: L
 
 
 async def test_credentials_stay_at_the_gateway(gateway: Gateway, bob: Bob, slack: LocalSlack) -> None:
-    """Neither results nor errors, cards, logs or state have them; and servers don't get the gateway's own key."""
+    """R15: neither results nor errors, cards, logs or state have them; and servers don't get the gateway's own key."""
     port = free_ports(1)
     env = {"API_TOKEN": SECRET, "FOLDER": str(gateway.folder), "PYTHONPATH": str(HERE)}
     remote = await Process("tests.adapters.mcp_upstream", {**os.environ, **env}, str(port)).start()
