@@ -65,6 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "countersign.frameworks.claude_agent": {"countersign.frameworks.hooked_calls", "claude_agent_sdk"},
     "countersign.frameworks.strands": {"countersign.frameworks.hooked_calls", "strands"},
+    "countersign.frameworks.google_adk": {"countersign.frameworks.hooked_calls", "google"},
     "countersign.frameworks.pydantic_ai": {
         *("countersign.frameworks", "countersign.domain", "countersign.client", "pydantic_ai"),
     },

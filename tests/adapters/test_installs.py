@@ -111,6 +111,7 @@ def test_an_example_imports_what_its_line_installs(section: str) -> None:
             ("pydantic_ai", "pydantic_ai", "pydantic-ai"),
             ("claude_agent", "claude_agent_sdk", "claude-agent"),
             ("strands", "strands", "strands"),
+            ("google_adk", "google.adk", "google-adk"),
         ),
         *(("agent_framework", "agent_framework", "agent-framework"), ("openai_agents", "agents", "openai-agents")),
     ],

@@ -8,14 +8,13 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from countersign.frameworks import extra
-from countersign.frameworks.hooked_calls import HookedCalls
+from countersign.frameworks.hooked_calls import HookedCalls, schema_of
 
 with extra("claude-agent"):
     from claude_agent_sdk import HookMatcher
 
 _LONGEST_WAIT: Final = 30 * 24 * 3600.0
 """Seconds that the SDK waits for a hook, which is a minute by default; people have the time that their channel says."""
-_KINDS: Final = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
 
 def slack_hooks(
@@ -36,7 +35,7 @@ def slack_hooks(
         )
         arguments = given["tool_input"]
         judged = await calls.before(
-            given["tool_use_id"], given["tool_name"], arguments, schema=_schema(arguments), note=place
+            given["tool_use_id"], given["tool_name"], arguments, schema=schema_of(arguments), note=place
         )
         answer: dict[str, Any] = {"hookEventName": "PreToolUse", "permissionDecision": "allow"}
         if judged.arguments is None:
@@ -61,14 +60,6 @@ def slack_hooks(
         "PostToolUse": matcher(after),
         "PostToolUseFailure": matcher(failed),
     }
-
-
-def _schema(arguments: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Make a schema of the values, with which people may change them: the SDK tells a hook none."""
-    if not all(type(value) in _KINDS for value in arguments.values()):
-        return None
-    types = {name: {"type": _KINDS[type(value)]} for name, value in arguments.items()}
-    return {"type": "object", "properties": types, "required": [*types]}
 
 
 def _text(response: Any) -> str:
