@@ -65,7 +65,7 @@ class HookedCalls:
         """Report the outcome of a call that began."""
         if (decision := self._begun.pop(name, None)) is not None:
             async with AsyncClient() as client:
-                await client.tell(decision, succeeded=succeeded, words=words[:_LONGEST_REPORT])
+                await client.try_to_report(decision.request, succeeded=succeeded, words=words[:_LONGEST_REPORT])
 
 
 def schema_of(arguments: Mapping[str, Any]) -> dict[str, Any] | None:

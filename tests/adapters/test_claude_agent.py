@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.anthropic_server import ClaudeScript
@@ -98,7 +98,7 @@ async def test_silence_runs_nothing(bob: Bob, claude: ClaudeScript, make: Make) 
 
 async def test_the_policy_refuses_a_call(slack: LocalSlack, store: Store, claude: ClaudeScript, make: Make) -> None:
     """R16, R19."""
-    await store.set_rulebook(Rulebook((Clause("till", Effect.REFUSE, 1, tool="Bash", why="Use the till."),)))
+    await store.set_rulebook(Rulebook((Clause("till", Action.DENY, 1, tool="Bash", why="Use the till."),)))
     claude.plays(PROMPT, ("Bash", {"command": PAY}))
     program = await make().start()
     assert "Use the till." in await program.ended()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.framework_programs import HERE, Program, examples
@@ -102,7 +102,7 @@ async def test_silence_runs_nothing(bob: Bob, make: Make) -> None:
 
 async def test_the_policy_refuses_a_call(slack: LocalSlack, store: Store, make: Make) -> None:
     """R16, R19."""
-    await store.set_rulebook(Rulebook((Clause("till", Effect.REFUSE, 1, tool="refund", why="Use the till."),)))
+    await store.set_rulebook(Rulebook((Clause("till", Action.DENY, 1, tool="refund", why="Use the till."),)))
     program = await make().start()
     assert "Use the till." in await program.ended()
     assert (program.done(), cards(slack)) == ([], 0)

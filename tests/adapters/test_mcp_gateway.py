@@ -15,7 +15,7 @@ import pytest
 from mcp import ClientSession, McpError, StdioServerParameters, types
 from mcp.client.stdio import stdio_client
 
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.framework_programs import HERE, environment, examples
@@ -143,8 +143,8 @@ async def test_nobody_in_time_calls_nothing(
 async def test_rules_and_policy_judge_each_call(gateway: Gateway, slack: LocalSlack, store: Store) -> None:
     """R19: the file allows or denies; where it asks, the workspace's policy may pass or refuse."""
     gateway.till["tools"] = {"echo": "allow", "refund": "ask", "*": "deny"}
-    big = Clause("big", Effect.REFUSE, 1, program="*", tool="till__refund", condition="euros > 40", why="Too much.")
-    small = Clause("small", Effect.PASS, 2, program="*", tool="till__refund", condition="euros <= 5")
+    big = Clause("big", Action.DENY, 1, program="*", tool="till__refund", condition="euros > 40", why="Too much.")
+    small = Clause("small", Action.ALLOW, 2, program="*", tool="till__refund", condition="euros <= 5")
     await store.set_rulebook(Rulebook((big, small)))
     async with gateway.client() as session:
         assert [tool.name for tool in (await session.list_tools()).tools] == ["till__refund", "till__echo"]

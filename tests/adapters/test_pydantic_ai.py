@@ -12,7 +12,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from countersign.client import executions
 from countersign.frameworks.pydantic_ai import SlackApproval, ask_human
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, cards
@@ -126,7 +126,7 @@ async def test_silence_runs_nothing(bob: Bob) -> None:
 
 async def test_what_the_policy_refuses_is_read_by_the_model(slack: LocalSlack, store: Store) -> None:
     """R16, R19."""
-    await store.set_rulebook(Rulebook((Clause("till", Effect.REFUSE, 1, tool="refund", why="Use the till."),)))
+    await store.set_rulebook(Rulebook((Clause("till", Action.DENY, 1, tool="refund", why="Use the till."),)))
     till = Till()
     assert "Use the till." in (await till.clerk(REFUND).run("Refund.")).output
     assert (till.paid, cards(slack)) == ([], 0)

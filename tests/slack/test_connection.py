@@ -12,7 +12,6 @@ from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
 import pytest
-import redis.asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +25,7 @@ from bot.workspace import opened
 from countersign import metrics, usecases
 from countersign.domain.errors import WrongSettings
 from countersign.domain.requests import Status
+from countersign.store.redis.connection import RedisClient
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack
@@ -233,7 +233,7 @@ async def test_healthz_says_whether_slack_is_connected(slack: LocalSlack, store:
 async def test_metrics_say_what_waits_and_go_on_without_the_store(store: Store, lease: Lease) -> None:
     """R26: what a platform team watches, on the port that it probes anyway."""
     await usecases.ask(store, lease, question())
-    nowhere = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
+    nowhere = RedisClient.from_url("redis://127.0.0.1:1/0")
     for of, waiting in ((store, "1.0"), (Store(nowhere, "t"), "NaN")):
         asgi = http.http(None, partial(health.problem_of, of, None), partial(health.measured, of))
         async with http.serving(asgi, "127.0.0.1", 0) as port:
@@ -256,7 +256,7 @@ async def test_a_worker_serves_its_metrics_where_it_is_told_to() -> None:
 
 
 async def test_healthz_says_whether_the_store_answers() -> None:
-    client = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
+    client = RedisClient.from_url("redis://127.0.0.1:1/0")
     asgi = http.http(None, lambda: health.problem_of(Store(client, "t"), None))
     async with http.serving(asgi, "127.0.0.1", 0) as port:
         status, text = await get(f"http://127.0.0.1:{port}/healthz")

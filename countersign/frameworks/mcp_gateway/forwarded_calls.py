@@ -174,22 +174,22 @@ class ForwardedCalls:
             return _Ended(_refusal(f"{away} {_NOTHING_FORWARDED}"), over=False)
         async with AsyncClient() as client:
             if isinstance(now, str) or now.definition != tool.definition:
-                await client.tell(decision, succeeded=False, words=_TOOL_CHANGED)
+                await client.try_to_report(decision.request, succeeded=False, words=_TOOL_CHANGED)
                 return _Ended(_refusal(_TOOL_CHANGED))
             idempotent = tool.upstream.server.is_idempotent(tool.name)
             try:
-                execution = await client.begin(decision, open_call.body, key=open_call.key, idempotent=idempotent)
+                await client.begin(decision, open_call.body, key=open_call.key, idempotent=idempotent)
             except AlreadyRan as before:
                 return _Ended(_refusal(f"{before}\n{_ONCE_MORE}" if before.decision.reported else str(before)))
             except (NotApproved, ServiceRefused) as over:
                 return _Ended(_refusal(str(over)))
             try:
                 ended = await self._forwarded(tool, arguments, progress)
-            except Unreachable as away:
-                await client.did_nothing(decision, execution)
-                return _Ended(_refusal(f"{away} {_NOTHING_FORWARDED}"), over=False)
+            except Unreachable:  # lost since its tools were listed, just before the call began
+                return _Ended(_refusal(_LOST_IDEMPOTENT if idempotent else _IN_DOUBT), over=False)
             if ended.over:
-                await client.tell(decision, succeeded=not ended.result.isError, words=_words(ended.result))
+                succeeded, words = not ended.result.isError, _words(ended.result)
+                await client.try_to_report(decision.request, succeeded=succeeded, words=words)
         notes = _notes(decision)
         if notes and ended.over:
             ended.result.content.insert(0, TextContent(type="text", text=notes))

@@ -9,11 +9,12 @@ it. So a program that starts again, or resumes from stored messages, finds its d
 import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 from countersign.client.client import AsyncClient
 from countersign.client.client import question as asked
-from countersign.client.exchange import AlreadyRan, Decision, NotApproved
+from countersign.client.exchange import LONGEST_REPORT, Act, AlreadyRan, Decision, NotApproved
 from countersign.client.idempotency_keys import QuestionKeys
 from countersign.domain.calls import canonical
 from countersign.domain.errors import NotShown
@@ -36,7 +37,6 @@ with extra("pydantic-ai"):
     from pydantic_ai.messages import ModelResponse, ToolCallPart
     from pydantic_ai.tools import ToolDefinition
 
-_LONGEST_REPORT: Final = 300
 _Asked = tuple[dict[str, Any], str | None]
 """The body of a question, and its key."""
 
@@ -106,25 +106,15 @@ class SlackApproval(AbstractCapability[Any]):
             decision = self._decided.pop(f"{ctx.run_id} {call.tool_call_id}", None)
             if decision is None:  # another capability approved it, or the program did
                 decision = await client.judge(body, key=key)
+            if decision.approved and not is_approved(call.args_as_dict(), decision.arguments):
+                return DIFFERS
+            idempotent = tool_def.name in self.idempotent
+            unfinished = (ApprovalRequired, CallDeferred)  # the tool asks once more
+            act: Act[Any] = Act(partial(handler, args), body, key, idempotent, _outcome, unfinished)
             try:
-                if decision.approved and not is_approved(call.args_as_dict(), decision.arguments):
-                    return DIFFERS
-                idempotent = tool_def.name in self.idempotent
-                execution = await client.begin(decision, body, key=key, idempotent=idempotent)
+                return await client.perform(decision, act)
             except (AlreadyRan, NotApproved) as over:
                 return str(over)
-            try:
-                result = await handler(args)
-            except (ApprovalRequired, CallDeferred):  # it did nothing yet
-                await client.did_nothing(decision, execution)
-                raise
-            except Exception as error:
-                words = f"{type(error).__name__}: {error}"[:_LONGEST_REPORT]
-                await client.tell(decision, succeeded=False, words=words)
-                raise
-            value = result.return_value if isinstance(result, ToolReturn) else result
-            await client.tell(decision, succeeded=True, words=str(value)[:_LONGEST_REPORT])
-            return result
 
     def _question(self, ctx: RunContext[Any], call: ToolCallPart, tool: ToolDefinition | None) -> _Asked:
         """Make the question about a call, and its key. NotShown if people can't judge its arguments."""
@@ -155,6 +145,10 @@ def ask_human(channel: str, *, run: str = "", requester: str = "") -> Tool[Any]:
             return (await client.judge(body, key=keys.next(question, options))).text
 
     return Tool(ask_human, takes_ctx=False)
+
+
+def _outcome(result: Any) -> tuple[bool, str]:
+    return True, str(result.return_value if isinstance(result, ToolReturn) else result)[:LONGEST_REPORT]
 
 
 def _calls(ctx: RunContext[Any]) -> Iterator[ToolCallPart]:
