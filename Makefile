@@ -7,6 +7,7 @@ SEED ?= 1
 TIMES ?= 10
 BUSY ?= 6
 EXTRAS := --extra server --extra autogen --extra sql --extra mcp --extra agent-framework --extra hook
+FRAMEWORKS := claude-agent google-adk strands
 BIN := .venv/bin
 READY := .venv/.ready
 COMPILED := .venv/.compiled
@@ -15,7 +16,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo gallery test test-all test-again test-any-time test-any-machine check-slack lint format bench chaos drill fuzz mutants lock clean
+.PHONY: help setup demo gallery test test-all frameworks typescript test-again test-any-time test-any-machine check-slack lint format bench chaos drill fuzz mutants lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +64,15 @@ test: $(COMPILED) ## everything deterministic, on real parts: two to three minut
 test-all: lint ## lint, types, slow tests, and more random examples
 	LONG=1 $(BIN)/pytest -q -n 4 --dist worksteal --maxfail 10 -m "slow or longer or hypothesis"
 
+# Too large for .venv, or in the way of its packages. Tests of a framework that is not set up are skipped.
+frameworks: $(READY) ## set up an environment of their own for the frameworks whose tests need one, in .frameworks
+	@for name in $(FRAMEWORKS); do $(UV) venv --quiet --clear --python $(BIN)/python .frameworks/$$name && \
+	$(UV) pip install --quiet --python .frameworks/$$name/bin/python -r pyproject.toml --extra=$$name || exit 1; done
+
+typescript: ## install what the TypeScript example of docs/http-api.md needs, for its test
+	mkdir -p .frameworks/typescript && cp tests/api/typescript/*.json .frameworks/typescript
+	npm ci --no-audit --no-fund --ignore-scripts --prefix .frameworks/typescript
+
 # Show whether the tests depend on a fast or idle machine.
 test-again: $(READY) ## make test ten times beside six busy processes; TIMES=10 BUSY=6
 	@busy=; trap 'kill $$busy' EXIT; for n in $$(seq $(BUSY)); do yes >/dev/null & busy="$$busy $$!"; done; \
@@ -106,4 +116,4 @@ lock: $(READY) ## rewrite requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --group dev $(EXTRAS) --universal --generate-hashes --no-strip-extras --no-header --quiet -o requirements.lock
 
 clean: ## remove .venv and caches
-	rm -rf .venv .any_time .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .frameworks .any_time .pytest_cache .mypy_cache .ruff_cache

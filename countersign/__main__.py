@@ -14,6 +14,7 @@ _PROCESSES = {
     "ask": (".commands.ask", "Ask people from a shell, and print their decision."),
     "hook": (".hook.cli", "Ask people before a coding agent acts."),
     "mcp": (".frameworks.mcp_server", "Let MCP clients ask people in Slack."),
+    "gateway": (".frameworks.mcp_gateway", "Put people between MCP clients and the tools of MCP servers."),
     "resume": (".frameworks.resume", "Restart programs that stopped to wait for people."),
     "doctor": (".doctor", "Check the settings and what they reach, and say what to fix."),
     "acl": (".store.acl", "Print the Redis access control list for a namespace."),

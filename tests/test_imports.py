@@ -60,6 +60,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.frameworks.ag2_classic.questions": {
         *("countersign.client", "countersign.domain", "countersign.frameworks.ag2_classic.messages", "autogen"),
     },
+    "countersign.frameworks.mcp_gateway": {
+        *("countersign.domain", "countersign.client", "countersign.frameworks.mcp_gateway"),
+        *("anyio", "httpx", "mcp", "pydantic"),
+    },
     "countersign.frameworks.langgraph": {
         *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
         *("langchain", "langchain_core", "langgraph"),
@@ -67,6 +71,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.frameworks.agent_framework": {
         *("countersign.domain", "countersign.client", "countersign.frameworks.saved_runs"),
         *("countersign.frameworks.run_files", "agent_framework", "pydantic_core"),
+    },
+    "countersign.frameworks.claude_agent": {"countersign.frameworks.hooked_calls", "claude_agent_sdk"},
+    "countersign.frameworks.strands": {"countersign.frameworks.hooked_calls", "strands"},
+    "countersign.frameworks.google_adk": {"countersign.frameworks.hooked_calls", "google"},
+    "countersign.frameworks.pydantic_ai": {
+        *("countersign.frameworks", "countersign.domain", "countersign.client", "pydantic_ai"),
     },
     "countersign.frameworks.openai_agents": {
         *("countersign.frameworks.run_files", "countersign.frameworks.saved_runs", "countersign.domain", "agents"),

@@ -49,6 +49,7 @@ SHARED = {
     "Run": "what `web` stores, and what a team sees of it",
     "Decision": "a program's is what the service's tells it",
     "RunModel": "one for each framework",
+    "SlackApproval": "one for each framework, whose people know it by this name",
     "SlackApprovals": "one for each framework, whose people know it by this name",
     **dict.fromkeys(("Status", "Step", "Verb"), "a request and a run change by the same kind of rule"),
 }

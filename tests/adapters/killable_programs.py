@@ -94,6 +94,19 @@ print(asyncio.run(clerk.ask("Refund 45 EUR for order 17.")).body)
 AG2_QUESTION: Final = AG2.replace("(order: int, euros: float)", "(order: int, euros: float, context: Context)").replace(
     "    return my_models", '    assert await context.input("Pay it back?") == "yes"\n    return my_models'
 )
+PYDANTIC_AI: Final = (
+    """
+from pydantic_ai import Agent
+
+from countersign.frameworks.pydantic_ai import SlackApproval
+"""
+    + REFUND
+    + """
+approval = SlackApproval("#general", {"refund"}, run="order 17")
+clerk = Agent("openai-chat:gpt-5", name="clerk", tools=[refund], capabilities=[approval])
+print(clerk.run_sync("Refund 45 EUR for order 17.").output)
+"""
+)
 LANGCHAIN: Final = (
     """
 from langchain.agents import create_agent
@@ -186,6 +199,7 @@ GUARDED: Final = {
     "with_approval of AG2": Killable(
         AG2.replace("HERE", 'with_approval(refund, "#general", run="order 17")'), (CALL, DONE), "Refund:"
     ),
+    "SlackApproval of pydantic-ai": Killable(PYDANTIC_AI, (CALL, DONE), "Refund:"),
     "SlackApproval of LangChain": Killable(
         LANGCHAIN.replace("HERE", 'SlackApproval("#general")'), (CALL, DONE), "Refund:"
     ),

@@ -35,6 +35,7 @@ REFUND = ("refund", {"order": 17, "euros": 45.0})
         ("AG2's classic agents", "Refund:", "PAID 45.00"),
         ("AG2's new agents", "Refund:", "PAID 45.00"),
         ("LangChain and LangGraph", "Refund:", "PAID 45.00"),
+        ("pydantic-ai", "Refund:", "PAID 45.00"),
         ("Microsoft Agent Framework", "Refund:", "45.00 EUR were paid back."),
         ("workflow", "Deploy 2.1?", "Deployed."),
     ],
@@ -57,7 +58,7 @@ async def test_an_example_runs_as_it_stands_with_the_model_of_the_demo(
     assert (running.returncode, prints in words.decode()) == (0, True)
 
 
-@pytest.mark.parametrize("name", ["AG2's classic agents", "AG2's new agents", "LangChain and LangGraph"])
+@pytest.mark.parametrize("name", ["AG2's classic agents", "AG2's new agents", "LangChain and LangGraph", "pydantic-ai"])
 async def test_a_program_that_is_killed_twice_has_one_card_and_does_it_once(
     slack: LocalSlack, bob: Bob, script: Script, tmp_path: Path, name: str
 ) -> None:

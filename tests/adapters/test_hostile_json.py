@@ -30,6 +30,10 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import interrupt
+from pydantic_ai import Agent as PydanticAgent
+from pydantic_ai import Tool
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from countersign import requires_approval
 from countersign.client import exchange
@@ -42,6 +46,7 @@ from countersign.frameworks.ag2_classic import ask_in_slack
 from countersign.frameworks.agent_framework import SlackApprovals
 from countersign.frameworks.langgraph import SlackApproval, adecide
 from countersign.frameworks.mcp_server import PeopleTools
+from countersign.frameworks.pydantic_ai import SlackApproval as PydanticApproval
 from localslack import LocalSlack, text_of
 from tests.adapters.stage import Bob, Script, cards
 
@@ -170,6 +175,20 @@ async def ag2(text: str, ran: list[Any], folder: Path) -> str:
     return str(event.result.parts[0].content)
 
 
+async def pydantic_ai(text: str, ran: list[Any], folder: Path) -> str:
+    def play(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        read = [str(one.content) for one in messages[-1].parts if one.part_kind == "tool-return"]
+        return ModelResponse([TextPart(read[0]) if read else ToolCallPart("refund", text)])
+
+    def refund(**arguments: Any) -> str:
+        ran.append(arguments)
+        return "Paid."
+
+    tool = Tool.from_schema(refund, "refund", "Pay.", ANYTHING)
+    clerk = PydanticAgent(FunctionModel(play), tools=[tool], capabilities=[PydanticApproval("#general", {"refund"})])
+    return str((await clerk.run("Refund.")).output)
+
+
 async def mcp_server(text: str, ran: list[Any], folder: Path) -> str:
     decided = await PeopleTools("#general", 60).request_approval(text[:60], "refund", json.loads(text))
     if json.loads(decided)["approved"]:
@@ -200,9 +219,11 @@ async def plain_client(text: str, ran: list[Any], folder: Path) -> str:
     return "Paid."
 
 
+RUNS_THE_APPROVED = (langgraph_middleware, pydantic_ai)
+"""They run the service's arguments; the others compare them with the framework's own copy."""
 TYPED = (agent_framework_function, ag2)
 """Their function takes one argument, and the framework drops the others."""
-READ_AS_TEXT = (agent_framework, agent_framework_function, ag2)
+READ_AS_TEXT = (agent_framework, agent_framework_function, ag2, pydantic_ai)
 """The others get what their framework read: of a name that stands there twice they see one."""
 READ_BEFORE = (langgraph_middleware, langgraph_decide, langgraph_inbox, mcp_server, decorator, plain_client)
 
@@ -219,7 +240,7 @@ async def test_hostile_arguments_are_refused_or_run_exactly(
             ran: list[Any] = []
             read = await played(text, ran, tmp_path / name)
             assert (ran, cards(slack)) == ([], 0)
-            assert "nobody was asked" in read.lower()
+            assert "nobody was asked" in read.lower() or "json_invalid" in read  # pydantic-ai's own refusal
     for name, text in EXACT.items():
         with subtests.test(name):
             ran = []
@@ -233,7 +254,9 @@ async def test_hostile_arguments_are_refused_or_run_exactly(
 
 
 @pytest.mark.parametrize(
-    "played", [agent_framework, langgraph_middleware, langgraph_decide, langgraph_inbox], ids=lambda one: one.__name__
+    "played",
+    [agent_framework, langgraph_middleware, langgraph_decide, langgraph_inbox, pydantic_ai],
+    ids=lambda one: one.__name__,
 )
 async def test_a_call_that_differs_from_the_approved_one_does_not_run(
     bob: Bob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, played: Played
@@ -251,7 +274,7 @@ async def test_a_call_that_differs_from_the_approved_one_does_not_run(
     running = asyncio.create_task(played(EXACT["a space in a name"], ran, tmp_path))
     await bob.presses("9000", "Approve")
     read = await running
-    assert ran == ([{"amount": 5}] if played is langgraph_middleware else []), read
+    assert ran == ([{"amount": 5}] if played in RUNS_THE_APPROVED else []), read
     assert ran or "its arguments differ" in read
 
 

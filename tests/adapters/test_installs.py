@@ -27,6 +27,7 @@ SECTIONS = {
     "AG2's classic agents": ("openai",),
     "AG2's new agents": ("openai",),
     "LangChain and LangGraph": ("langchain-openai", "openai"),
+    "pydantic-ai": ("openai",),
 }
 """What the model of each example needs, which no import of the example names."""
 OURS = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
@@ -107,6 +108,10 @@ def test_an_example_imports_what_its_line_installs(section: str) -> None:
             ("ag2", "ag2", "ag2"),
             ("ag2_classic", "autogen", "ag2-classic"),
             ("langgraph", "langchain_core", "langgraph"),
+            ("pydantic_ai", "pydantic_ai", "pydantic-ai"),
+            ("claude_agent", "claude_agent_sdk", "claude-agent"),
+            ("strands", "strands", "strands"),
+            ("google_adk", "google.adk", "google-adk"),
         ),
         *(("agent_framework", "agent_framework", "agent-framework"), ("openai_agents", "agents", "openai-agents")),
     ],

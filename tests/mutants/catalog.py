@@ -8,6 +8,7 @@ from typing import Final
 from tests.mutants.adapters import ADAPTING
 from tests.mutants.audit_log import RECORDING
 from tests.mutants.decisions import DECIDING
+from tests.mutants.gateway import GATEWAY
 from tests.mutants.identifiers import NAMING
 from tests.mutants.installations import INSTALLING
 from tests.mutants.limits import BOUNDING
@@ -36,6 +37,7 @@ BUGS: Final[tuple[Bug, ...]] = (
     *BOUNDING,
     *INSTALLING,
     *ADAPTING,
+    *GATEWAY,
     *ASKING,
     *GATING,
 )

@@ -1,0 +1,79 @@
+"""Calls of tools in frameworks that tell a hook before and after each of them."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from countersign.client.client import AsyncClient, question
+from countersign.client.exchange import AlreadyRan, Decision, NotApproved
+from countersign.client.idempotency_keys import QuestionKeys
+from countersign.domain.errors import NotShown
+from countersign.domain.json_arguments import DIFFERS, is_approved, written
+
+_LONGEST_REPORT: Final = 300
+_KINDS: Final = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+
+
+@dataclass(frozen=True, slots=True)
+class HookAnswer:
+    """The answer to a hook before a call.
+
+    `arguments` are those with which the call may run; None if it may not, and then `text` is for the model.
+    """
+
+    arguments: dict[str, Any] | None
+    text: str = ""
+
+
+class HookedCalls:
+    """The calls of one run: judged before they run, begun once, and reported.
+
+    Without a `run` no other program finds its questions. A call that began, and reported nothing, is asked about again
+    unless its tool is in `idempotent`.
+    """
+
+    def __init__(self, channel: str, *, run: str, requester: str, idempotent: Collection[str]) -> None:
+        self._channel, self._requester, self._idempotent = channel, requester, idempotent
+        self._keys = QuestionKeys(run)
+        self._begun: dict[str, Decision] = {}
+
+    async def before(
+        self, name: str, tool: str, arguments: Mapping[str, Any], *, schema: Mapping[str, Any] | None, note: str = ""
+    ) -> HookAnswer:
+        """Judge the call of this name, and begin it if it may run."""
+        try:
+            written(arguments)
+        except NotShown as why:
+            return HookAnswer(None, str(why))
+        call: dict[str, Any] = {"tool": tool, "arguments": dict(arguments)}
+        if schema is not None:
+            call["schema"] = dict(schema)
+        body = question(self._channel, call=call, notes=[note] if note else (), requester=self._requester)
+        key = self._keys.next(tool, dict(arguments))
+        async with AsyncClient() as client:
+            decision = await client.judge(body, key=key)
+            if decision.outcome == "approved" and not is_approved(arguments, decision.arguments):
+                return HookAnswer(None, DIFFERS)
+            try:
+                await client.begin(decision, body, key=key, idempotent=tool in self._idempotent)
+            except (AlreadyRan, NotApproved) as over:
+                return HookAnswer(None, str(over))
+        self._begun[name] = decision
+        return HookAnswer(dict(decision.arguments or {}))
+
+    async def after(self, name: str, *, succeeded: bool, words: str) -> None:
+        """Report the outcome of a call that began."""
+        if (decision := self._begun.pop(name, None)) is not None:
+            async with AsyncClient() as client:
+                await client.try_to_report(decision.request, succeeded=succeeded, words=words[:_LONGEST_REPORT])
+
+
+def schema_of(arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Make a schema of the values, with which people may change them.
+
+    For frameworks that tell a hook none. None if a value has no type of JSON.
+    """
+    if not all(type(value) in _KINDS for value in arguments.values()):
+        return None
+    types = {name: {"type": _KINDS[type(value)]} for name, value in arguments.items()}
+    return {"type": "object", "properties": types, "required": [*types]}

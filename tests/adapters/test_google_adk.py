@@ -1,0 +1,159 @@
+"""Agents of Google's Agent Development Kit, whose calls people decide; the program is that of the documentation."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.store.store import Store
+from localslack import LocalSlack
+from tests.adapters.framework_programs import HERE, Program, examples
+from tests.adapters.stage import Bob, cards
+
+PYTHON = HERE / ".frameworks" / "google-adk" / "bin" / "python"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not PYTHON.exists(), reason="needs Google ADK: `make frameworks` sets it up"),
+]
+MODELS = """
+from countersign.client import executions
+from google.adk.models import BaseLlm, LlmResponse
+from google.genai import types
+
+executions.LOOKS = 0
+
+class Script(BaseLlm):
+    model: str = "script"
+    calls: list = []
+
+    async def generate_content_async(self, request, stream=False):
+        parts = request.contents[-1].parts or []
+        read = [str(part.function_response.response) for part in parts if part.function_response]
+        if read:
+            stop("before the end")
+            said = [types.Part(text=str(read))]
+        else:
+            said = [types.Part.from_function_call(name=name, args=arguments) for name, arguments in self.calls]
+        yield LlmResponse(content=types.Content(role="model", parts=said))
+
+model = Script(calls=[(name, arguments) for _, name, arguments in CALLS])
+"""
+(EXAMPLE,) = examples("adapters.md", "Google Agent Development Kit")
+CODE = EXAMPLE.replace('model="gemini-2.5-flash"', "model=my_models.model")
+BOSS = 'boss = Agent(name="boss", model=my_models.Script(calls=[(CALL)]), MORE)\n'
+RUN = "runner = InMemoryRunner("
+SUB_AGENTS = {
+    "sub-agent": ("'transfer_to_agent', {'agent_name': 'clerk'}", "sub_agents=[clerk]"),
+    "agent as tool": ("'clerk', {'request': 'Refund.'}", "tools=[AgentTool(clerk)]"),
+}
+Make = Callable[..., Program]
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    """Make a program in the environment of the framework."""
+    made: list[Program] = []
+
+    def program(code: str = CODE, **env: str) -> Program:
+        made.append(Program(tmp_path, code, MODELS, {**os.environ, "TASK": "refund", **env}, PYTHON))
+        made[-1].env["PYTHONPATH"] = str(HERE)
+        return made[-1]
+
+    yield program
+    for one in made:
+        if one.running:
+            await one.kill()
+
+
+def test_the_example_is_short() -> None:
+    assert len([line for line in EXAMPLE.splitlines() if line]) <= 20
+
+
+@pytest.mark.parametrize(
+    ("button", "window", "done", "reads"),
+    [
+        ("Approve", None, ["17 45.0"], "45.00 EUR were paid back."),
+        ("Edit", {"Euros": "40", "why": "the fee"}, ["17 40"], "40.00 EUR were paid back."),
+        ("Reject", {"reason": "too much"}, [], "too much"),
+    ],
+)
+async def test_a_call_runs_only_as_people_decided(
+    slack: LocalSlack, bob: Bob, make: Make, button: str, window: Any, done: list[str], reads: str
+) -> None:
+    """R13, R16."""
+    program = await make().start()
+    await bob.presses("Refund:", button, window)
+    assert reads in await program.ended()
+    assert [line.removesuffix(".0") for line in program.done()] == [line.removesuffix(".0") for line in done]
+    assert cards(slack) == 1
+
+
+async def test_silence_runs_nothing(bob: Bob, make: Make) -> None:
+    """R17, R20."""
+    program = await make().start()
+    await bob.card("Refund:")
+    await bob.lets_time_run_out()
+    assert "NOBODY ANSWERED" in await program.ended()
+    assert program.done() == []
+
+
+async def test_the_policy_refuses_a_call(slack: LocalSlack, store: Store, make: Make) -> None:
+    """R16, R19."""
+    await store.set_rulebook(Rulebook((Clause("till", Action.DENY, 1, tool="refund", why="Use the till."),)))
+    program = await make().start()
+    assert "Use the till." in await program.ended()
+    assert (program.done(), cards(slack)) == ([], 0)
+
+
+async def test_a_service_that_refuses_the_key_blocks_calls(bob: Bob, make: Make) -> None:
+    await bob.loses_its_key()
+    program = await make().start()
+    await program.wait()
+    assert program.done() == []
+
+
+@pytest.mark.parametrize("shape", SUB_AGENTS)
+async def test_calls_of_a_sub_agent_ask_people(bob: Bob, make: Make, shape: str) -> None:
+    """R19: the plugin is the runner's, so it holds for all agents that it reaches."""
+    call, more = SUB_AGENTS[shape]
+    boss = "from google.adk.tools.agent_tool import AgentTool\n" + BOSS.replace("CALL", call).replace("MORE", more)
+    code = CODE.replace(RUN, f"{boss}{RUN}").replace("InMemoryRunner(clerk", "InMemoryRunner(boss")
+    program = await make(code).start()
+    await bob.presses("Refund:", "Reject", {"reason": "too much"})
+    assert "too much" in await program.ended()
+    assert program.done() == []
+
+
+async def test_a_program_killed_while_asked_finds_its_card(slack: LocalSlack, bob: Bob, make: Make) -> None:
+    """R8."""
+    program = await make().start()
+    await bob.card("Refund:")
+    await program.kill()
+    await bob.presses("Refund:", "Approve")
+    await program.start()
+    assert "45.00 EUR were paid back." in await program.ended()
+    await program.start()
+    assert "Done before: 45.00 EUR" in await program.ended()
+    assert (program.done(), cards(slack)) == (["17 45.0"], 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "done"), [("1. It was done", 1), ("2. It wasn't done: run it now", 2)], ids=["done", "again"]
+)
+async def test_people_say_whether_a_call_was_done(
+    slack: LocalSlack, bob: Bob, make: Make, answer: str, done: int
+) -> None:
+    """R8, R10: killed in the call."""
+    program = make()
+    program.stops("in the call")
+    await program.start()
+    await bob.presses("Refund:", "Approve")
+    await program.stopped("in the call")
+    await program.kill()
+    await program.start()
+    await bob.presses("” happen?", "Choose", {"options": answer})
+    await program.ended()
+    assert (program.done(), cards(slack)) == (["17 45.0"] * done, 2)
