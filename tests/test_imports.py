@@ -16,6 +16,7 @@ _AUTOGEN = {
     *(
         *_LIBRARY,
         "countersign.process_settings",
+        "countersign.secret_files",
         "countersign.json_schema",
         "countersign.runs",
         "countersign.runs.leases",
@@ -29,14 +30,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.json_schema": {"jsonschema", "referencing", "regex"},
     "countersign.python_gc": set(),
     "countersign.metrics": {"countersign.domain", "prometheus_client"},
-    "countersign.process_settings": {"countersign.domain", "pydantic", "pydantic_settings"},
-    "countersign.doctor": {"countersign.client", "countersign.domain"},
+    "countersign.secret_files": {"countersign.domain"},
+    "countersign.process_settings": {
+        *("countersign.domain", "countersign.secret_files", "pydantic", "pydantic_settings"),
+    },
+    "countersign.doctor": {"countersign.client", "countersign.domain", "countersign.secret_files"},
     "countersign.terminal": {"countersign.domain", "rich", "typer"},
-    "countersign.client": {"countersign.domain", "countersign.client", "httpcore", "pydantic"},
+    "countersign.client": {
+        *("countersign.domain", "countersign.client", "countersign.secret_files", "httpcore", "pydantic"),
+    },
     "countersign.client.slack_input": {"countersign.domain", "countersign.client", "autogen_agentchat"},
     "countersign.frameworks": {
         *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
-        *("countersign.frameworks.run_storage", "cryptography", "pydantic"),
+        *("countersign.frameworks.run_storage", "countersign.secret_files", "cryptography", "pydantic"),
     },
     "countersign.frameworks.ag2": {"countersign.frameworks", "countersign.domain", "countersign.client", "ag2"},
     "countersign.frameworks.ag2_classic": {
@@ -98,7 +104,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.frameworks.autogen": _AUTOGEN,
     "countersign.frameworks.autogen.standalone": {
         *("countersign.domain", "countersign.usecases.ports", "countersign.usecases.store_outages"),
-        "countersign.process_settings",
+        *("countersign.process_settings", "countersign.secret_files"),
         *("countersign.client.connection", "countersign.client.terminal_notes"),
         *("countersign.runs", "countersign.store.redis"),
         *("countersign.frameworks.autogen", "autogen_core"),

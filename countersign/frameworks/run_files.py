@@ -21,6 +21,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from countersign.domain.errors import CountersignError, InvalidInput
 from countersign.domain.json_arguments import is_approved
+from countersign.secret_files import read_secret
 
 KEY: Final = "COUNTERSIGN_STATE_KEY"
 LONGEST: Final = 5_000_000
@@ -255,7 +256,7 @@ def parsed(content: bytes, name: str) -> SavedRun:
 
 def _sealed(text: str) -> bytes:
     """Seal the text, or leave it as it is without a key; InvalidInput if the key is none."""
-    if not (key := os.environ.get(KEY)):
+    if not (key := read_secret(KEY)):
         return text.encode()
     try:
         from cryptography.fernet import Fernet
@@ -271,7 +272,7 @@ def _sealed(text: str) -> bytes:
 
 def _unsealed(content: bytes, name: str) -> str:
     """Open what `_sealed` made; InvalidInput if it has another key, or none, or was changed."""
-    if (key := os.environ.get(KEY)) or not content.startswith(b"{"):
+    if (key := read_secret(KEY)) or not content.startswith(b"{"):
         from cryptography.fernet import Fernet, InvalidToken
 
         try:

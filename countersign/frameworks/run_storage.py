@@ -8,7 +8,6 @@ for one that has an old copy, the first step is refused.
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from countersign.client.client import AsyncClient
 from countersign.domain.errors import InvalidInput
 from countersign.domain.program_states import LONGEST_STATE
 from countersign.frameworks.run_files import KEY, SavedCall, SavedRun, locked, parsed, path_of, read, write
+from countersign.secret_files import is_given
 
 Post = Callable[[SavedCall, Mapping[str, Any]], Awaitable[None]]
 """Ask about the call, or find what was asked, with this state."""
@@ -120,7 +120,7 @@ class RequestStorage(FolderStorage):
 
 def storage_of(run: SavedRun, post: Post) -> FolderStorage:
     """Choose where the run is kept: with its requests only if the program can seal it."""
-    return RequestStorage(run, post) if os.environ.get(KEY) else FolderStorage(run)
+    return RequestStorage(run, post) if is_given(KEY) else FolderStorage(run)
 
 
 async def fetch(
@@ -134,7 +134,7 @@ async def fetch(
     and what cannot be used, as sentences. A file that is newer, or that a program holds, stays as it is. `lost`: no
     program is at work on another machine, so all runs are as if they were left.
     """
-    if not os.environ.get(KEY) or (key is not None and path_of(folder, key).exists()):
+    if not is_given(KEY) or (key is not None and path_of(folder, key).exists()):
         return {}, []
     newest: dict[str, tuple[SavedRun, bytes]] = {}
     requests: dict[str, list[str]] = {}
