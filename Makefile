@@ -7,7 +7,10 @@ SEED ?= 1
 TIMES ?= 10
 BUSY ?= 6
 EXTRAS := --extra server --extra autogen --extra sql --extra mcp --extra agent-framework
+WEB_EXTRAS := --extra server --extra sql
+RUNTIME_EXTRAS := $(WEB_EXTRAS) --extra autogen --extra mcp --extra agent-framework
 BIN := .venv/bin
+LOCK = $(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-strip-extras --no-header --quiet
 READY := .venv/.ready
 COMPILED := .venv/.compiled
 PYTHON_IS_NEW := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")
@@ -99,8 +102,11 @@ fuzz: $(READY) ## malformed payloads and calls; FUZZ=100000 SEED=1
 mutants: $(READY) ## plant one bug at a time, and see its tests fail
 	@$(BIN)/python -m tests.mutants
 
-lock: $(READY) ## rewrite requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --group dev $(EXTRAS) --universal --generate-hashes --no-strip-extras --no-header --quiet -o requirements.lock
+# The locks of what runs have the versions of the one that is tested.
+lock: $(READY) ## rewrite requirements.lock, and the locks of web, and of web and workers
+	$(LOCK) --group dev $(EXTRAS) -o requirements.lock
+	$(LOCK) $(WEB_EXTRAS) --constraints requirements.lock -o requirements-web.lock
+	$(LOCK) $(RUNTIME_EXTRAS) --constraints requirements.lock -o requirements-runtime.lock
 
 clean: ## remove .venv and caches
 	rm -rf .venv .any_time .pytest_cache .mypy_cache .ruff_cache

@@ -17,7 +17,8 @@ _LARGEST: Final = 65_536
 def read_secret(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
     """Return the secret, or None if neither variable is set.
 
-    An empty variable counts as not set. InvalidInput if both are set, or if the file is unreadable, empty or has several lines; its text shows no content.
+    An empty variable counts as not set. InvalidInput if both are set, or if the file is unreadable, empty or has
+    several lines; its text shows no content.
     """
     value, path = environment.get(name), environment.get(name + SUFFIX)
     if not path:
