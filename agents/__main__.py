@@ -12,13 +12,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from countersign import metrics
+from countersign import metrics, ops_port
 from countersign.domain.errors import CountersignError, StoreUnavailable, StoreUnsafe, WrongSettings
 from countersign.domain.ids import WorkerId, worker_id
 from countersign.frameworks.autogen import compat
 from countersign.frameworks.autogen.models.config import load_model
 from countersign.frameworks.autogen.runner import Runner
 from countersign.frameworks.autogen.team import Teams, try_out
+from countersign.ops_port import Readiness
 from countersign.process_settings import WorkerSettings, read
 from countersign.python_gc import keep_what_is_loaded
 from countersign.runs.area import Area
@@ -44,11 +45,40 @@ BEYOND_THE_LEASE: Final = timedelta(seconds=2)
 """A lost worker's job comes again this long after its lease has ended, so that it is not refused."""
 
 
+class Health:
+    """Answers of the ops port of a worker, from its start to its end."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self.waits_for = "Redis"
+        """Until the teams are announced; "" afterwards."""
+        self.problem = ""
+        """Why the teams could not be announced the last time."""
+        self._stop = stop
+
+    async def readiness(self) -> Readiness:
+        """Tell whether this worker takes runs, or will when `web` and Redis are back."""
+        if self._stop.is_set():
+            return Readiness("The worker was told to stop: it hands its runs over.")
+        if self.waits_for:
+            return Readiness(f"The worker is starting: it waits for {self.waits_for}. {self.problem}".rstrip())
+        return Readiness(problems=[self.problem] if self.problem else [])
+
+    async def measured(self) -> bytes:
+        """Return the text that Prometheus reads."""
+        return metrics.exposition()
+
+
 async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
     """Advance runs until `stop` is set, then let go of all of them.
 
     WrongSettings, StoreUnsafe: nothing was started.
     """
+    health = Health(stop)
+    async with ops_port.served(health, settings.host, settings.ops_port):
+        await _work(settings, stop, health)
+
+
+async def _work(settings: WorkerSettings, stop: asyncio.Event, health: Health) -> None:
     teams = registry.find(checked_folder(settings))
     if settings.model_config_file is None:
         log.warning("MODEL_CONFIG is not set: the offline demo model writes, by fixed rules.")
@@ -63,6 +93,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
         model = load_model(settings.model_config_file, answers=RedisAnswers(area))
         if not await _reached(area, stop):
             return
+        health.waits_for = "`web`"
         keep_what_is_loaded()
         async with Queue(url, settings.namespace, area.area) as queue, HttpService(area.address) as service:
             journal = RedisJournal(area, timedelta(milliseconds=settings.redis_fsync_ms))
@@ -78,8 +109,8 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
                 settings=settings,
                 stop=stop,
             )
-            async with metrics.served(settings.host, settings.metrics_port), asyncio.TaskGroup() as jobs:
-                announcing = jobs.create_task(_announce(service, owner, runner, teams, stop))
+            async with asyncio.TaskGroup() as jobs:
+                announcing = jobs.create_task(_announce(service, owner, runner, teams, stop, health))
                 with compat.mended():
                     await work(
                         queue,
@@ -127,7 +158,9 @@ async def _reached(area: Area, stop: asyncio.Event) -> bool:
     return False
 
 
-async def _announce(service: Service, owner: WorkerId, runner: Runner, teams: Teams, stop: asyncio.Event) -> None:
+async def _announce(
+    service: Service, owner: WorkerId, runner: Runner, teams: Teams, stop: asyncio.Event, health: Health
+) -> None:
     """Tell `web` of this worker, its teams and its runs, every few seconds."""
     ready, failed = False, 0
     while not stop.is_set():
@@ -136,7 +169,9 @@ async def _announce(service: Service, owner: WorkerId, runner: Runner, teams: Te
             if not ready:
                 log.info("Worker %s is ready; teams: %s.", owner, ", ".join(teams.working) or "none")
             ready, failed = True, 0
+            health.waits_for = health.problem = ""
         except CountersignError as away:
+            health.problem = str(away)
             failed += 1
             if failed == _WARNED_AFTER:
                 log.warning("The teams were not announced: %s Trying again until `web` answers.", away)

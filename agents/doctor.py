@@ -22,6 +22,7 @@ async def check(findings: Findings) -> None:
     if found is None:
         return
     settings, client = found
+    findings.ops_port(settings.ops_port)
     async with client:
         replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
         key = settings.countersign_key.get_secret_value() if settings.countersign_key else ""

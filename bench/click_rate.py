@@ -219,9 +219,6 @@ async def main(settings: WebSettings) -> None:
     assert settings.slack_bot_token and settings.slack_signing_secret, "the benchmark sets it"
     url = settings.redis_url.get_secret_value()
 
-    async def no_problem() -> str:
-        return ""
-
     async with AsyncExitStack() as stack:
         client = connect(url)
         stack.push_async_callback(client.aclose)
@@ -241,7 +238,7 @@ async def main(settings: WebSettings) -> None:
         secret = settings.slack_signing_secret.get_secret_value()
         app = build(clients, identity)
         register(app, services)
-        asgi = http.http(app, no_problem, secret=secret)
+        asgi = http.http(app, secret=secret)
         port = await stack.enter_async_context(http.serving(asgi, "127.0.0.1", 0))
         stack.push_async_callback(services.drain)
         settle_memory()

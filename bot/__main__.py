@@ -1,6 +1,7 @@
 """Run the process `web`: Slack app, projector and deadline keeper, until SIGTERM."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -9,13 +10,15 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 
 from slack_bolt.async_app import AsyncApp
 
+from countersign import ops_port
 from countersign.domain.errors import CountersignError
 from countersign.domain.slash_commands import NAMES
+from countersign.http_port import Asgi
 from countersign.process_settings import read
 from countersign.python_gc import settle_memory
 from countersign.store.redis.connection import connect
@@ -27,7 +30,6 @@ from .api.port import ApiPort
 from .settings import WebSettings
 from .slack import health, http
 from .slack.app import TokenRefused, slack_clients, socket_mode
-from .slack.connection_limits import Asgi
 from .worker_areas import url_of
 from .workspace import Workspace, opened, store_of
 
@@ -36,25 +38,37 @@ _LONGEST_PAUSE: Final = 60.0
 _log = logging.getLogger("bot")
 
 
-async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int], None] = lambda port: None) -> None:
-    """Run the service until `stop` is set; calls `ready` with its port."""
+async def serve(
+    settings: WebSettings,
+    stop: asyncio.Event,
+    ready: Callable[[int], None] = lambda port: None,
+    stop_now: asyncio.Event | None = None,
+) -> None:
+    """Run the service until `stop` is set; calls `ready` with its port.
+
+    After `stop` it takes what still comes for `STOP_DELAY`, unless `stop_now` is set too.
+    """
     NAMES.agent = settings.agent_command
     NAMES.approvals = settings.approvals_command
     owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     app_token = settings.slack_app_token.get_secret_value() if settings.slack_app_token else None
     secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else None
     async with AsyncExitStack() as stack:
+        state = health.Health()
+        stack.push_async_callback(state.aclose)
+        await stack.enter_async_context(ops_port.served(state, settings.host, settings.ops_port))
         client = connect(settings.redis_url.get_secret_value())
         stack.push_async_callback(client.aclose)
-        store = store_of(settings, client, settings.namespace)
+        state.store = store = store_of(settings, client, settings.namespace)
         await patiently(store.check, hint="REDIS_URL says where it should be.")
+        state.waits_for = "Slack"
         pages: dict[str, Asgi] = {}
         port = ApiPort()
-        number = await stack.enter_async_context(http.serving(port, settings.host, settings.api_port, api.CONNECTIONS))
+        number = await stack.enter_async_context(
+            http.serving(port, settings.host, settings.api_port, api.CONNECTIONS, "API_PORT")
+        )
         port.url = settings.api_url or url_of(settings.host, number)
         _log.info("Workers and programs call port %d.", number)
-        refused: Callable[[], str]
-        notes: Callable[[], Sequence[str]] = tuple
         if settings.slack_bot_token is None:
             installed = await stack.enter_async_context(multi_workspace.installed(settings, store, owner, port))
             app, clients, pages, who = (
@@ -63,7 +77,8 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
                 installed.pages,
                 "By OAuth",
             )
-            stores, refused, notes = installed.stores, installed.registry.problem, installed.registry.problems
+            state.stores = lambda: tuple(installed.stores.values())
+            state.opened, state.notes = installed.registry.all_opened, installed.registry.problems
         else:
             clients = await stack.enter_async_context(
                 slack_clients(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
@@ -71,34 +86,32 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
             workspace = await _once_accepted(
                 lambda: stack.enter_async_context(opened(settings, store, clients, owner, port))
             )
-            stores = {workspace.identity.workspace: store}
-            answers = workspace.answers
-            refused, notes = (
-                (lambda: answers.problem),
-                (lambda: [workspace.app.limited] if workspace.app.limited else []),
-            )
+            state.stores = lambda: (store,)
+            state.refused, state.notes = lambda: workspace.answers.problem, lambda: [workspace.app.limited]
             app, who = workspace.app, f"Workspace {workspace.identity.workspace}"
-        connected: Callable[[], Awaitable[bool]] | None = None
         if app_token:
-            connected = await stack.enter_async_context(socket_mode(app, app_token, clients.reads))
-        asgi = http.http(
-            None if app_token else app,
-            lambda: health.problem_of(store, connected, refused),
-            lambda: health.measured(*stores.values()),
-            notes=notes,
-            secret=secret or "",
-            pages=pages,
-        )
+            state.connected = await stack.enter_async_context(socket_mode(app, app_token, clients.reads))
+        asgi = http.http(None if app_token else app, secret=secret or "", pages=pages)
         events_port = await stack.enter_async_context(http.serving(asgi, settings.host, settings.port))
         if not app_token and (wrong := health.wrong_clock(await store.now(), datetime.now(UTC))):
             _log.error("%s", wrong)
         way = "Socket Mode" if app_token else f"signed HTTP at {http.EVENTS_PATH}"
         _log.info("%s, %s, port %d.", who, way, events_port)
-        ready(events_port)
         settle_memory()
+        state.waits_for = ""
+        ready(events_port)
         await stop.wait()
+        state.stopping = True
+        await _pause(settings.stop_delay, stop_now or stop)
         _log.info("Told to stop: finishing what is in hand.")
         port.stop()
+
+
+async def _pause(span: timedelta, ended: asyncio.Event) -> None:
+    """Wait for this long, or until the event."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(span.total_seconds()):
+            await ended.wait()
 
 
 async def _once_accepted(open_workspace: Callable[[], Awaitable[Workspace]]) -> Workspace:
@@ -116,10 +129,16 @@ async def _once_accepted(open_workspace: Callable[[], Awaitable[Workspace]]) -> 
 
 
 async def _until_told_to_stop(settings: WebSettings) -> None:
-    stop, ready = asyncio.Event(), asyncio.Event()
+    stop, stop_now, ready = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    def hear(number: signal.Signals) -> None:
+        if number is signal.SIGINT or stop.is_set():  # Ctrl-C, or told twice
+            stop_now.set()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    serving = asyncio.create_task(serve(settings, stop, lambda port: ready.set()))
+        asyncio.get_running_loop().add_signal_handler(number, hear, number)
+    serving = asyncio.create_task(serve(settings, stop, lambda port: ready.set(), stop_now))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not ready.is_set():

@@ -19,6 +19,7 @@ async def check(findings: Findings) -> None:
     if found is None:
         return
     settings, client = found
+    findings.ops_port(settings.ops_port)
     async with client:
         store = store_of(settings, client, settings.namespace)
         await findings.check("Redis", store.check(), "Redis answers, and forgets nothing when memory is short.")

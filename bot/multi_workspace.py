@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import ChannelId, RequestId, WorkspaceId
+from countersign.http_port import Asgi
 from countersign.store.installations import Installations
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
@@ -24,7 +25,6 @@ from .installations.renewal import Renewal, RenewedClient
 from .installations.workspace_registry import Newest, Opened, WorkspaceRegistry
 from .settings import REDIRECT_PATH, WebSettings
 from .slack.app import Clients, slack_clients
-from .slack.connection_limits import Asgi
 from .worker_areas import WorkerAreas
 from .workspace import at_work, opened, store_of
 

@@ -15,7 +15,7 @@ from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rule
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import MEMBERS, reviewers_named
 from countersign.domain.slash_commands import NAMES
-from countersign.process_settings import CommonSettings, Duration, check_prefix, is_zero
+from countersign.process_settings import CommonSettings, Duration, DurationOrZero, check_prefix, is_zero
 
 
 def _ids(value: Any) -> Any:
@@ -144,9 +144,13 @@ class WebSettings(AuditSettings):
     )
     keep_audit: Age = Field(None, description="how long the record stays in Redis: 90d, 7y or forever")
     port: int = Field(
-        3000, ge=0, le=65535, description="for `/slack/events`, `/healthz` and `/metrics`; 0 takes a free one"
+        3000, ge=0, le=65535, description="for `/slack/events` and the pages of OAuth; 0 takes a free one"
     )
-
+    stop_delay: DurationOrZero = Field(
+        timedelta(seconds=5),
+        description="how long a `web` that got SIGTERM still takes what comes, so that load balancers see "
+        "`/readyz` first; not after Ctrl-C",
+    )
     api_port: int = Field(
         0,
         ge=0,

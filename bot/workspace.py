@@ -236,7 +236,7 @@ async def at_work(name: str, work: Coroutine[None, None, None]) -> AsyncIterator
     def ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             _log.critical("%s ended by itself; this process stops.", name, exc_info=task.exception())
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)  # at once
 
     task.add_done_callback(ended)
     try:

@@ -51,6 +51,11 @@ class Findings:
         for problem in wrong.problems:
             self.wrong(problem)
 
+    def ops_port(self, port: int) -> None:
+        """Print where probes and Prometheus find the process."""
+        none = "OPS_PORT is not set, so nothing can probe this process or read its metrics."
+        self.good(f"Probes and metrics are at port {port}." if port else none)
+
     def read(self, read: Callable[[], T]) -> T | None:
         """Read the settings; None if something is to be fixed."""
         try:

@@ -5,23 +5,18 @@ off: sum them over all `web` processes. Waiting requests are read from the store
 counted by the process that makes them.
 """
 
-import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from countersign.domain import schedule
-from countersign.domain.errors import WrongSettings
 from countersign.domain.events import Event, EventType
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
-_WITHIN: Final = 10.0
-"""Seconds for a request to a worker's `/metrics`."""
 
 
 class Repair(StrEnum):
@@ -120,28 +115,6 @@ def _seconds(event: Event, name: str) -> float | None:
     except (KeyError, ValueError):
         return None
     return seconds if math.isfinite(seconds) else None
-
-
-@asynccontextmanager
-async def served(host: str, port: int) -> AsyncIterator[int]:
-    """Serve `/metrics` beside the block, in a process without a server of its own.
-
-    Port 0 serves nothing. Yields the port. WrongSettings if it is taken.
-    """
-    if port == 0:
-        yield 0
-        return
-    try:
-        server, thread = start_http_server(port, host, REGISTRY)
-        server.RequestHandlerClass.timeout = _WITHIN  # type: ignore[attr-defined]  # else a request without end keeps its thread
-    except OSError as wrong:
-        raise WrongSettings([f"HOST, METRICS_PORT: cannot listen on {host}:{port} ({wrong.strerror})."]) from None
-    try:
-        yield port
-    finally:
-        await asyncio.to_thread(server.shutdown)
-        thread.join()
-        server.server_close()
 
 
 def exposition(standing: Mapping[str, int] | None = None) -> bytes:

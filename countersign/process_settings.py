@@ -73,6 +73,9 @@ class CommonSettings(BaseSettings):
     log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 behind a load balancer")
+    ops_port: int = Field(
+        0, ge=0, le=65535, description="for `/livez`, `/readyz` and `/metrics`, which need no password; 0: none"
+    )
 
     @field_validator("namespace")
     @classmethod
@@ -131,7 +134,6 @@ class WorkerSettings(CommonSettings):
     model_calls: int = Field(
         200, ge=1, le=100_000, description="how often the agents of one run may ask models; one more ends it"
     )
-    metrics_port: int = Field(0, ge=0, le=65535, description="for `/metrics` of the worker; 0: none")
     concurrency: int = Field(1000, ge=1, le=10_000, description="runs that one worker holds in memory at once")
 
 

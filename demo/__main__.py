@@ -32,12 +32,12 @@ _FIRST: Final = "/agent email tell the vendor we need 10% off"
 async def run(data: Path, port: int, stop: asyncio.Event) -> None:
     """Run the demo until `stop` is set or one of its processes ends.
 
-    It uses seven ports from `port` on.
+    It uses eight ports from `port` on.
 
     All start at once, because most of the time goes into imports: `web` and the worker wait for what is not there yet.
     """
-    slack_port, mail_port, smtp_port, web_port, redis_port, api_port, model_port = range(port, port + 7)
-    _all_free(slack_port, mail_port, smtp_port, web_port, api_port, model_port)
+    slack_port, mail_port, smtp_port, web_port, redis_port, api_port, model_port, ops_port = range(port, port + 8)
+    _all_free(slack_port, mail_port, smtp_port, web_port, api_port, model_port, ops_port)
     bot_token, app_token = f"xoxb-{secrets.token_hex(12)}", f"xapp-{secrets.token_hex(12)}"
     async with AsyncExitStack() as stack:
 
@@ -78,6 +78,8 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             REVIEWERS=os.environ.get("REVIEWERS", "S0REVIEWERS"),
             PORT=str(web_port),
             API_PORT=str(api_port),
+            OPS_PORT=str(ops_port),
+            STOP_DELAY="0s",
             THREAD_REPLIES="yes",
         )
         worker = {
@@ -91,7 +93,7 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
         pages = {"slack": f"http://{LOOPBACK}:{slack_port}/", "mail": f"http://{LOOPBACK}:{mail_port}/"}
         await answers(pages["slack"], slack)
         await answers(pages["mail"], mail)
-        await answers(f"http://{LOOPBACK}:{web_port}/healthz", web)
+        await answers(f"http://{LOOPBACK}:{ops_port}/readyz", web)
         key = await _key(data / "api-key", redis["web"])
         pages["model"] = await stack.enter_async_context(scripted_model.served(LOOPBACK, model_port))
         interface = {"api": f"http://{LOOPBACK}:{api_port}", "key": key}
@@ -199,7 +201,7 @@ async def _redis(stack: AsyncExitStack, folder: Path, port: int) -> dict[str, st
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="countersign demo", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(".data/demo"), help="folder for what is stored")
-    parser.add_argument("--port", type=int, default=4000, help="the first of seven ports")
+    parser.add_argument("--port", type=int, default=4000, help="the first of eight ports")
     options = parser.parse_args(arguments)
 
     async def until_interrupted() -> None:

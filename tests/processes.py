@@ -129,6 +129,7 @@ class Deployment:
         self.data = data
         self.fork = fork
         self.common = {"REDIS_URL": url_of("web", redis_url, namespace), "NAMESPACE": namespace, "LOG_LEVEL": "INFO"}
+        self.common["STOP_DELAY"] = "0s"
         self.agents = {**self.common, "REDIS_URL": url_of("worker", redis_url, namespace)}
         self.processes: list[Process] = []
 

@@ -31,6 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.python_gc": set(),
     "countersign.metrics": {"countersign.domain", "prometheus_client"},
     "countersign.secret_files": {"countersign.domain"},
+    "countersign.http_port": {"countersign.domain", "uvicorn"},
+    "countersign.ops_port": {"countersign.http_port", "countersign.metrics"},
     "countersign.process_settings": {
         *("countersign.domain", "countersign.secret_files", "pydantic", "pydantic_settings"),
     },
@@ -143,7 +145,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bot.installations": {
         *("countersign.domain", "countersign.usecases.store_outages", "countersign.store.installations"),
         *("countersign.metrics", "bot.installations", "bot.slack.answer_check", "bot.slack.app"),
-        *("bot.slack.connection_limits", "bot.slack_errors"),
+        *("countersign.http_port", "bot.slack_errors"),
         *("aiohttp", "cryptography", "slack_bolt", "slack_sdk"),
     },
     "bot.worker_areas": {
@@ -170,8 +172,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "bot.slack": {
         *("countersign.domain", "countersign.metrics", "countersign.policy", "countersign.usecases", "bot.slack"),
-        *("bot.slack_errors", "bot.slack_proxy"),
-        *("pydantic", "slack_bolt", "slack_sdk", "aiohttp", "uvicorn"),
+        *("countersign.http_port", "countersign.ops_port", "bot.slack_errors", "bot.slack_proxy"),
+        *("pydantic", "slack_bolt", "slack_sdk", "aiohttp"),
     },
     "bot.slack.handlers": {
         *("countersign.domain", "countersign.policy", "countersign.usecases"),
@@ -302,7 +304,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
     "bot.slack": (
         {"views"},
         {"people"},
-        {"app", "connection_limits", "health", "ports", "unconfirmed_posts", "rate_gate", "settings_proposals"},
+        {"app", "health", "ports", "unconfirmed_posts", "rate_gate", "settings_proposals"},
         {"answer_check"},
         {"handlers", "http", "projector", "slack_calls"},
         {"routes"},

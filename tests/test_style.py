@@ -73,7 +73,6 @@ WORDED: dict[str, str] = {
     "bot/slack/answer_check.py": "what is wrong, for the operator of `web`",
     "bot/slack/app.py": "wrong settings, for whoever starts `web`",
     "bot/slack/health.py": "what is wrong, for whoever runs `web`",
-    "bot/slack/connection_limits.py": "wrong settings, for whoever starts `web`",
     "bot/slack/http.py": "answers of HTTP, for programs",
     "bot/slack/projector/audit_posts.py": "what cannot be posted, for the log",
     "bot/slack/projector/message_sync.py": "why something is read again, for the log",

@@ -231,7 +231,7 @@ async def test_a_worker_runs_the_teams_of_a_folder_of_ones_own(
 
 
 async def test_the_demo_shows_its_page(python: Path, tmp_path: Path) -> None:
-    command = [str(python.with_name("countersign")), "demo", "--port", str(free_ports(7))]
+    command = [str(python.with_name("countersign")), "demo", "--port", str(free_ports(8))]
     env = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "SMTP_URL", "PYTHONPATH")}
     demo = Installed([*command], tmp_path, env)
     await demo.start()

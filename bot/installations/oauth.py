@@ -28,10 +28,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.ids import WorkspaceId
+from countersign.http_port import Asgi, Receive, Scope, Send
 from countersign.store.installations import KEPT_STATE
 
 from ..slack.app import SCOPES
-from ..slack.connection_limits import Asgi, Receive, Scope, Send
 from .records import Installation, InstallationRecords
 
 INSTALL_PATH: Final = "/slack/install"

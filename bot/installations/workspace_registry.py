@@ -108,6 +108,7 @@ class WorkspaceRegistry:
         self._keep = keep_deadlines
         self._served: dict[WorkspaceId, _ServedWorkspace] = {}
         self._refresh_due = asyncio.Event()
+        self._has_looked = False
         self._teams_read: dict[WorkspaceId, datetime] = {}
 
     def refresh(self) -> None:
@@ -121,6 +122,7 @@ class WorkspaceRegistry:
                 self._refresh_due.clear()
                 try:
                     await self._reconcile()
+                    self._has_looked = True
                 except StoreUnavailable as away:
                     _log.warning("%s Installations are followed again when it is back.", away)
                 try:
@@ -143,10 +145,10 @@ class WorkspaceRegistry:
             self.refresh()
             await asyncio.sleep(REFRESH_EVERY.total_seconds())
 
-    def problem(self) -> str:
-        """Return what is wrong if no workspace is served though some should be."""
+    def all_opened(self) -> bool:
+        """Tell whether each workspace is served as it should be, or has a problem."""
         due = [served for served in self._served.values() if served.serving]
-        return "\n".join(self.problems()) if due and all(map(self._problem_of, due)) else ""
+        return self._has_looked and all(served.opened is not None or served.problem for served in due)
 
     def problems(self) -> list[str]:
         """Return one sentence for each workspace that has a problem."""

@@ -1,13 +1,13 @@
-"""Port of `web`: `/healthz`, `/metrics`, and `/slack/events` for signed HTTP.
+"""Public port of `web`: `/slack/events` for signed HTTP, and the pages of OAuth.
 
-Whoever reaches the port may send anything. So connections are limited in number and closed if no request comes in
+Anybody may send anything to it. So connections are limited in number and closed if no request comes in
 time; a body is read only up to the size and time that Slack needs, and parsed only after its signature is verified.
 """
 
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -17,11 +17,9 @@ from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from slack_sdk.signature import SignatureVerifier
 
-from countersign import metrics
-
-from . import connection_limits
-from .connection_limits import Asgi, Receive, Scope, Send
-from .connection_limits import serving as serving
+from countersign import http_port
+from countersign.http_port import Asgi, Receive, Scope, Send
+from countersign.http_port import serving as serving
 
 EVENTS_PATH: Final = "/slack/events"
 LARGEST: Final = 4 * 2**20
@@ -34,30 +32,15 @@ _CLOSING: Final = (b"connection", b"close")
 _log = logging.getLogger(__name__)
 
 
-def http(
-    app: AsyncApp | None,
-    problem: Callable[[], Awaitable[str]],
-    measured: Callable[[], Awaitable[bytes]] | None = None,
-    *,
-    notes: Callable[[], Sequence[str]] = tuple,
-    secret: str = "",
-    pages: Mapping[str, Asgi] = MappingProxyType({}),
-) -> Asgi:
+def http(app: AsyncApp | None, *, secret: str = "", pages: Mapping[str, Asgi] = MappingProxyType({})) -> Asgi:
     """Return the ASGI app of the port.
 
-    It has `/healthz`, `/metrics` if `measured` is given, `/slack/events` if an app is given, and `pages`, by their
-    paths. `secret` is the app's signing secret. `problem` says what is wrong, "" if nothing is; `notes` what is wrong
-    in single workspaces while others are served; `measured` gives the text that Prometheus reads.
+    It has `/slack/events` if an app is given, and `pages`, by their paths. `secret` is the app's signing secret.
     """
     events = None if app is None else _Signed(app, SignatureVerifier(secret))
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == "/healthz" and scope["method"] in ("GET", "HEAD"):
-            wrong = await problem()
-            await _plain(send, 503 if wrong else 200, wrong or "\n".join(["ok", *notes()]))
-        elif measured is not None and scope["path"] == "/metrics" and scope["method"] in ("GET", "HEAD"):
-            await _plain(send, 200, await measured(), metrics.CONTENT_TYPE)
-        elif events is not None and scope["path"] == EVENTS_PATH:
+        if events is not None and scope["path"] == EVENTS_PATH:
             await events(scope, receive, send)
         elif scope["path"] in pages and scope["method"] == "GET":
             await pages[scope["path"]](scope, receive, send)
@@ -108,7 +91,7 @@ class _Signed:
             raise _Refused(413, f"At most {LARGEST:,} bytes.")
         plausible = _SIGNATURE.fullmatch(signature) and _TIMESTAMP.fullmatch(timestamp)
         try:
-            async with asyncio.timeout(connection_limits.WITHIN):
+            async with asyncio.timeout(http_port.WITHIN):
                 body = await self._body(receive)
         except TimeoutError:
             raise _Refused(408, "The body took too long.") from None
@@ -183,14 +166,7 @@ def payload(form: str) -> str | None:
     return text if text.startswith("{") else None
 
 
-async def _plain(
-    send: Send,
-    status: int,
-    text: str | bytes,
-    kind: str = "text/plain; charset=utf-8",
-    more: Sequence[tuple[bytes, bytes]] = (),
-) -> None:
-    body = text.encode() if isinstance(text, str) else text
-    headers = [(b"content-type", kind.encode()), *more]
+async def _plain(send: Send, status: int, text: str, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": text.encode()})

@@ -84,7 +84,7 @@ async def test_web_is_checked_all_at_once(
     for name, value in right.items():
         monkeypatch.setenv(name, value)
     status, good, wrong = await said_by_command()
-    assert (status, wrong, len(good)) == (0, [], 5)
+    assert (status, wrong, len(good)) == (0, [], 6)
     monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_port()}/0")
     monkeypatch.setenv("SLACK_APP_TOKEN", "xapp-wrong")
     monkeypatch.setenv("REVIEWERS", "U0TYPO")

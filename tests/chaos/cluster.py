@@ -287,6 +287,7 @@ async def _process(
         "REDIS_URL": f"redis://{kind}:{address.password}@127.0.0.1:{wire.port}/0",
         "NAMESPACE": NAMESPACE,
         "LOG_LEVEL": "INFO",
+        "STOP_DELAY": "0s",
     }
     door = None
     if kind == "web":

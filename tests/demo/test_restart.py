@@ -73,7 +73,7 @@ def command_lines(part: str) -> list[str]:
 async def test_a_changed_team_is_loaded_and_a_restart_forgets_nothing(tmp_path: Path) -> None:
     """R4: what waits survives both; what does not load is said in the terminal and in Slack."""
     shutil.copytree(registry.EXAMPLES, tmp_path / "teams", ignore=shutil.ignore_patterns("__pycache__"))
-    demo = Demo(tmp_path, free_ports(7))
+    demo = Demo(tmp_path, free_ports(8))
     await demo.start()
     await demo.said("Ctrl-C stops everything")
     lines = command_lines(str(tmp_path))

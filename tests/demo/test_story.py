@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent.parent.parent
 @asynccontextmanager
 async def the_demo(data: Path) -> AsyncIterator[tuple[str, str, list[str]]]:
     """Addresses of Slack and of the mailbox, and everything that was printed."""
-    port = free_ports(7)
+    port = free_ports(8)
     demo = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "demo", "--data", str(data), "--port", str(port)),
         cwd=HERE,

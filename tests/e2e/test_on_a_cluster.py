@@ -20,7 +20,7 @@ async def test_a_mail_is_approved_and_sent_and_both_processes_say_what_they_did(
     async with running_cluster(tmp_path / "cluster") as nodes:
         url = nodes[0].url.replace("redis://", "redis+cluster://").removesuffix("/0")
         async with deployment(slack, url, "acme", tmp_path / "data") as there:
-            await asyncio.gather(there.web(PORT=str(web)), there.worker(METRICS_PORT=str(worker), PARK_AFTER="0s"))
+            await asyncio.gather(there.web(OPS_PORT=str(web)), there.worker(OPS_PORT=str(worker), PARK_AFTER="0s"))
             await slack.user("alice").command(ASK, channel="#general")
             shown = await card(slack)
             await slack.user("bob").click(shown, "Approve")

@@ -76,9 +76,7 @@ class Fuzz:
         kind, seed = self.random.choice(self.it.seeds)
         body, type_ = encoded(kind, mutated(seed, self.random))
         method = self.random.choice(("POST", "POST", "POST", "GET", "PUT", "OPTIONS", "X"))
-        path = self.random.choice(
-            ("/slack/events", "/slack/events", "/healthz", "/metrics", "/", "/slack/../x", "\x00")
-        )
+        path = self.random.choice(("/slack/events", "/slack/events", "/readyz", "/metrics", "/", "/slack/../x", "\x00"))
         headers = {
             "content-type": type_,
             "content-length": str(self.random.choice((len(body), 0, -1, 10**30, "x", "٣"))),

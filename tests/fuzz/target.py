@@ -11,8 +11,7 @@ from typing import Any, Final, cast
 from urllib.parse import urlencode
 
 from bot.api import endpoints
-from bot.slack import app, health, http
-from bot.slack.connection_limits import Asgi
+from bot.slack import app, http
 from bot.slack.handlers.context import Services
 from bot.slack.people.lookup_cache import LookupCache
 from bot.slack.people.users_and_groups import Directory
@@ -27,6 +26,7 @@ from countersign.domain.calls import Call, canonical
 from countersign.domain.ids import RunId, WorkerId
 from countersign.domain.requests import Kind, Question, Request
 from countersign.domain.runs import Run
+from countersign.http_port import Asgi
 from countersign.store.programs import ApiKeys
 from countersign.store.redis.connection import connect
 from countersign.store.request_lists import Overview
@@ -179,9 +179,7 @@ async def deployment(web_url: str, namespace: str) -> AsyncIterator[Deployment]:
         stack.push_async_callback(services.drain)
         bolt = app.build(clients, identity)
         register(bolt, services)
-        asgi = http.http(
-            bolt, lambda: health.problem_of(store, None), lambda: health.measured(store), secret=slack.signing_secret
-        )
+        asgi = http.http(bolt, secret=slack.signing_secret)
         api = cast(Asgi, endpoints.app(web.interface))
         it = Deployment(slack, store, services, asgi, api, tokens, [], [])
         await new_run(store, RUN)

@@ -23,6 +23,7 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Announcement, Lease, TeamInfo
 from localslack import LocalSlack
 from localslack.workspace import Message
+from tests.free_ports import free_port
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import ALICE, GENERAL, question
 from tests.store_fixtures import NoQueue
@@ -34,13 +35,17 @@ T = TypeVar("T")
 
 @dataclass
 class Office:
-    """The webs that run, by their ports, and their workspaces."""
+    """The webs that run, by their ports, and their workspaces.
+
+    Each answers probes at the port of the same place in `ops_ports`.
+    """
 
     first: LocalSlack
     second: LocalSlack
     redis_url: str
     namespace: str
     ports: list[int] = field(default_factory=list)
+    ops_ports: list[int] = field(default_factory=list)
 
     @asynccontextmanager
     async def web(self, **settings: Any) -> AsyncIterator[int]:
@@ -57,6 +62,7 @@ class Office:
             "reviewers": "members",
             "own_requests": True,
             "port": 0,
+            "ops_port": free_port(),
         }
         given |= settings
         stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
@@ -66,6 +72,7 @@ class Office:
             await work
         port: int = ready.result()
         self.ports.append(port)
+        self.ops_ports.append(given["ops_port"])
         url = f"http://127.0.0.1:{port}/slack/events"
         if given["slack_signing_secret"]:
             self.first.events_urls.append(url)
@@ -75,6 +82,7 @@ class Office:
             if given["slack_signing_secret"]:
                 self.first.events_urls.remove(url)
             self.ports.remove(port)
+            self.ops_ports.remove(given["ops_port"])
             stop.set()
             await work
 

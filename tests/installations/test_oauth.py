@@ -104,11 +104,8 @@ async def test_with_one_token_there_are_no_pages_of_oauth(store: Store, path: st
 
     from bot.slack import http
 
-    async def fine() -> str:
-        return ""
-
     async with (
-        http.serving(http.http(None, fine), "127.0.0.1", 0) as port,
+        http.serving(http.http(None), "127.0.0.1", 0) as port,
         aiohttp.ClientSession() as session,
         session.get(f"http://127.0.0.1:{port}{path}") as page,
     ):

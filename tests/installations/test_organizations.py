@@ -157,10 +157,10 @@ async def test_an_organizations_token_is_renewed_for_all_its_workspaces(
 async def test_only_workspaces_that_were_given_the_app_are_reached(office: Office) -> None:
     """Slack refuses an organization's token for any other workspace; a command there is answered with what to do."""
     one, two = office.first, office.second
-    async with office.web() as port:
+    async with office.web():
         await install(office, one)
         two.platform.installed = True  # its command arrives all the same
         reply = await two.user("alice").command("/agent status", channel="#general")
         assert "is not installed in this workspace" in reply.text
-        assert await reads(port, "/healthz", "ok")
+        assert await reads(office.ops_ports[0], "/readyz", "ok")
         assert not any(call.args.get("team_id") == TWO for call in one.calls)

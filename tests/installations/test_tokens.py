@@ -93,10 +93,12 @@ async def test_a_refused_renewal_is_tried_again_and_erases_nothing(
     """R40, R46: until Slack renews it, the token works to its end; then the workspace waits."""
     monkeypatch.setattr(renewal, "BEFORE", timedelta(days=1))
     fault = office.first.faults.add("error", on="oauth.v2.access", error=code, times=None, skip=1)
-    async with office.web() as port, office.records() as records:
+    async with office.web(), office.records() as records:
         await office.install(office.first)
-        await fact(lambda: reads(port, "/healthz", f"does not renew the token of workspace T0LOCAL ({code})"))
-        await fact(lambda: reads(port, "/metrics", f'why="{code}",workspace="T0LOCAL renewal"}} 1.0'))
+        await fact(
+            lambda: reads(office.ops_ports[0], "/readyz", f"does not renew the token of workspace T0LOCAL ({code})")
+        )
+        await fact(lambda: reads(office.ops_ports[0], "/metrics", f'why="{code}",workspace="T0LOCAL renewal"}} 1.0'))
         await office.served(office.first)
         stored = await current(records.of(ONE))
         assert stored.installation.token and stored.installation.refresh_token
@@ -112,9 +114,9 @@ async def test_a_refused_renewal_is_tried_again_and_erases_nothing(
         office.first.faults.clear()
         monkeypatch.setattr(renewal, "BEFORE", timedelta(hours=2))
         monkeypatch.setattr(renewal, "LONGEST_PAUSE", timedelta(0))
-    async with office.web() as port:  # its pauses begin again
+    async with office.web():  # its pauses begin again
         await office.served(office.first)
-        assert not await reads(port, "/healthz", "does not renew")
+        assert not await reads(office.ops_ports[0], "/readyz", "does not renew")
 
 
 async def reads(port: int, path: str, text: str) -> bool:
@@ -131,7 +133,7 @@ async def test_a_temporary_refusal_erases_no_installation(
     monkeypatch.setattr(answer_check, "CHECK_EVERY", 0.05)
     code = {"address": "invalid_auth", "migration": "org_login_required"}[cause]
     one, two = office.first, office.second
-    async with office.web() as port, office.records() as records, office.store(one) as store:
+    async with office.web(), office.records() as records, office.store(one) as store:
         for slack in (one, two):
             await office.install(slack)
             await office.served(slack)
@@ -141,23 +143,22 @@ async def test_a_temporary_refusal_erases_no_installation(
         else:
             one.platform.migrating = True
         request = await asked(store, one, "rwaits", "drawn when Slack accepts the token")
-        await fact(lambda: reads(port, "/healthz", f"Slack refuses the token of workspace T0LOCAL ({code})"))
-        await fact(lambda: reads(port, "/metrics", f'why="{code}",workspace="T0LOCAL"}} 1.0'))
-        if cause == "address":  # of both workspaces, which are refused one after the other
-            await fact(lambda: answers(port, 503))
-        else:
-            assert await answers(port, 200), "one workspace is served all the same"
+        await fact(
+            lambda: reads(office.ops_ports[0], "/readyz", f"Slack refuses the token of workspace T0LOCAL ({code})")
+        )
+        await fact(lambda: reads(office.ops_ports[0], "/metrics", f'why="{code}",workspace="T0LOCAL"}} 1.0'))
+        assert await answers(office.ops_ports[0], 200), "it still answers people"
         asking = len(one.calls)
         await one.wait_for(lambda _: len(one.calls) > asking + 3)  # they look whether it is gone for good
         assert {name: stored.installation for name, stored in (await records.all()).items()} == before
 
-    async with office.web() as port, office.records() as records, office.store(one) as store:  # started while refused
-        await fact(lambda: reads(port, "/healthz", f"Slack refuses its token ({code})"))
+    async with office.web(), office.records() as records, office.store(one) as store:  # started while refused
+        await fact(lambda: reads(office.ops_ports[0], "/readyz", f"Slack refuses its token ({code})"))
         assert {name: stored.installation for name, stored in (await records.all()).items()} == before
         one.platform.allowed_addresses, one.platform.migrating = None, False
         await card_of(one, "drawn when Slack accepts the token")
-        await fact(lambda: healthy(port))
-        assert not await reads(port, "/metrics", "countersign_slack_token_refused{")
+        await fact(lambda: healthy(office.ops_ports[0]))
+        assert not await reads(office.ops_ports[0], "/metrics", "countersign_slack_token_refused{")
         seen = await store.request(request.id)
         assert seen is not None and seen.value.decision is None
 
@@ -183,13 +184,13 @@ async def test_a_request_expires_while_slack_refuses_the_token_at_the_start(offi
 
 
 async def answers(port: int, status: int) -> bool:
-    """Whether `/healthz` has this status."""
-    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/healthz") as page:
+    """Whether `/readyz` has this status."""
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/readyz") as page:
         return page.status == status
 
 
 async def healthy(port: int) -> bool:
-    return await answers(port, 200) and not await reads(port, "/healthz", "refuse")
+    return await answers(port, 200) and not await reads(port, "/readyz", "refuse")
 
 
 async def test_a_click_that_names_a_request_of_another_workspace_does_nothing(office: Office) -> None:

@@ -74,7 +74,7 @@ async def test_two_workspaces_share_one_web_and_nothing_else(
             reply = await slack.user("carol").command("/approvals history", channel="#approvals")
             assert words not in str(reply)
 
-        metrics = f"http://127.0.0.1:{office.ports[0]}/metrics"
+        metrics = f"http://127.0.0.1:{office.ops_ports[0]}/metrics"
         async with aiohttp.ClientSession() as session, session.get(metrics) as shown_metrics:
             assert 'countersign_waiting{what="requests"} 1.0' in await shown_metrics.text()
 

@@ -120,7 +120,7 @@ BOUNDING: Final = (
     Bug(
         "what is sent half stays open",
         "R29",
-        "bot/slack/connection_limits.py",
+        "countersign/http_port.py",
         "self._hurry = self.loop.call_later(WITHIN, self.transport.abort)",
         "pass",
         (_HTTP + "test_what_is_sent_half_is_closed",),
@@ -128,7 +128,7 @@ BOUNDING: Final = (
     Bug(
         "there may be any number of connections",
         "R29",
-        "bot/slack/connection_limits.py",
+        "countersign/http_port.py",
         "if len(self.connections) > self.most:",
         "if False:",
         (_HTTP + "test_there_are_only_so_many_connections",),

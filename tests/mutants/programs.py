@@ -339,7 +339,7 @@ ASKING: Final = (
     Bug(
         "an answer waits for the acknowledgement of its first part",
         "R2",
-        "bot/slack/connection_limits.py",
+        "countersign/http_port.py",
         "    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)\n",
         "",
         ("tests/slack/test_http_bounds.py::test_an_answer_waits_for_no_acknowledgement_of_its_first_part",),

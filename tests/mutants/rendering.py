@@ -118,9 +118,9 @@ DRAWING: Final = (
         "nobody is told that every signature is refused",
         "R7",
         "bot/slack/health.py",
-        "        return wrong_clock(now, datetime.now(UTC))\n",
-        '        return ""\n',
-        ("tests/slack/test_connection.py::test_a_clock_that_lets_no_signature_count_is_told",),
+        "            self._wrong_clock = wrong_clock(now, datetime.now(UTC))\n",
+        '            self._wrong_clock = ""\n',
+        ("tests/slack/test_health.py::test_wrong_clock_is_not_ready",),
     ),
     Bug(
         "a Redis that is full is said to be away",

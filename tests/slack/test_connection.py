@@ -1,4 +1,4 @@
-"""The ways in: Socket Mode and signed HTTP, `/healthz`, and what happens when Slack or a token is wrong."""
+"""The ways in: Socket Mode and signed HTTP, and what happens when Slack or a token is wrong."""
 
 import asyncio
 import json
@@ -6,24 +6,21 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime, timedelta
-from functools import partial
 from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
 import pytest
-import redis.asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.api.port import ApiPort
 from bot.settings import WebSettings
-from bot.slack import app, health, http, routes
+from bot.slack import app, http, routes
 from bot.slack.projector.message_sync import Place, Poster
 from bot.slack.slack_calls import GatedCalls
 from bot.slack.views.approval_card import card
 from bot.workspace import opened
-from countersign import metrics, usecases
+from countersign import usecases
 from countersign.domain.errors import WrongSettings
 from countersign.domain.requests import Status
 from countersign.store.store import Store
@@ -31,7 +28,6 @@ from countersign.usecases.ports import Lease
 from localslack import LocalSlack
 from localslack.fixtures import HURRY, UNHURRIED
 from localslack.http_events import sign
-from tests.free_ports import free_port
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import GENERAL, HERE, question
 from tests.slack.socket_bot import post, unconnected_bot
@@ -46,7 +42,7 @@ async def a_web(slack: LocalSlack, store: Store) -> AsyncIterator[str]:
         identity = await app.identify(clients.reads)
         bolt = app.build(clients, identity)
         routes.register(bolt, services)
-        asgi = http.http(bolt, lambda: health.problem_of(store, None), secret=slack.signing_secret)
+        asgi = http.http(bolt, secret=slack.signing_secret)
         async with http.serving(asgi, "127.0.0.1", 0) as port:
             yield f"http://127.0.0.1:{port}"
 
@@ -67,30 +63,6 @@ async def get(url: str) -> tuple[int, str]:
         return answer.status, await answer.text()
 
 
-class Elsewhere(Store):
-    """A store whose clock another machine has."""
-
-    apart = timedelta(0)
-
-    async def now(self) -> datetime:
-        return await super().now() + self.apart
-
-
-async def test_a_clock_that_lets_no_signature_count_is_told(slack: LocalSlack, store: Store) -> None:
-    """R7: every payload over signed HTTP would be refused as too old, and nobody would know why."""
-    there = Elsewhere(store.client, store.keys.prefix[1:-2])
-    async with http.serving(http.http(None, lambda: health.problem_of(there, None)), "127.0.0.1", 0) as port:
-        for apart, said in (
-            (timedelta(minutes=-60), "60 minutes ahead of that of Redis"),
-            (timedelta(minutes=6), "6 minutes behind that of Redis"),
-        ):
-            there.apart = apart
-            status, words = await get(f"http://127.0.0.1:{port}/healthz")
-            assert status == 503 and said in words
-        there.apart = timedelta(minutes=2)
-        assert await get(f"http://127.0.0.1:{port}/healthz") == (200, "ok")
-
-
 async def test_a_click_over_signed_http_counts(slack: LocalSlack, store: Store, lease: Lease) -> None:
     asked = await usecases.ask(store, lease, question())
     async with over_http(slack, store) as url, unconnected_bot(slack, store) as (services, _, _clients):
@@ -99,7 +71,7 @@ async def test_a_click_over_signed_http_counts(slack: LocalSlack, store: Store, 
         shown = await post(slack, store, services, card(asked, run=run.value, run_link=None), asked)
         assert (await slack.user("bob").click(shown, "Approve")).ok
         assert await slack.verify_events_urls() == [True]
-        assert await get(f"{url}/healthz") == (200, "ok")
+        assert [(await get(f"{url}/{path}"))[0] for path in ("healthz", "readyz", "metrics")] == [404] * 3
     seen = await store.request(asked.id)
     assert seen is not None and seen.value.status is Status.APPROVED
 
@@ -205,63 +177,13 @@ def test_a_form_that_slack_does_not_send_is_left_to_bolt(form: str) -> None:
 
 async def test_in_socket_mode_nothing_is_taken_over_http(slack: LocalSlack, store: Store) -> None:
     """R9: without a signing secret a signature would prove nothing."""
-    asgi = http.http(None, lambda: health.problem_of(store, None))
+    asgi = http.http(None)
     async with (
         http.serving(asgi, "127.0.0.1", 0) as port,
         aiohttp.ClientSession() as session,
         session.post(f"http://127.0.0.1:{port}/slack/events", data="{}") as answer,
     ):
         assert answer.status == 404
-
-
-async def test_healthz_says_whether_slack_is_connected(slack: LocalSlack, store: Store) -> None:
-    async with unconnected_bot(slack, store) as (_, bolt, clients):
-        async with app.socket_mode(bolt, slack.app_token, clients.reads) as connected:
-            asgi = http.http(None, lambda: health.problem_of(store, connected))
-            async with http.serving(asgi, "127.0.0.1", 0) as port:
-                await slack.wait_connected(1)
-                await until(connected)
-                assert await get(f"http://127.0.0.1:{port}/healthz") == (200, "ok")
-                slack.faults.add("server_error", on="apps.connections.open", status=503, times=None)
-                slack.cut_sockets()
-                await until(connected, False)
-                status, text = await get(f"http://127.0.0.1:{port}/healthz")
-                assert (status, "Socket Mode" in text) == (503, True)
-        assert not await connected()
-
-
-async def test_metrics_say_what_waits_and_go_on_without_the_store(store: Store, lease: Lease) -> None:
-    """R26: what a platform team watches, on the port that it probes anyway."""
-    await usecases.ask(store, lease, question())
-    nowhere = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
-    for of, waiting in ((store, "1.0"), (Store(nowhere, "t"), "NaN")):
-        asgi = http.http(None, partial(health.problem_of, of, None), partial(health.measured, of))
-        async with http.serving(asgi, "127.0.0.1", 0) as port:
-            status, text = await get(f"http://127.0.0.1:{port}/metrics")
-        assert status == 200
-        assert f'countersign_waiting{{what="requests"}} {waiting}' in text
-        assert 'countersign_repairs_total{kind="job_lost"}' in text
-    await nowhere.aclose()
-
-
-async def test_a_worker_serves_its_metrics_where_it_is_told_to() -> None:
-    port = free_port()
-    async with metrics.served("127.0.0.1", port):
-        status, text = await get(f"http://127.0.0.1:{port}/metrics")
-        with pytest.raises(WrongSettings, match="METRICS_PORT"):
-            async with metrics.served("127.0.0.1", port):
-                pass
-    assert status == 200
-    assert "countersign_repairs_total" in text
-
-
-async def test_healthz_says_whether_the_store_answers() -> None:
-    client = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
-    asgi = http.http(None, lambda: health.problem_of(Store(client, "t"), None))
-    async with http.serving(asgi, "127.0.0.1", 0) as port:
-        status, text = await get(f"http://127.0.0.1:{port}/healthz")
-    await client.aclose()
-    assert (status, text) == (503, "The store (Redis) does not answer: Connection refused.")
 
 
 async def test_after_slack_refreshed_the_connection_commands_are_answered(slack: LocalSlack, store: Store) -> None:
@@ -413,7 +335,7 @@ async def test_bolt_does_not_turn_oauth_on(slack: LocalSlack, store: Store, monk
 
 
 async def test_a_port_that_is_taken_is_said(store: Store) -> None:
-    asgi = http.http(None, lambda: health.problem_of(store, None))
+    asgi = http.http(None)
     async with http.serving(asgi, "127.0.0.1", 0) as port:
         with pytest.raises(WrongSettings, match="cannot listen on"):
             async with http.serving(asgi, "127.0.0.1", port):

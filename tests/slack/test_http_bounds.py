@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bot.slack import connection_limits as limits
 from bot.slack import http
+from countersign import http_port as limits
 from countersign.store.store import Store
 from localslack import LocalSlack
 from localslack.http_events import sign
@@ -151,7 +151,7 @@ async def test_there_are_only_so_many_connections(port: int, monkeypatch: pytest
         ends = [asyncio.ensure_future(other.read()) for other, _ in others]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert (await reader.read(1000)).startswith(b"HTTP/1.1 200")
+        assert (await reader.read(1000)).startswith(b"HTTP/1.1 404")
         for _, other in others:
             other.close()
         await asyncio.gather(*ends, return_exceptions=True)
@@ -164,7 +164,7 @@ async def test_slack_may_look_at_our_certificate_and_other_methods_and_paths_are
     assert b" 405 " in await answer(port, b"GET /slack/events HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b" 404 " in await answer(port, b"POST /slack/event HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
     upgrade = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
-    assert b" 200 " in await answer(port, upgrade)
+    assert b" 404 " in await answer(port, upgrade)
 
 
 async def test_an_answer_waits_for_no_acknowledgement_of_its_first_part(
@@ -179,5 +179,5 @@ async def test_an_answer_waits_for_no_acknowledgement_of_its_first_part(
         made(self, transport)
 
     monkeypatch.setattr(limits._Connection, "connection_made", noting)
-    assert b"200" in await answer(port, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"404" in await answer(port, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     assert delays == [False]

@@ -78,7 +78,7 @@ async def test_dropped_events_are_told(store: Store, redis_url: str, caplog: pyt
         await slack.wait_connected(1)
         for number in range(6):
             await slack.user("alice").say(f"{number}", "#general")
-        await fact(lambda: reads(port, "/healthz", "Slack dropped events of workspace T0LOCAL at "))
+        await fact(lambda: reads(port, "/readyz", "Slack dropped events of workspace T0LOCAL at "))
         assert "Slack dropped events of workspace T0LOCAL at " in caplog.text
     assert len(messages(slack)) == 3
     assert len([p for kind, p in slack.deliveries if p.get("type") == "app_rate_limited"]) in (1, 2)  # one a minute

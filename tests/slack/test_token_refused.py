@@ -17,8 +17,10 @@ from countersign import usecases
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack
+from tests.free_ports import free_port
 from tests.installations.office import card_of, fact
 from tests.installations.test_tokens import answers, reads
+from tests.installations.test_tokens import healthy as accepted
 from tests.sample_requests import GENERAL, question
 from tests.slack.test_overtaken import poster
 
@@ -27,13 +29,14 @@ from tests.slack.test_overtaken import poster
 async def served(
     slack: LocalSlack, store: Store, redis_url: str, **settings: Any
 ) -> AsyncIterator[asyncio.Future[int]]:
-    """Run `web` for the workspace, with more settings; yields its port, once it has one."""
+    """Run `web` for the workspace, with more settings; yields its port for probes, once it is ready."""
     given: dict[str, Any] = {
         **{"redis_url": redis_url, "namespace": store.keys.namespace, "port": 0, "reviewers": "members"},
         **{"slack_bot_token": slack.bot_token, "slack_app_token": slack.app_token, "slack_api_url": slack.api_url},
     }
-    stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
-    work = asyncio.create_task(web.serve(WebSettings(**given, **settings), stop, port.set_result))
+    stop, port, ops_port = asyncio.Event(), asyncio.get_running_loop().create_future(), free_port()
+    given |= {"ops_port": ops_port, **settings}
+    work = asyncio.create_task(web.serve(WebSettings(**given), stop, lambda _: port.set_result(ops_port)))
     try:
         yield port
     finally:
@@ -66,15 +69,15 @@ async def test_drawing_waits_while_slack_refuses_the_token(
     begin: Callable[[LocalSlack], None],
     code: str,
 ) -> None:
-    """R40, R46: `/healthz` and a metric say why, and what was asked meanwhile is drawn afterwards."""
+    """R40, R46: `/readyz` and a metric say why, and what was asked meanwhile is drawn afterwards."""
     assert answer_check.CHECK_EVERY < 30, "R46: health says so within 30 s, also if nothing is drawn"
     monkeypatch.setattr(answer_check, "CHECK_EVERY", 0.05)
     async with served(slack, store, redis_url) as starting:
         port = await starting
         await slack.wait_connected(1)
         begin(slack)
-        await fact(lambda: reads(port, "/healthz", f"Slack refuses the token of workspace T0LOCAL ({code})"))
-        assert await answers(port, 503)
+        await fact(lambda: reads(port, "/readyz", f"Slack refuses the token of workspace T0LOCAL ({code})"))
+        assert await answers(port, 200), "it still answers people"
         assert await reads(port, "/metrics", f'why="{code}",workspace="T0LOCAL"}} 1.0')
         await usecases.ask(store, lease, question("asked meanwhile"))
         asking = len(slack.calls)
@@ -102,7 +105,7 @@ async def test_a_migration_at_the_start_is_waited_for(
 
 
 async def healthy(starting: asyncio.Future[int]) -> bool:
-    return starting.done() and await answers(starting.result(), 200)
+    return starting.done() and await accepted(starting.result())
 
 
 async def test_a_file_is_not_given_up_because_the_token_is_refused(

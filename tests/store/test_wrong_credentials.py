@@ -1,4 +1,4 @@
-"""A Redis that refuses this process: the start ends at once with what to fix, and /healthz has the cause."""
+"""A Redis that refuses this process: the start ends at once with what to fix, and /readyz has the cause."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -42,16 +42,16 @@ async def test_a_refused_password_ends_the_start_at_once(guarded: str, credentia
         with pytest.raises(WrongSettings) as wrong:
             await store.check()
         assert says in str(wrong.value) and "wrong@" not in str(wrong.value)
-        assert says in await health.problem_of(store, None)
+        assert says in (await health.problem_of(store))[0]
 
 
-async def test_healthz_names_the_cause_without_an_address() -> None:
+async def test_readyz_names_the_cause_without_an_address() -> None:
     """R46"""
     async with connect(f"redis://127.0.0.1:{free_port()}/0") as client:
         store = Store(client, "t")
         with pytest.raises(StoreUnavailable):
             await store.check()
-        assert await health.problem_of(store, None) == "The store (Redis) does not answer: Connection refused."
+        assert await health.problem_of(store) == ("The store (Redis) does not answer: Connection refused.", None)
 
 
 async def test_a_wrong_eviction_policy_ends_the_start(store: Store) -> None:

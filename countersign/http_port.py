@@ -1,4 +1,4 @@
-"""Limits of the port's connections: their number, and their idle time."""
+"""Serve HTTP on a port, with limits on its connections: number and idle time."""
 
 import asyncio
 import socket
@@ -22,15 +22,18 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 @asynccontextmanager
-async def serving(asgi: Asgi, host: str, port: int, connections: int | None = None) -> AsyncIterator[int]:
+async def serving(
+    asgi: Asgi, host: str, port: int, connections: int | None = None, setting: str = "PORT"
+) -> AsyncIterator[int]:
     """Serve until the block ends; yields the port, a free one for 0.
 
-    At most that many connections at once, else `CONNECTIONS`. WrongSettings if the port is taken.
+    At most that many connections at once, else `CONNECTIONS`. WrongSettings if the port is taken, with the name of its
+    setting.
     """
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as wrong:
-        raise WrongSettings([f"HOST, PORT: cannot listen on {host}:{port} ({wrong.strerror})."]) from None
+        raise WrongSettings([f"HOST, {setting}: cannot listen on {host}:{port} ({wrong.strerror})."]) from None
     # asyncio sets it only where a socket's protocol is named. Without it the second part of an answer waits for the
     # client's delayed acknowledgement of the first, which takes 40 ms.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
