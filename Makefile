@@ -18,7 +18,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo gallery test test-all test-again test-any-time test-any-machine check-slack lint format bench chaos fuzz mutants lock clean
+.PHONY: help setup demo gallery test test-all test-again test-any-time test-any-machine image check-slack lint format bench chaos fuzz mutants lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,11 @@ test-any-time: $(READY) ## the tests at every hour and on odd dates, under libfa
 
 test-any-machine: $(READY) ## the tests in another zone, locale, order, without a network; ONLY=umask,lang
 	@$(BIN)/python -m tests.any_time machine
+
+# dist/base.tar stays: only the first image needs the network.
+image: $(READY) ## build the image of web and workers with buildah and mmdebstrap; SET=web for web alone
+	@[ -e dist/base.tar ] || deploy/build-base
+	@deploy/build-image
 
 check-slack: $(READY) ## ask the real Slack whether it accepts every view; posts nothing; SLACK_BOT_TOKEN=xoxb-…
 	@$(BIN)/python -m tests.check_slack
