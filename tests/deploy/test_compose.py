@@ -95,8 +95,8 @@ async def test_valkey_of_compose_is_safe_and_knows_its_users(
 ) -> None:
     """The command of compose.yaml, with the files of make-secrets; a start warns of nothing."""
     port = free_port()
-    command = " ".join(parsed("compose.yaml")["services"]["valkey"]["command"][1:])
-    options = command.replace("/run/secrets/", f"{secrets}/").split()
+    command = parsed("compose.yaml")["services"]["valkey"]["command"]
+    options = [option.replace("/run/secrets/", f"{secrets}/") for option in command[1:]]
     server = await asyncio.create_subprocess_exec(
         *(get_binary_path(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path), *options),
         stdout=asyncio.subprocess.DEVNULL,
