@@ -18,7 +18,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo gallery test test-all test-again test-any-time test-any-machine deploy-tools image check-slack lint format bench chaos fuzz mutants lock clean
+.PHONY: help setup demo gallery test test-all test-again test-any-time test-any-machine deploy-tools image release check-slack lint format bench chaos fuzz mutants lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ deploy-tools: .deploy/.ready ## the tools that check deploy/ and make a release:
 image: $(READY) ## build the image of web and workers with buildah and mmdebstrap; SET=web for web alone
 	@[ -e dist/base.tar ] || deploy/build-base
 	@deploy/build-image
+
+release: $(READY) .deploy/.ready ## make dist/release from this commit's tag: wheel, image, chart, SBOM, sums; MINISIGN_KEY=…
+	@deploy/build-release
 
 check-slack: $(READY) ## ask the real Slack whether it accepts every view; posts nothing; SLACK_BOT_TOKEN=xoxb-…
 	@$(BIN)/python -m tests.check_slack
