@@ -162,6 +162,11 @@ def test_image_is_small_and_without_privileges(image: Image) -> None:
     assert image.size < LARGEST["runtime" if image.runs_agents else "web"] * MEGABYTE
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", image.user)
     assert not any((image.root / "app" / name).exists() for name in ("pytest", "playwright", "mypy", "pip"))
+    machine = [
+        path for path in (image.root / "app").glob("*.dist-info/*") if path.name in ("direct_url.json", "uv_cache.json")
+    ]
+    machine += [path for path in (image.root / "app").glob("*.dist-info/RECORD") if "\nbin/" in path.read_text()]
+    assert machine == [], "these name the machine that built the image, so no two builds are the same"
     data = image.root / "data"
     assert (data.stat().st_uid, list(data.iterdir())) == (10001, [])
 
