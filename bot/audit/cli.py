@@ -200,7 +200,7 @@ def check(
 ) -> None:
     """Say whether a receipt is to be believed."""
     text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8", errors="replace")
-    receipt, problem = receipts.check(text, key.read_bytes())
+    receipt, problem = receipts.check(text, receipts.signer(text, key.read_bytes()))
     if problem is not None:
         print(f"Do not trust this receipt. {problem}")
         raise typer.Exit(1)
@@ -213,8 +213,8 @@ def check(
 
 @app.command()
 def key() -> None:
-    """Print the public key that receipts are checked with."""
-    print(receipts.public_pem(receipts.private_key(read(AuditSettings).audit_key)), end="")
+    """Print the public keys that receipts are checked with, the newest first."""
+    print(receipts.public_pems(read(AuditSettings).audit_key), end="")
 
 
 @app.command()
