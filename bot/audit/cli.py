@@ -213,7 +213,7 @@ def check(
 
 @app.command()
 def key() -> None:
-    """Print the public keys that receipts are checked with, the newest first."""
+    """Print the public keys that check receipts, the newest first."""
     print(receipts.public_pems(read(AuditSettings).audit_key), end="")
 
 
