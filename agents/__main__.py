@@ -12,9 +12,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+import redis.asyncio
+
 from countersign import metrics, ops_port
 from countersign.domain.errors import CountersignError, StoreUnavailable, StoreUnsafe, WrongSettings
 from countersign.domain.ids import WorkerId, worker_id
+from countersign.domain.pauses import doubling
 from countersign.frameworks.autogen import compat
 from countersign.frameworks.autogen.models.config import load_model
 from countersign.frameworks.autogen.runner import Runner
@@ -87,9 +90,7 @@ async def _work(settings: WorkerSettings, stop: asyncio.Event, health: Health) -
     url = settings.redis_url.get_secret_value()
     owner = worker_id(socket.gethostname(), os.getpid(), secrets.token_hex(4))
     async with connect(url) as client:
-        replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
-        key = settings.countersign_key.get_secret_value() if settings.countersign_key else ""
-        area = Area(client, settings.namespace, replicas, key=key)
+        area = area_of(settings, client)
         model = load_model(settings.model_config_file, answers=RedisAnswers(area))
         if not await _reached(area, stop):
             return
@@ -124,6 +125,13 @@ async def _work(settings: WorkerSettings, stop: asyncio.Event, health: Health) -
     log.info("Worker %s has ended.", owner)
 
 
+def area_of(settings: WorkerSettings, client: redis.asyncio.Redis) -> Area:
+    """Return the workers' area that the settings name."""
+    replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
+    key = settings.countersign_key.get_secret_value() if settings.countersign_key else ""
+    return Area(client, settings.namespace, replicas, key=key)
+
+
 def checked_folder(settings: WorkerSettings) -> Path:
     """Return the folder of teams; WrongSettings, with every problem."""
     problems = []
@@ -146,15 +154,15 @@ def checked_folder(settings: WorkerSettings) -> Path:
 
 async def _reached(area: Area, stop: asyncio.Event) -> bool:
     """Wait for Redis; say whether it was reached before `stop` and is safe to use."""
-    pause = timedelta(seconds=1)
+    pauses = doubling(1, 10)
     while not stop.is_set():
         try:
             await area.check()
             return True
         except StoreUnavailable as away:
-            log.warning("%s Trying again in %d s.", away, pause.total_seconds())
-            await _pause(stop, pause)
-            pause = min(pause * 2, timedelta(seconds=10))
+            pause = next(pauses)
+            log.warning("%s Trying again in %d s.", away, pause)
+            await _pause(stop, timedelta(seconds=pause))
     return False
 
 

@@ -1,7 +1,5 @@
 """The checks of `countersign doctor worker`."""
 
-from datetime import timedelta
-
 from redis.asyncio import Redis
 
 from countersign.doctor import Findings
@@ -10,10 +8,9 @@ from countersign.process_settings import WorkerSettings, read
 from countersign.runs.area import Area
 from countersign.runs.service import HttpService
 from countersign.store.redis.connection import connect
-from countersign.store.redis.durability import Replicas
 
 from . import registry
-from .__main__ import checked_folder
+from .__main__ import area_of, checked_folder
 
 
 async def check(findings: Findings) -> None:
@@ -24,9 +21,7 @@ async def check(findings: Findings) -> None:
     settings, client = found
     findings.ops_port(settings.ops_port)
     async with client:
-        replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
-        key = settings.countersign_key.get_secret_value() if settings.countersign_key else ""
-        area = Area(client, settings.namespace, replicas, key=key)
+        area = area_of(settings, client)
         await findings.check("Redis", area.check(), "Redis answers, and forgets nothing when memory is short.")
         await findings.check("web", _reached(area), lambda url: f"`web` answers at {url}.")
 

@@ -24,8 +24,6 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import urlencode
 
-import redis.asyncio
-
 from bench.figures import UNPACED, Figure, median
 from bench.http_load import Taken, send, taking
 from bench.wakeup_latency import PORT, environment, payload_of
@@ -50,7 +48,7 @@ from countersign.domain.runs import Run
 from countersign.process_settings import read
 from countersign.python_gc import settle_memory
 from countersign.runs.job_queue import Queue
-from countersign.store.redis.connection import connect
+from countersign.store.redis.connection import RedisClient, connect
 from countersign.store.request_lists import Overview
 from countersign.store.store import Store
 from countersign.usecases import ports
@@ -77,7 +75,7 @@ async def measure(redis_url: str, rounds: int, clicks: int) -> list[Figure]:
     namespace = f"bench{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
         slack = await stack.enter_async_context(LocalSlack(hurry=UNPACED))
-        client = await stack.enter_async_context(redis.asyncio.Redis.from_url(redis_url))
+        client = await stack.enter_async_context(RedisClient.from_url(redis_url))
         replaced = await stack.enter_async_context(taking())
         store = Store(client, namespace)
         ours = {**environment(slack, "quiet"), "REDIS_URL": redis_url, "NAMESPACE": namespace}

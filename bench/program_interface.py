@@ -22,7 +22,7 @@ from bench.figures import UNPACED, Figure, median
 from bench.http_load import send
 from bench.waiting_runs import resident
 from bench.wakeup_latency import PORT, calm, click, payload_of
-from countersign import AsyncClient
+from countersign.client import AsyncClient
 from countersign.client.client import question
 from countersign.domain import api_keys, request_endings, requests
 from countersign.domain.ids import RequestId, RunId, UserId

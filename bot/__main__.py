@@ -17,12 +17,13 @@ from slack_bolt.async_app import AsyncApp
 
 from countersign import ops_port
 from countersign.domain.errors import CountersignError
+from countersign.domain.pauses import doubling
 from countersign.domain.slash_commands import NAMES
 from countersign.http_port import Asgi
 from countersign.process_settings import read
 from countersign.python_gc import settle_memory
 from countersign.store.redis.connection import connect
-from countersign.usecases.store_outages import patiently
+from countersign.usecases.store_outages import patient
 
 from . import multi_workspace
 from .api import endpoints as api
@@ -60,7 +61,7 @@ async def serve(
         client = connect(settings.redis_url.get_secret_value())
         stack.push_async_callback(client.aclose)
         state.store = store = store_of(settings, client, settings.namespace)
-        await patiently(store.check, hint="REDIS_URL says where it should be.")
+        await patient(store, hint="REDIS_URL says where it should be.").check()
         state.waits_for = "Slack"
         pages: dict[str, Asgi] = {}
         port = ApiPort()
@@ -116,16 +117,16 @@ async def _pause(span: timedelta, ended: asyncio.Event) -> None:
 
 async def _once_accepted(open_workspace: Callable[[], Awaitable[Workspace]]) -> Workspace:
     """Open the workspace; while Slack refuses a token that it may accept later, try again with growing pauses (R40)."""
-    pause = _FIRST_PAUSE
+    pauses = doubling(_FIRST_PAUSE, _LONGEST_PAUSE)
     while True:
         try:
             return await open_workspace()
         except TokenRefused as refused:
             if refused.final:
                 raise
+            pause = next(pauses)
             _log.warning("%s Trying again in %.0f s.", refused.problems[0], pause)
         await asyncio.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 async def _until_told_to_stop(settings: WebSettings) -> None:

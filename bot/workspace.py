@@ -32,7 +32,7 @@ from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines, requeued_runs, unreported_outcomes
 from countersign.usecases.overview import card_link
 from countersign.usecases.permission_use import before_people
-from countersign.usecases.store_outages import patiently
+from countersign.usecases.store_outages import patient
 
 from .api.callbacks import CallbackDelivery
 from .api.endpoints import Interface
@@ -98,10 +98,10 @@ async def opened(
         directory = Directory(clients.reads, identity.workspace, lookups, external_channels=external)
         stack.push_async_callback(directory.close)
         rules = await checked_rules(settings, directory)
-        await patiently(lambda: store.set_defaults(rules))
-        await patiently(lambda: store.set_workspace(identity.workspace))
+        await patient(store).set_defaults(rules)
+        await patient(store).set_workspace(identity.workspace)
         book = Rulebook() if settings.policy is None else file.read(settings.policy)
-        await patiently(lambda: store.set_rulebook(book))
+        await patient(store).set_rulebook(book)
         if not rules.reviewers:
             _log.warning("REVIEWERS names nobody: runs start only in channels that name reviewers themselves.")
 

@@ -3,10 +3,9 @@
 import sys
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final
 
-from countersign import NEEDED
-
+_NEEDED: Final = "`pip install 'countersign-slack[server,autogen]'` installs all that runs teams and the service."
 _PROCESSES = {
     "demo": ("demo.__main__", "Try everything in your browser: no Slack, Redis or model needed."),
     "web": ("bot.__main__", "Run the process that talks to Slack."),
@@ -41,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         if command in ("", "-h", "--help"):
             print(_help(), end="")
             return 0
-        print(f"countersign {command} needs the package {missing.name}. {NEEDED}", file=sys.stderr)
+        print(f"countersign {command} needs the package {missing.name}. {_NEEDED}", file=sys.stderr)
         return 2
 
 
@@ -49,7 +48,7 @@ def _help() -> str:
     """Return the help for an installation without the packages of the server."""
     commands = {**{name: line for name, (_, line) in _PROCESSES.items()}, **_VERBS}
     lines = [f"  {name:<9} {line}" for name, line in sorted(commands.items())]
-    return "\n".join(["Usage: countersign COMMAND", "", "Commands:", *lines, "", NEEDED, ""])
+    return "\n".join(["Usage: countersign COMMAND", "", "Commands:", *lines, "", _NEEDED, ""])
 
 
 def _with_verbs(arguments: list[str], loaded: tuple[str, ...]) -> int:

@@ -90,7 +90,7 @@ async def check_client(findings: Findings, card: str) -> None:
 
     async def reached() -> str:
         async with AsyncClient(timeout=_ANSWER_WITHIN / 2) as client:
-            await client.states()
+            await client.pending()
         return f"{Address.of(None, None).url} answers and knows the key."
 
     async def posted() -> str:

@@ -49,7 +49,7 @@ _SECONDS: Final = Histogram(
     registry=REGISTRY,
 )
 _UNREADABLE: Final = Counter(
-    "countersign_unreadable", "Stored records that could not be read, each once", ["kind"], registry=REGISTRY
+    "countersign_unreadable", "Reads of a stored record that failed", ["kind"], registry=REGISTRY
 )
 _TOKENS: Final = Gauge(
     "countersign_slack_token_refused", "1 while Slack refuses the token", ["workspace", "why"], registry=REGISTRY

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from countersign.domain.channel_settings import parse_duration
+from countersign.domain.durations import parse_duration
 from countersign.domain.errors import InvalidInput, WrongSettings
 from countersign.secret_files import SUFFIX, read_secret
 

@@ -7,8 +7,6 @@ from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import countersign
-
 HERE = Path(__file__).resolve().parent.parent
 
 _LIBRARY = ("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.metrics")
@@ -42,9 +40,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.client", "countersign.secret_files", "httpcore", "pydantic"),
     },
     "countersign.client.slack_input": {"countersign.domain", "countersign.client", "autogen_agentchat"},
+    "countersign.teams": {
+        *("countersign.domain", "countersign.policy.evaluation", "countersign.process_settings"),
+        "countersign.frameworks.autogen",
+    },
     "countersign.frameworks": {
+        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files", "pydantic"),
+    },
+    "countersign.frameworks.resume": {
         *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
-        *("countersign.frameworks.run_storage", "countersign.secret_files", "cryptography", "pydantic"),
+        "countersign.frameworks.saved_runs",
     },
     "countersign.frameworks.ag2": {"countersign.frameworks", "countersign.domain", "countersign.client", "ag2"},
     "countersign.frameworks.ag2_classic": {
@@ -54,13 +59,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.frameworks.ag2_classic.questions": {
         *("countersign.client", "countersign.domain", "countersign.frameworks.ag2_classic.messages", "autogen"),
     },
-    "countersign.frameworks.langgraph.threads": {
-        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
-        *("countersign.frameworks.run_storage", "langgraph", "langchain_core"),
-    },
     "countersign.frameworks.langgraph": {
         *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
-        "countersign.frameworks.langgraph.threads",
         *("langchain", "langchain_core", "langgraph"),
     },
     "countersign.frameworks.agent_framework": {
@@ -78,12 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.store.redis": {"countersign.domain", "countersign.store.redis", "redis", "docket"},
     "countersign.runs": {
         *("countersign.domain", "countersign.usecases.ports", "countersign.store.codec", "countersign.store.keys"),
-        *(
-            "countersign.store.leases",
-            "countersign.store.records",
-            "countersign.store.redis",
-            "countersign.store.server_check",
-        ),
+        *("countersign.store.leases", "countersign.store.redis", "countersign.store.server_check"),
         *(
             "countersign.policy.evaluation",
             "countersign.runs",
@@ -100,7 +95,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "countersign.runs.journal_file": {"countersign.domain", "countersign.usecases.ports"},
     "countersign.runs.service": {
-        *("countersign.domain", "countersign.runs.area", "countersign.runs.decision_stream"),
+        *("countersign.client.connection", "countersign.domain", "countersign.runs.area"),
+        "countersign.runs.decision_stream",
         *("countersign.usecases.ports", "httpcore", "pydantic"),
     },
     "countersign.frameworks.autogen": _AUTOGEN,
@@ -146,7 +142,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.usecases.store_outages", "countersign.store.installations"),
         *("countersign.metrics", "bot.installations", "bot.slack.answer_check", "bot.slack.app"),
         *("countersign.http_port", "bot.slack_errors"),
-        *("aiohttp", "cryptography", "slack_bolt", "slack_sdk"),
+        *("aiohttp", "cryptography", "pydantic", "slack_bolt", "slack_sdk"),
     },
     "bot.worker_areas": {
         *("countersign.domain", "countersign.runs.area", "countersign.runs.job_queue", "countersign.store.programs"),
@@ -218,19 +214,9 @@ HANDLERS = (
 ORDER: dict[str, tuple[set[str], ...]] = {
     "countersign.domain": (
         {"errors", "ids", "attempt_refusals", "start_sentences", "text_checks", "typed_answers"}
-        | {
-            "activity",
-            "callback_signing",
-            "calls",
-            "events",
-            "executions",
-            "hash_chain",
-            "json_comparison",
-            "made_files",
-        }
-        | {"quiet_hours", "redaction", "run_options", "slash_commands"},
-        {"api_keys", "channel_settings", "escalation", "json_arguments", "people", "permission_scopes"}
-        | {"program_states"},
+        | {"activity", "callback_signing", "calls", "events", "executions", "hash_chain", "json_comparison"}
+        | {"made_files", "pauses", "quiet_hours", "redaction", "run_options", "slash_commands"},
+        {"api_keys", "channel_settings", "durations", "json_arguments", "people"},
         {"requests", "runs"},
         {"run_calls"},
         {"batching", "delegation", "diffs", "eligibility", "high_risk", "question_salts", "quorum"}
@@ -362,11 +348,12 @@ def forbidden(module: str, path: Path) -> set[str]:
     if (room := room_of(module)) is None:
         assert module in ("bot", "demo", "agents"), f"{module} belongs to no room"
         return set()
-    public = {f"countersign.{name}" for name in countersign.__all__} if room.startswith("agents") else set()
+    public = {"countersign.teams"} if room.startswith("agents") else set()
     return {
         name
-        for name in imported(path) - {"countersign", "countersign.frameworks", "countersign.frameworks.extra"} - public
-        if name.split(".")[0] not in sys.stdlib_module_names
+        for name in imported(path) - {"countersign", "countersign.frameworks", "countersign.frameworks.extra"}
+        if not any(name == may or name.startswith(may + ".") for may in public)
+        and name.split(".")[0] not in sys.stdlib_module_names
         and not any(name == may or name.startswith(may + ".") or may.startswith(name + ".") for may in MAY_IMPORT[room])
     }
 
@@ -433,7 +420,7 @@ def test_no_room_may_import_what_it_does_not() -> None:
 
 OURS = ("countersign", "bot", "agents", "localslack", "demo")
 DEEPEST = {
-    "countersign.domain": 10,
+    "countersign.domain": 9,
     "countersign.usecases": 5,
     "countersign.runs": 5,
     "countersign.store": 7,

@@ -3,14 +3,12 @@
 from pathlib import Path
 
 import pytest
-from cryptography.fernet import Fernet
 
 from bot.settings import WebSettings
 from countersign.client.connection import Address
 from countersign.doctor import process_of
 from countersign.domain.errors import InvalidInput, WrongSettings
 from countersign.frameworks.autogen.models.config import load_model
-from countersign.frameworks.run_files import opened
 from countersign.process_settings import CommonSettings, WorkerSettings, read, secret_files, variables
 from countersign.secret_files import read_secret
 
@@ -148,16 +146,6 @@ def test_models_key_is_read_from_a_file(tmp_path: Path) -> None:
     assert "hidden" not in str(wrong.value)
     with pytest.raises(WrongSettings, match=r"KEY_FILE: the file .* cannot be read"):
         load_model(config, {"KEY_FILE": str(tmp_path / "absent")})
-
-
-def test_saved_run_is_sealed_by_a_key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("COUNTERSIGN_STATE_KEY", raising=False)
-    monkeypatch.setenv("COUNTERSIGN_STATE_KEY_FILE", written(tmp_path, Fernet.generate_key().decode() + "\n"))
-    with opened(tmp_path / "runs", "order-17", "Refund it.") as run:
-        run.save()
-    assert b"Refund" not in run.path.read_bytes()
-    with opened(tmp_path / "runs", "order-17", "Refund it.") as run:
-        assert run.task == "Refund it."
 
 
 def test_doctor_knows_a_process_by_its_secret_file() -> None:

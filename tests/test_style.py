@@ -46,12 +46,10 @@ def test_docstrings_begin_with_a_short_sentence() -> None:
 
 
 SHARED = {
+    "Run": "what `web` stores, and what a team sees of it",
     "Decision": "a program's is what the service's tells it",
     "RunModel": "one for each framework",
     "SlackApprovals": "one for each framework, whose people know it by this name",
-    "Plan": "the steps of a run that a worker announces, and the writes of a change",
-    "Wait": "a worker's call, and a kind of journal entry",
-    "Waiting": "requests that wait for a person, and those that a worker waits for",
     **dict.fromkeys(("Status", "Step", "Verb"), "a request and a run change by the same kind of rule"),
 }
 """Names of more than one class, and why. A port and what implements it are one thing."""

@@ -40,7 +40,7 @@ from autogen_core import FunctionCall
 from autogen_core.models import CreateResult, LLMMessage, ModelFamily, ModelInfo, RequestUsage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign import Conclusion, Option, Proposal, RunContext, Team, Tier, DemoCall, Verdict, run_here, demo_turns
+from countersign.teams import Action, Conclusion, DemoCall, Option, Proposal, Run, Team, Verdict, demo_turns, run_here
 
 
 async def order(item: str, count: int) -> str:
@@ -49,15 +49,15 @@ async def order(item: str, count: int) -> str:
 
 
 def judge(proposal: Proposal) -> Verdict:
-    return Verdict(Tier.PASS if proposal.arguments["count"] < 5 else Tier.ASK, "Five or more cost real money.")
+    return Verdict(Action.ALLOW if proposal.arguments["count"] < 5 else Action.ASK, "Five or more cost real money.")
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     clerk = AssistantAgent("clerk", run.model("clerk"), workbench=run.tools("clerk", [order], ask=judge))
     return RoundRobinGroupChat([clerk], max_turns=1)
 
 
-async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+async def conclude(run: Run, result: TaskResult) -> Conclusion:
     return Conclusion("; ".join(outcome.result for outcome in run.outcomes))
 
 
@@ -168,7 +168,7 @@ def test_openai_agents_keeps_its_name(python: Path, tmp_path: Path) -> None:
 
 def test_an_authors_types_are_checked_against_the_wheel(python: Path, tmp_path: Path) -> None:
     (tmp_path / "stock.py").write_text(PROGRAM)
-    wrong = PROGRAM.replace("Verdict(Tier.PASS", 'Verdict("pass"').replace("run.outcomes", "run.outcome")
+    wrong = PROGRAM.replace("Verdict(Action.ALLOW", 'Verdict("pass"').replace("run.outcomes", "run.outcome")
     (tmp_path / "wrong.py").write_text(wrong)
     command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), "stock.py", "wrong.py"]
     done = subprocess.run(command, cwd=tmp_path, check=False, text=True, stdout=subprocess.PIPE)
@@ -260,9 +260,9 @@ def test_a_program_that_only_asks_installs_little(wheel: Path) -> None:
     }
     program = (
         "import countersign, sys\n"
-        "countersign.Client, countersign.ask, countersign.slack_input, countersign.requires_approval\n"
+        "countersign.client.Client, countersign.ask, countersign.slack_input, countersign.requires_approval\n"
         "print([one for one in ('redis', 'slack_sdk', 'slack_bolt', 'autogen_core', 'yaml') if one in sys.modules])\n"
-        "try:\n    countersign.run_here\nexcept ImportError as missing:\n    print(missing)\n"
+        "try:\n    import countersign.teams\nexcept ImportError as missing:\n    print(missing)\n"
     )
     told = subprocess.run([python, "-c", program], check=True, capture_output=True, text=True, cwd=folder)
     loaded, missing = told.stdout.splitlines()

@@ -18,15 +18,13 @@ from countersign.domain import (
     schedule,
     standing_permissions,
 )
-from countersign.domain.channel_settings import OnTimeout, Risk
+from countersign.domain.channel_settings import Escalation, OnTimeout, Risk
 from countersign.domain.decision_attempts import Attempt
-from countersign.domain.escalation import Escalation
 from countersign.domain.ids import AttemptId, Digest, GroupId, UserId
 from countersign.domain.people import Account, Actor, Reviewers
-from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.requests import Kind, Request, Step, Verb
+from countersign.domain.requests import Kind, Request, Scope, Step, Verb
 from countersign.domain.schedule import Snooze
-from countersign.domain.standing_permissions import Permission
+from countersign.domain.standing_permissions import Permission, PermissionChoice, Span
 from tests.sample_requests import ALICE, AS_BEFORE, BOB, CAROL, DAVE, HERE, LEADS, NOW, call, choice, question, request
 
 TABLES: Final = Path(__file__).parent / "data" / "who_may_decide.md"

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
-from countersign import DEMO_NOTE
+from countersign.teams import DEMO_NOTE
 
 from .mail import MAX_RECIPIENTS, is_address
 

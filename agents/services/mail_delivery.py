@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
-from countersign import ActionFailed, OutcomeUnknown
+from countersign.teams import ActionFailed, OutcomeUnknown
 
 from .mail import envelope
 

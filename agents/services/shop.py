@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
-from countersign import RunContext, idempotency_key
+from countersign.teams import Run, idempotency_key
 
 from .mail import MailProblem, parse, to_message
 from .mail_delivery import deliver
@@ -115,7 +115,7 @@ def _order(file: sqlite3.Connection, number: int) -> Order:
 class Counter:
     """The tools of the support team; what they do is in the shop's file or in a mail."""
 
-    def __init__(self, run: RunContext) -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
         self.shop = Shop(run.settings.data_dir / "support" / "shop.db")
 

@@ -12,8 +12,8 @@ from agent_framework import Agent
 from autogen_core import FunctionCall
 from autogen_core.models import AssistantMessage, FunctionExecutionResultMessage, LLMMessage, UserMessage
 
-from countersign import DEMO_NOTE, Became, DemoCall, RunContext, Team, Tier, current_run
 from countersign.frameworks.agent_framework.team import AgentTeam, model, tools
+from countersign.teams import DEMO_NOTE, Action, DemoCall, OutcomeKind, Run, Team, current_run
 
 from ..services.systems import Systems
 
@@ -23,7 +23,7 @@ needs write, and as few hours as will do. If the task leaves open who needs what
 is not approved, do what its answer says, and never grant it in another way. Then say what was granted."""
 
 
-def build(run: RunContext) -> AgentTeam:
+def build(run: Run) -> AgentTeam:
     """Build one agent, whose grants people judge."""
     systems = Systems(run.settings.data_dir / "access")
     offered = tools(
@@ -32,7 +32,7 @@ def build(run: RunContext) -> AgentTeam:
         systems.list_systems,
         systems.grant,
         run.ask_human("clerk"),
-        ask={"list_systems": Tier.PASS},
+        ask={"list_systems": Action.ALLOW},
         idempotent=["list_systems", "grant"],
         title={"grant": "Give {person} {level} access to {system}"},
         show={"grant": grant_drawn},
@@ -54,7 +54,7 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]
     systems = re.findall(r"^(\S+): ", results[0].content, re.MULTILINE)
     last = current_run().outcomes.last(results[-1].name)
     if last is not None and last.tool == "grant":
-        if last.became is not Became.ANSWERED:
+        if last.became is not OutcomeKind.ANSWERED:
             return f"{last.sentence}\n\n{DEMO_NOTE}"
         return [DemoCall("grant", {**_last_call(messages), **_wanted(last.words, systems)})]
     grant = {"level": "read", "hours": 1, **_wanted(task, systems)}

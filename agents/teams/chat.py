@@ -11,19 +11,14 @@ from autogen_agentchat.messages import BaseChatMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import AssistantMessage, LLMMessage, UserMessage
 
-from countersign import (
-    DEMO_NOTE,
-    Conclusion,
+from countersign.teams import DEMO_NOTE, Conclusion, Option, Run, Team, last_words
+from countersign.teams.conversation import (
     ConversationOver,
     EndReason,
     HumanInputMode,
-    Option,
-    RunContext,
-    Team,
     any_of,
     every,
     last_line,
-    last_words,
     turn_in,
     when_said,
 )
@@ -45,7 +40,7 @@ plain words. When you read a person's words, take them into account in the next 
 in a sentence, and write {DONE} on a last line of its own; never write it before."""
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     """Assistant, people, assistant, people …, until one of them ends it."""
     assistant = AssistantAgent("assistant", model_client=run.model("assistant"), system_message=_ASSISTANT)
     people = run.reviewer(
@@ -73,7 +68,7 @@ _RESULTS: Final = {
 }
 
 
-async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+async def conclude(run: Run, result: TaskResult) -> Conclusion:
     """Say how the conversation ended, with the assistant's last words."""
     words = (await last_words(run, result)).words
     turn = turn_in(result.messages[-1]) if isinstance(result.messages[-1], BaseChatMessage) else None

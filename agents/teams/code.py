@@ -13,14 +13,14 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage, UserMessage
 
-from countersign import (
+from countersign.teams import (
     DEMO_NOTE,
-    Became,
     CodeAgent,
     Conclusion,
     Kind,
     Option,
-    RunContext,
+    OutcomeKind,
+    Run,
     Team,
     code_executor,
     current_run,
@@ -37,7 +37,7 @@ the whole corrected program. If people answered in words, work them in and write
 allowed to run, or has done what was wanted, say so in a few sentences without any {FENCE}."""
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     """Coder, runner, coder …, until the coder writes no more code."""
     coder = AssistantAgent("coder", run.model("coder"), model_client_stream=True, system_message=_CODER)
     within = timedelta(seconds=int(run.options["seconds"]))
@@ -52,7 +52,7 @@ def _summed_up(messages: Sequence[BaseAgentEvent | BaseChatMessage]) -> bool:
     return any(m.source == "coder" and isinstance(m, BaseChatMessage) and FENCE not in m.to_text() for m in messages)
 
 
-async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+async def conclude(run: Run, result: TaskResult) -> Conclusion:
     """Say what became of the last program, with the coder's summary."""
     answer = await last_words(run, result)
     words = answer.words
@@ -63,11 +63,11 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     if last.why_not:
         before = " What ran before it is in the thread." if any(not one.why_not for one in programs) else ""
         return Conclusion(f"The code did not run: {last.why_not}.{before}", words, last.became)
-    failed = last.became is Became.FAILED
+    failed = last.became is OutcomeKind.FAILED
     ran = "The code was approved, but failed." if failed else "The code was approved and ran."
     if not _summed_up(result.messages):
         return Conclusion(f"{ran} Ended after {MESSAGES} messages.", words, "not finished")
-    return Conclusion(ran, words, Became.FAILED) if failed else Conclusion(answer.result, words, "Ran")
+    return Conclusion(ran, words, OutcomeKind.FAILED) if failed else Conclusion(answer.result, words, "Ran")
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str:
@@ -75,17 +75,17 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str:
     task = next(str(message.content) for message in messages if isinstance(message, UserMessage))
     outcomes = [*current_run().outcomes]
     last = outcomes[-1] if outcomes else None
-    if last is not None and last.became is Became.DONE:
+    if last is not None and last.became is OutcomeKind.DONE:
         return f"{last.result.strip()}\n\n{DEMO_NOTE}"
-    if last is not None and last.why_not and last.became is not Became.ANSWERED:
+    if last is not None and last.why_not and last.became is not OutcomeKind.ANSWERED:
         return f"The program did not run: {last.why_not}. Nothing else was tried.\n\n{DEMO_NOTE}"
-    corrected = any(one.became is Became.FAILED and "NameError" in one.result for one in outcomes)
+    corrected = any(one.became is OutcomeKind.FAILED and "NameError" in one.result for one in outcomes)
     numbers = [int(number) for number in re.findall(r"-?\d+", task)]
     data = f"{numbers}" if numbers else f"{task.split()!r}"
     lines = [
         f"things = {data}",
         f"print({'sum' if numbers else 'len'}({'things' if corrected else 'thing'}))",
-        *(f"print({one.words!r})" for one in outcomes if one.became is Became.ANSWERED),
+        *(f"print({one.words!r})" for one in outcomes if one.became is OutcomeKind.ANSWERED),
     ]
     how = "Corrected: the name was wrong." if corrected else "The first program of this demo always has a mistake."
     return f"{how}\n\n{FENCE}python\n# {DEMO_NOTE}\n" + "\n".join(lines) + f"\n{FENCE}"

@@ -27,18 +27,18 @@ from autogen_agentchat.tools import TeamTool
 from autogen_core import CancellationToken
 from autogen_core.models import LLMMessage, UserMessage
 
-from countersign import (
+from countersign.teams import (
     DEMO_NOTE,
-    Became,
+    Action,
     Conclusion,
     DemoCall,
     Option,
     Outcome,
+    OutcomeKind,
     Outcomes,
     Proposal,
-    RunContext,
+    Run,
     Team,
-    Tier,
     Verdict,
     current_run,
     demo_turns,
@@ -118,12 +118,12 @@ def _steps(outcomes: Iterable[Outcome]) -> list[Outcome]:
 
 
 def _missed(steps: Sequence[Outcome]) -> Outcome | None:
-    return next((step for step in steps if step.became is not Became.DONE), None)
+    return next((step for step in steps if step.became is not OutcomeKind.DONE), None)
 
 
 def _report(steps: Sequence[Outcome]) -> str:
     """Report what was done of a plan, and where it stopped."""
-    done = [step for step in steps if step.became is Became.DONE]
+    done = [step for step in steps if step.became is OutcomeKind.DONE]
     only = [step.action for step in done if step.result.startswith(ONLY)]
     over = "The plan was carried out."
     if missed := _missed(steps):
@@ -136,7 +136,7 @@ def _report(steps: Sequence[Outcome]) -> str:
     return report + (f" {ONLY}, because no program is set up for them: {', '.join(only)}." if only else "")
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     """Build a planner whose tool is another team, with the approved plan as its task."""
     steps = DeploySteps(run.settings.data_dir / "deploy")
     tools = run.tools(
@@ -172,9 +172,9 @@ def policy(steps: DeploySteps, *, each: bool) -> Callable[[Proposal], Verdict]:
 
     def judge(proposal: Proposal) -> Verdict:
         if not each and proposal.tool != "release":
-            return Verdict(Tier.PASS, "It is safe, and people have seen the plan.")
+            return Verdict(Action.ALLOW, "It is safe, and people have seen the plan.")
         real = steps.program(proposal.tool) is not None
-        return Verdict(Tier.ASK, "" if real else f"{ONLY}: no program is set up for this step.")
+        return Verdict(Action.ASK, "" if real else f"{ONLY}: no program is set up for this step.")
 
     return judge
 
@@ -202,7 +202,7 @@ def drawn(arguments: dict[str, Any]) -> str:
     return f"{plan}\n\nApprove to carry out exactly this; if it is rejected, nothing is done."
 
 
-async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+async def conclude(run: Run, result: TaskResult) -> Conclusion:
     """Say what the other team did: nothing, if it never got a plan."""
     words = (await last_words(run, result)).words
     plans = [outcome for outcome in run.outcomes if outcome.tool == CARRY_OUT]
@@ -212,8 +212,8 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     if plan.why_not:
         return Conclusion(f"Cancelled: {plan.why_not}. Nothing was done.", words, plan.became)
     before = "A reviewer changed the plan before it was approved. " if plan.changes else ""
-    if plan.became is Became.FAILED:
-        return Conclusion(f"{before}Stopped: {plan.result[:300]}", words, Became.FAILED)
+    if plan.became is OutcomeKind.FAILED:
+        return Conclusion(f"{before}Stopped: {plan.result[:300]}", words, OutcomeKind.FAILED)
     steps = _steps(takewhile(lambda outcome: outcome is not plan, run.outcomes))
     return Conclusion(f"{before}{_report(steps)}", words, _state(steps))
 
@@ -238,7 +238,11 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]
         )
     outcomes = current_run().outcomes
     asked = next((one for one in outcomes if one.tool == "ask_human"), None)
-    answer = " ".join((*asked.chosen, asked.words)) if asked and asked.became in (Became.DONE, Became.ANSWERED) else ""
+    answer = (
+        " ".join((*asked.chosen, asked.words))
+        if asked and asked.became in (OutcomeKind.DONE, OutcomeKind.ANSWERED)
+        else ""
+    )
     match = re.search(r"\b(staging|production)\b", f"{task}\n{answer}", re.IGNORECASE)
     named = re.search(r"\bdeploy\s+(\S+)\s+(\S+)", task, re.IGNORECASE)
     service, version = named.groups() if named else ("shop", "1.0")
@@ -248,9 +252,9 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]
         question = {"question": f"Where should {service} {version} go?", "options": ["staging", "production"]}
         return [DemoCall("ask_human", question)]
     last = outcomes.last(CARRY_OUT)
-    if last is not None and last.became is not Became.ANSWERED:
+    if last is not None and last.became is not OutcomeKind.ANSWERED:
         return f"{f'Nothing was done: {last.why_not}.' if last.why_not else last.result}\n\n{DEMO_NOTE}"
-    wishes = [plan.words for plan in outcomes.of(CARRY_OUT) if plan.became is Became.ANSWERED]
+    wishes = [plan.words for plan in outcomes.of(CARRY_OUT) if plan.became is OutcomeKind.ANSWERED]
     plan = [f"run_tests {service} {version}", f"release {service} {version} {match[1].lower()}"]
     plan += [f"announce {service} {version} is on {match[1].lower()}"]
     for wish in wishes:

@@ -11,12 +11,12 @@ from autogen_agentchat.teams import SelectorGroupChat
 from autogen_core import CancellationToken
 from autogen_core.models import LLMMessage, UserMessage
 
-from countersign import (
+from countersign.teams import (
     ActionFailed,
     Conclusion,
     DecisionTermination,
     Request,
-    RunContext,
+    Run,
     Status,
     Team,
     approved_content,
@@ -47,7 +47,7 @@ class Checker(BaseChatAgent):
     So nobody is asked to approve it.
     """
 
-    def __init__(self, run: RunContext) -> None:
+    def __init__(self, run: Run) -> None:
         super().__init__("checker", "Says what is wrong with a text that isn't a mail")
         self._run = run
         self._corrections = 0
@@ -74,7 +74,7 @@ class Checker(BaseChatAgent):
     async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     """Build drafter → reviewer → drafter …, with a checker of what isn't a mail."""
     drafter = AssistantAgent(
         "drafter", model_client=run.model("drafter"), model_client_stream=True, system_message=_DRAFTER
@@ -109,7 +109,7 @@ def _problem(message: BaseChatMessage) -> str:
     return parsed.sentence if isinstance(parsed, MailProblem) else ""
 
 
-async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+async def conclude(run: Run, result: TaskResult) -> Conclusion:
     """Send what was approved, or say why nothing was sent."""
     decision = decision_in(result.messages[-1])
     if decision is None:
@@ -138,7 +138,7 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
             return Conclusion(f"Not sent: the request was {decision.outcome}.{why}", f"{NOT_SENT}\n\n{draft}")
 
 
-async def _send(run: RunContext, request: Request) -> str:
+async def _send(run: Run, request: Request) -> str:
     """Send exactly what was approved, as shown or as changed, or nothing (R13)."""
     approved = approved_content(request)
     if request.decision is None or approved is None:

@@ -12,7 +12,7 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
-from countersign import DEMO_NOTE, Became, Conclusion, DemoCall, RunContext, Team, Tier, current_run, last_words
+from countersign.teams import DEMO_NOTE, Action, Conclusion, DemoCall, OutcomeKind, Run, Team, current_run, last_words
 
 from ..services.invoices import Invoices
 
@@ -22,13 +22,13 @@ that people see them together. When a call is not approved, do what its answer s
 When nothing is left to do, say what was paid and what was not."""
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     """Build one agent, whose payments people judge."""
     invoices = Invoices(run.settings.data_dir / "invoices")
     tools = run.tools(
         "clerk",
         [invoices.list_due, invoices.pay],
-        ask={"list_due": Tier.PASS},
+        ask={"list_due": Action.ALLOW},
         idempotent=True,
         title={"pay": "Pay {euros:,.2f} EUR to {supplier}"},
         several={"pay": "Pay {count} invoices ({euros:,.2f} EUR)"},
@@ -43,14 +43,14 @@ def payment_drawn(arguments: dict[str, Any]) -> str:
     return f"To: {arguments['supplier']}\nAmount: {arguments['euros']:,.2f} EUR\nInvoice: {arguments['invoice']}"
 
 
-async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+async def conclude(run: Run, result: TaskResult) -> Conclusion:
     """Say what was paid, and why the rest was not."""
     payments = run.outcomes.of("pay")
-    paid = sorted(one.result for one in payments if one.became is Became.DONE)
+    paid = sorted(one.result for one in payments if one.became is OutcomeKind.DONE)
     left = [
         (one.why_not or f"it failed: {one.result[:200]}") + (f" (“{one.words}”)" if one.words else "")
         for one in payments
-        if one.became is not Became.DONE
+        if one.became is not OutcomeKind.DONE
     ]
     summary = " ".join(paid) or "Nothing was paid."
     summary += f" Not paid: {len(left)}, because {'; '.join(dict.fromkeys(left))}." if left else ""
@@ -70,7 +70,7 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]
             DemoCall("pay", {"invoice": number, "supplier": supplier, "euros": float(euros)})
             for number, supplier, euros in lines
         ]
-    paid = sum(one.became is Became.DONE for one in outcomes.of("pay"))
+    paid = sum(one.became is OutcomeKind.DONE for one in outcomes.of("pay"))
     return f"{paid} of {len(lines)} invoices were paid.\n\n{DEMO_NOTE}"
 
 

@@ -15,26 +15,25 @@ from autogen_agentchat.teams import SelectorGroupChat
 from autogen_core import CancellationToken
 from autogen_core.models import LLMMessage, UserMessage
 
-from countersign import (
+from countersign.teams import (
     DEMO_NOTE,
     ActionFailed,
-    Became,
     Conclusion,
     DecisionTermination,
     DemoCall,
-    HumanInputMode,
     Kind,
     Option,
+    OutcomeKind,
     Request,
-    RunContext,
+    Run,
     Status,
     Team,
     approved_content,
     current_run,
     decision_in,
     demo_turns,
-    last_line,
 )
+from countersign.teams.conversation import HumanInputMode, last_line
 
 from ..services.notes import Notes
 
@@ -74,7 +73,7 @@ class Editor(BaseChatAgent):
     async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     """Build specialists, a worker who passes tasks on, and an approver who signs off."""
     run.outcomes.marks |= {ENOUGH, FINE}
     notes = Notes(run.settings.data_dir / "research")
@@ -119,7 +118,7 @@ def _next(thread: Sequence[BaseAgentEvent | BaseChatMessage], rounds: int) -> st
             return {"writer": "critic", "editor": "approver"}.get(speaker, "writer")
 
 
-async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+async def conclude(run: Run, result: TaskResult) -> Conclusion:
     """Keep the signed-off report, byte for byte as shown, or say why nothing was kept."""
     decision = decision_in(result.messages[-1])
     if decision is None:
@@ -171,7 +170,7 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]
     facts = list(dict.fromkeys(re.findall(r"^- (\S+): (.+)$", findings, re.MULTILINE)))
     sources = any(source == "critic" for source, _ in texts)
     outcomes = current_run().outcomes
-    wishes = [one.words for one in outcomes if one.kind is Kind.MESSAGE and one.became is Became.ANSWERED]
+    wishes = [one.words for one in outcomes if one.kind is Kind.MESSAGE and one.became is OutcomeKind.ANSWERED]
     if any(re.search(r"\bshort", wish, re.IGNORECASE) for wish in wishes):
         facts = facts[:1]
     lines = [f"- {fact} [{file}]" if sources else f"- {fact}" for file, fact in facts] or ["Nothing was found."]

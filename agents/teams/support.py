@@ -16,17 +16,17 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage, UserMessage
 
-from countersign import (
+from countersign.teams import (
     DEMO_NOTE,
-    Became,
+    Action,
     Conclusion,
     DemoCall,
     Option,
+    OutcomeKind,
     Outcomes,
     Proposal,
-    RunContext,
+    Run,
     Team,
-    Tier,
     Verdict,
     current_run,
     last_words,
@@ -47,7 +47,7 @@ outcome about by another call. When nothing is left to do, say what was done and
 _CLOSER: Final = "You sum up for a colleague, in two sentences, what was done for the customer and what was not."
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     """Build three agents: two act freely, and the clerk's calls are judged.
 
     The policy judges, or people do.
@@ -89,19 +89,19 @@ def policy(shop: Shop, limit: int) -> Callable[[Proposal], Awaitable[Verdict]]:
 
     async def judge(proposal: Proposal) -> Verdict:
         if proposal.tool == "open_ticket":
-            return Verdict(Tier.PASS, "Anybody can open a ticket.")
+            return Verdict(Action.ALLOW, "Anybody can open a ticket.")
         if proposal.tool != "refund":
-            return Verdict(Tier.ASK, "A customer will read it.")
+            return Verdict(Action.ASK, "A customer will read it.")
         order, cents = int(proposal.arguments["order"]), int(proposal.arguments["cents"])
         if cents <= 0:
-            return Verdict(Tier.REFUSE, f"{euros(cents)} can't be refunded.")
+            return Verdict(Action.DENY, f"{euros(cents)} can't be refunded.")
         if cents > MOST:
-            return Verdict(Tier.REFUSE, f"Only the accounts department makes refunds above {euros(MOST)}.")
+            return Verdict(Action.DENY, f"Only the accounts department makes refunds above {euros(MOST)}.")
         refunded = passed[order] = max((await shop.order(order)).refunded, passed[order])
         if refunded + cents > limit:
-            return Verdict(Tier.ASK, f"More than {euros(limit)} would be refunded for order {order}.")
+            return Verdict(Action.ASK, f"More than {euros(limit)} would be refunded for order {order}.")
         passed[order] = refunded + cents
-        return Verdict(Tier.PASS, f"No more than {euros(limit)} is refunded for order {order}.")
+        return Verdict(Action.ALLOW, f"No more than {euros(limit)} is refunded for order {order}.")
 
     return judge
 
@@ -122,13 +122,13 @@ def ticket_drawn(arguments: dict[str, Any]) -> str:
     return f"Order: {arguments['order']}\n\n{arguments['words']}"
 
 
-async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+async def conclude(run: Run, result: TaskResult) -> Conclusion:
     """Say what the clerk did, and what was not done and why."""
     done: list[str] = []
     changed: list[str] = []
     left: dict[str, str] = {}
     for call in run.outcomes.of("refund", "send_mail", "open_ticket"):
-        if call.became is not Became.DONE:
+        if call.became is not OutcomeKind.DONE:
             left[call.action] = call.why_not or f"it failed: {call.result[:200]}"
         else:
             left.pop(call.action, None)  # it was another version that was not approved
@@ -139,7 +139,7 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     summary = f"Done: {' '.join(done)}" if done else "Nothing was done."
     summary += f" Not done: {not_done}." if left else ""
     summary += f" Changed by a reviewer: {'. '.join(changed)}." if changed else ""
-    refunded = any(one.became is Became.DONE for one in run.outcomes.of("refund"))
+    refunded = any(one.became is OutcomeKind.DONE for one in run.outcomes.of("refund"))
     return Conclusion(summary, (await last_words(run, result)).words, "Refunded" if refunded else "")
 
 
@@ -169,11 +169,11 @@ def _clerk(task: str, order: re.Match[str], outcomes: Outcomes) -> str | Sequenc
     cents = int(amount[1]) * 100 if amount else int(order[3].replace(",", "") + order[4])
     if refund is None:
         return [DemoCall("refund", {"order": number, "cents": cents})]
-    if refund.became is Became.ANSWERED and (less := re.search(r"\d+", refund.words)):
+    if refund.became is OutcomeKind.ANSWERED and (less := re.search(r"\d+", refund.words)):
         return [DemoCall("refund", {"order": number, "cents": int(less[0]) * 100})]
-    paid = refund.became is Became.DONE
-    if paid and (letter is None or letter.became is Became.ANSWERED):
-        wishes = [one.words for one in outcomes.of("send_mail") if one.became is Became.ANSWERED]
+    paid = refund.became is OutcomeKind.DONE
+    if paid and (letter is None or letter.became is OutcomeKind.ANSWERED):
+        wishes = [one.words for one in outcomes.of("send_mail") if one.became is OutcomeKind.ANSWERED]
         money = re.search(r"([\d,.]+ EUR) was refunded", refund.result)
         sentence = f"we have refunded {money[1] if money else 'money'} for your {item}."
         body = "\n\n".join([f"Dear {customer},", sentence, *wishes, "Kind regards", DEMO_NOTE])
@@ -183,7 +183,7 @@ def _clerk(task: str, order: re.Match[str], outcomes: Outcomes) -> str | Sequenc
         return [
             DemoCall("open_ticket", {"order": number, "words": f"{task}\n\nThe money was {outcome}.\n\n{DEMO_NOTE}"})
         ]
-    mailed = letter is not None and letter.became is Became.DONE
+    mailed = letter is not None and letter.became is OutcomeKind.DONE
     done = f"The money was {'' if paid else 'not '}refunded, and {'an' if mailed else 'no'} email was sent."
     changed = [f"A reviewer changed the {one.action}: {line}" for one in outcomes for line in one.changes]
     return "\n\n".join([done, *changed, DEMO_NOTE])

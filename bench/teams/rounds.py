@@ -15,7 +15,7 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken
 
 from countersign.frameworks.autogen.people.input_func import Human
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team
 
 _DRAFT = "To: vendor@example.com\nSubject: Our contract\n\nWe have been with you for years. Ten percent off, please."
@@ -54,7 +54,7 @@ class Timed(Human):
         return answer
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     """Build the team.
 
     The human prints `returned <round> <monotonic ns>` as each answer comes.

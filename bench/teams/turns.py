@@ -15,7 +15,7 @@ from autogen_core import CancellationToken
 from autogen_core.models import ChatCompletionClient
 
 from countersign.frameworks.autogen.people.input_func import Human
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team
 
 Models = Callable[[str], ChatCompletionClient]
@@ -25,7 +25,7 @@ Models = Callable[[str], ChatCompletionClient]
 class Timed(Human):
     """A human who prints when a question is asked and when its answer has come."""
 
-    def __init__(self, run: RunContext) -> None:
+    def __init__(self, run: Run) -> None:
         human = run.human(title="Go on?")
         super().__init__(human.questions, human.name, human.title)
         self._run = run.run.id
@@ -38,7 +38,7 @@ class Timed(Human):
         return answer
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     """Build the team of a run.
 
     How: `again` (in turn, as often as it takes), `once` (each has one), `beside` (the first, then the others).

@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from countersign.domain import api_keys, requests
 from countersign.domain.api_keys import ApiKey
-from countersign.domain.errors import CountersignError, NotFound, QuestionLost
+from countersign.domain.errors import CountersignError
 from countersign.domain.ids import ChannelId, RequestId, UserId, WorkspaceId
 from countersign.domain.requests import Kind, Question, Status
 from countersign.store.programs import ApiKeys
@@ -32,7 +32,7 @@ from countersign.usecases.program_requests import ProgramRequest
 from . import bodies, callback_addresses, openapi, worker_calls
 from .callback_addresses import Networks
 from .problems import Problem, on_problem
-from .schemas import AskBody, BeginBody, ListView, OutcomeBody, RequestView, StateView, WithdrawBody
+from .schemas import AskBody, BeginBody, ListView, OutcomeBody, RequestView, WithdrawBody
 
 CONNECTIONS: Final = 12_000
 """Connections at once: each that waits for a decision holds one."""
@@ -132,10 +132,7 @@ class Interface:
                 task=body.task,
                 named=bool(body.requester),
                 callback=body.callback_url,
-                state=(body.state.number, body.state.sealed) if body.state else (0, ""),
             )
-            if body.state and not new:
-                await program_requests.replace_state(self.store, asked.request, body.state.number, body.state.sealed)
             await self.keys.opened(key.id, run, asked.request.id)
         except (Problem, CountersignError):
             if before is None:
@@ -144,9 +141,8 @@ class Interface:
         return self._answer(asked, 201 if new else 200)
 
     async def waiting(self, request: Request, key: ApiKey) -> Response:
-        """List the requests of the key that wait; with `kept`, those that keep a state."""
-        listed = self.keys.kept if request.query_params.get("kept") == "true" else self.keys.open
-        known = await self.store.readable(await listed(key.id))
+        """List the requests of the key that wait."""
+        known = await self.store.readable(await self.keys.open(key.id))
         views = []
         for asked in sorted(filter(None, known.values()), key=lambda request: request.created_at):
             if (run := await self.store.run(asked.run)) is not None:
@@ -172,12 +168,6 @@ class Interface:
                 asked = ProgramRequest(asked.run, settled)
         return self._answer(asked, link=await self.card_link(asked.request.id))
 
-    async def state(self, request: Request, key: ApiKey) -> Response:
-        """Read what the program keeps with its request."""
-        asked = await program_requests.find(self.store, key, request.path_params["id"])
-        kept = await program_requests.find_state(self.store, asked.request)
-        return _json(StateView(number=kept.number, sealed=kept.sealed))
-
     async def withdraw(self, request: Request, key: ApiKey) -> Response:
         """Take the request back; decided ones stay as they are."""
         body = await bodies.read(request, WithdrawBody, self.turns[key.id])
@@ -200,7 +190,6 @@ class Interface:
             request.path_params["id"],
             succeeded=body.succeeded,
             words=body.words,
-            keep_state=body.keep_state,
         )
         return self._answer(asked)
 
@@ -308,8 +297,6 @@ class Interface:
                     gone.remove_done_callback(end)
         except TimeoutError:
             return None
-        except QuestionLost as lost:
-            raise NotFound(str(lost)) from None
         finally:
             self.polls.discard(gone)
             gone.cancel()
@@ -322,7 +309,6 @@ def app(interface: Interface) -> Starlette:
         Route("/v1/requests", keyed(interface.ask, counted=True), methods=["POST"]),
         Route("/v1/requests", keyed(interface.waiting), methods=["GET"]),
         Route("/v1/requests/{id}", keyed(interface.get), methods=["GET"]),
-        Route("/v1/requests/{id}/state", keyed(interface.state), methods=["GET"]),
         Route("/v1/requests/{id}/withdraw", keyed(interface.withdraw), methods=["POST"]),
         Route("/v1/requests/{id}/begin", keyed(interface.begin), methods=["POST"]),
         Route("/v1/requests/{id}/outcome", keyed(interface.outcome), methods=["POST"]),

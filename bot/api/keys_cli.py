@@ -12,7 +12,7 @@ import typer
 
 from countersign.domain import api_keys
 from countersign.domain.api_keys import MOST_OPEN, MOST_WAITING, PER_MINUTE, ApiKey, Issued
-from countersign.domain.channel_settings import parse_duration
+from countersign.domain.durations import parse_duration
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId
 from countersign.process_settings import CommonSettings, read
@@ -85,7 +85,7 @@ def list_() -> None:
 
     async def listed(store: Store, keys: ApiKeys) -> None:
         names = {channel: f"#{name}" for name, channel in (await store.channel_names() or {}).items()}
-        rows = [_row(key, names, len({*await keys.open(key.id), *await keys.kept(key.id)})) for key in await keys.all()]
+        rows = [_row(key, names, len(await keys.open(key.id))) for key in await keys.all()]
         columns = ("key", "name", "channels", "open", "a minute", "polls", "made", "rotated", "revoked")
         show_table(columns, rows)
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from countersign.domain.requests import Request
 from countersign.domain.run_calls import RUN_CALLS, RunCall
-from countersign.runs.decision_stream import Waiting
+from countersign.runs.decision_stream import WaitingAnswer
 from countersign.usecases.ports import Announcement
 
 from . import worker_calls
@@ -22,7 +22,6 @@ from .schemas import (
     OutcomeBody,
     ProblemView,
     RequestView,
-    StateView,
     WithdrawBody,
 )
 
@@ -32,12 +31,6 @@ _WAIT: Final = {
     "in": "query",
     "schema": {"type": "integer", "minimum": 0, "maximum": 60, "default": 0},
     "description": "Seconds to wait for the decision; the answer comes as soon as there is one.",
-}
-_KEPT: Final = {
-    "name": "kept",
-    "in": "query",
-    "schema": {"type": "boolean", "default": False},
-    "description": "List the requests that keep a state instead, pending or decided.",
 }
 _IDEMPOTENCY: Final = {
     "name": "Idempotency-Key",
@@ -124,7 +117,7 @@ OPERATIONS: Final = (
         (_IDEMPOTENCY,),
         calls_back=True,
     ),
-    Operation("get", "/v1/requests", "List pending requests", None, ListView, {200: "the pending requests"}, (_KEPT,)),
+    Operation("get", "/v1/requests", "List pending requests", None, ListView, {200: "the pending requests"}),
     Operation(
         "get",
         "/v1/requests/{id}",
@@ -133,11 +126,6 @@ OPERATIONS: Final = (
         RequestView,
         {200: "the request", 404: "", 429: ""},
         (_ID, _WAIT),
-    ),
-    Operation(
-        *("get", "/v1/requests/{id}/state", "Get the state that is kept with a request", None, StateView),
-        {200: "the state, as the program sealed it", 404: ""},
-        (_ID,),
     ),
     Operation(
         *("post", "/v1/requests/{id}/withdraw", "Withdraw a request", WithdrawBody, RequestView),
@@ -189,7 +177,7 @@ OPERATIONS: Final = (
         (_WORKER,),
     ),
     Operation(
-        *("post", "/v1/waiting", "Read back what a worker waits for", worker_calls.Waited, Waiting),
+        *("post", "/v1/waiting", "Read back what a worker waits for", worker_calls.Waited, WaitingAnswer),
         {200: "settled requests, requests that do not exist, and ended runs", **_READ},
     ),
     Operation(

@@ -14,7 +14,6 @@ from countersign.domain.calls import LONGEST_ARGUMENTS, Call, canonical, in_orde
 from countersign.domain.events import escape_marks
 from countersign.domain.executions import LONGEST_EXECUTION, standing
 from countersign.domain.ids import ChannelId
-from countersign.domain.program_states import LONGEST_STATE
 from countersign.domain.redaction import hide_in
 from countersign.domain.request_endings import approved_content, called
 from countersign.domain.requests import Kind, Question, Verb
@@ -53,25 +52,6 @@ class CallBody(BaseModel):
         if tool != tool.strip() or not tool.isprintable():
             raise ValueError("the name has spaces around it, or characters that can't be seen")
         return tool
-
-
-class StateBody(BaseModel):
-    """A state of the program, with which another machine may go on after the decision.
-
-    The program seals it with a key of its own: nobody else can read it, and it is shown to no other key.
-    """
-
-    model_config = _STRICT
-    number: int = Field(
-        ge=1, le=10**9, description="A higher one replaces the copy before; a lower one, or another copy, is refused."
-    )
-    sealed: str = Field(
-        max_length=LONGEST_STATE, pattern=r"^[A-Za-z0-9_-]*=*$", description="A Fernet token; empty drops what is kept."
-    )
-
-
-class StateView(StateBody):
-    """The state that is kept with a request."""
 
 
 class AskBody(BaseModel):
@@ -115,7 +95,6 @@ class AskBody(BaseModel):
     callback_url: str = Field(
         "", max_length=2000, description="URL that also gets the decision, signed as Standard Webhooks says."
     )
-    state: StateBody | None = Field(None, description="No part of the question; the same key may replace it.")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -180,7 +159,6 @@ class OutcomeBody(BaseModel):
     model_config = _STRICT
     succeeded: bool
     words: str = Field("", max_length=LONGEST_OUTCOME, description="A sentence for people: `Sent to 3 people.`")
-    keep_state: bool = Field(False, description="Whether the state that is kept with the request stays.")
 
 
 class BeginBody(BaseModel):
@@ -289,10 +267,7 @@ class CallbackView(BaseModel):
 
 
 class ListView(BaseModel):
-    """Requests of this key that wait, the oldest first.
-
-    With `kept=true` those that keep a state, decided ones too.
-    """
+    """Requests of this key that wait, the oldest first."""
 
     requests: list[RequestView]
 

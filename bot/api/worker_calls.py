@@ -25,7 +25,7 @@ from countersign.domain.ids import ChannelId, RequestId, RunId, WorkerId
 from countersign.domain.requests import Status
 from countersign.domain.run_calls import RUN_CALLS, Ask, CardLink, Claim, Find, Start
 from countersign.domain.runs import Run
-from countersign.runs.decision_stream import Waiting
+from countersign.runs.decision_stream import WaitingAnswer
 from countersign.usecases import run_calls
 from countersign.usecases.ports import Announcement, Lease, Store, Wakeups
 
@@ -186,7 +186,7 @@ class WorkerCalls:
         settled = tuple(one for one in read if one.status is not Status.PENDING)
         gone = tuple(name for name, one in requests.items() if one is None or one.run in foreign)
         ended = tuple(name for name in waited.runs if name in foreign or _is_over(runs.get(name)))
-        return _json(Waiting(settled, gone, ended).dump())
+        return _json(WaitingAnswer(settled, gone, ended).dump())
 
     async def _read(self, request: Request, key: ApiKey, reader: SchemaValidator) -> Any:
         """Read a body of this form. Problem if it is another one, or too large."""

@@ -16,14 +16,14 @@ from countersign.domain.events import EventType, plain, read_arguments
 from countersign.domain.hash_chain import Kept
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.requests import ABOUT_THE_RUN
-from countersign.policy.evaluation import Effect
+from countersign.policy.evaluation import Action
 from countersign.policy.simulation import Recorded, Replayed, ReplayOutcome
 from countersign.store.record_codecs import RULES
 
 _EFFECTS: Final = {
-    EventType.REQUEST_ASKED: Effect.ASK,
-    EventType.CALL_PASSED: Effect.PASS,
-    EventType.CALL_REFUSED: Effect.REFUSE,
+    EventType.REQUEST_ASKED: Action.ASK,
+    EventType.CALL_PASSED: Action.ALLOW,
+    EventType.CALL_REFUSED: Action.DENY,
 }
 _GONE: Final = "the request was not stored any more when this was recorded"
 _NO_TOOL: Final = "the record does not name the tool"
@@ -49,7 +49,7 @@ def recorded(kept: Kept | ValueError) -> Recorded | None:
         raise ValueError(f"is no entry that this program reads ({ascii(str(wrong))[:200]})") from None
 
 
-def _recorded(entry: dict[str, Any], effect: Effect) -> Recorded:
+def _recorded(entry: dict[str, Any], effect: Action) -> Recorded:
     data, question = entry.get("data", {}), entry.get("what", {})
     facts = {**data, **question}  # of the question, where the entry has it, else of the event
     rules = None if "rules" not in entry else RULES.load(json.dumps(entry["rules"]).encode())
@@ -57,7 +57,7 @@ def _recorded(entry: dict[str, Any], effect: Effect) -> Recorded:
     return Recorded(
         n=int(entry["n"]),
         at=datetime.fromisoformat(entry["at"]),
-        effect=effect,
+        then=effect,
         clause=rules.clause if rules else str(data.get("clause", "")),
         run=str(entry.get("run", "")),
         request=str(entry.get("request", "")),
@@ -79,14 +79,14 @@ def _text(facts: dict[str, Any], name: str) -> str | None:
     return None if facts.get(name) is None else str(facts[name])
 
 
-def _team_says(data: dict[str, Any], question: dict[str, Any]) -> tuple[Effect | None, ...]:
+def _team_says(data: dict[str, Any], question: dict[str, Any]) -> tuple[Action | None, ...]:
     tier = data.get("team_says")
     if tier == "nothing":
         return (None,)
     if tier:
-        return (Effect(tier),)
-    # A worker may leave it out: a question that is no call can only be asked, of a call it is not known.
-    return (Effect.ASK,) if question and "tool" not in question else (None, *Effect)
+        return (Action(tier),)
+    # Without it: a question that is no call can only have been asked, and of a call it is not known.
+    return (Action.ASK,) if question and "tool" not in question else (None, *Action)
 
 
 def _settings(data: dict[str, Any], rules: Rules | None) -> Rules | None:
@@ -133,8 +133,8 @@ def line(action: Replayed) -> str:
             "at": was.at.isoformat(),
             **{name: getattr(was, name) for name in ("run", "request", "team", "channel", "agent", "tool")},
             "outcome": action.outcome.name.lower(),
-            "was": {"effect": was.effect, "rule": was.clause},
-            "would_be": {"effect": action.effect, "rule": action.clause},
+            "was": {"then": was.then, "rule": was.clause},
+            "would_be": {"then": action.then, "rule": action.clause},
             "how": action.how,
         },
         ensure_ascii=False,

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from countersign.domain.channel_settings import say_roughly
+from countersign.domain.durations import say_roughly
 
 from . import export_formats, plots, sources
 from .figures import Figures, Waits

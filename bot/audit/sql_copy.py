@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from countersign.domain.errors import CountersignError, StoreUnavailable, WrongSettings
 from countersign.domain.hash_chain import Kept
+from countersign.domain.pauses import doubling
 from countersign.store.audit_log import Ledger
 
 if TYPE_CHECKING:
@@ -72,22 +73,21 @@ class SqlSink:
 
     async def run(self) -> None:
         """Copy until cancelled; tries a database that is away again within 30 s."""
-        pause, away = _FIRST_PAUSE, False
+        pauses, away = doubling(_FIRST_PAUSE, _LONGEST_PAUSE), False
         try:
             while True:
                 try:
                     copied = await self.copy()
                     if away:
                         _log.info("The database of AUDIT_SQL_URL takes the record again.")
-                    pause, away = _FIRST_PAUSE, False
+                    pauses, away = doubling(_FIRST_PAUSE, _LONGEST_PAUSE), False
                     if not copied:
                         await self._sleep(_IDLE)
                 except StoreUnavailable as wrong:
                     if not away:
                         _log.warning("%s The copy of the record goes on when it is back.", wrong)
                     away = True
-                    await self._sleep(pause)
-                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    await self._sleep(next(pauses))
                 except OtherChain as other:
                     _log.error("%s", other)
                     await self._sleep(_LONGEST_PAUSE)

@@ -1,13 +1,14 @@
 """OAuth: the two pages by which a workspace installs the app.
 
-https://docs.slack.dev/authentication/installing-with-oauth. The state is checked three times: this service made it, in
-the last ten minutes; the same browser brings it back (a cookie, by Bolt); and it comes back once.
+https://docs.slack.dev/authentication/installing-with-oauth. The state is checked twice: this service made it, in the
+last ten minutes; and the same browser brings it back, by a cookie that ends with the installation. Slack's code counts
+once.
 """
 
 import html
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -29,17 +30,18 @@ from slack_sdk.web.async_client import AsyncWebClient
 from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.ids import WorkspaceId
 from countersign.http_port import Asgi, Receive, Scope, Send
-from countersign.store.installations import KEPT_STATE
 
 from ..slack.app import SCOPES
-from .records import Installation, InstallationRecords
+from .records import Installation, InstallationRecords, Vault
 
 INSTALL_PATH: Final = "/slack/install"
+WITHIN: Final = timedelta(minutes=10)
+"""Between the two pages; Slack's codes are good as long."""
 _AGAIN: Final = '<a href="install">Install again</a>.'
 _FAILED: Final = {
     "access_denied": "The installation was cancelled; nothing was changed.",
     "invalid_browser": "This page was not opened by the browser in which the installation began. Nothing was changed.",
-    "invalid_state": "This installation was used already, or is older than ten minutes. Nothing was changed.",
+    "invalid_state": "This installation is older than ten minutes, or was not begun here. Nothing was changed.",
     "missing_code": "Slack sent no code. Nothing was changed.",
     "invalid_code": "Slack does not know this code any more, or it is another app's. Nothing was changed.",
     "away": "Slack did not answer. Nothing was changed.",
@@ -105,18 +107,22 @@ class _Installations(AsyncInstallationStore):
 
 
 class _States(AsyncOAuthStateStore):
-    """States that this service made, each good once."""
+    """States that this service made.
 
-    def __init__(self, records: InstallationRecords) -> None:
-        self._records = records
+    Nothing is stored, so opening the page again fills nothing. Those of slack-sdk's own stateless store are the same
+    for all who begin in one second.
+    """
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
 
     async def async_issue(self, *args: Any, **kwargs: Any) -> str:
-        """Make a state. Nothing is stored, so opening the page again fills nothing."""
-        return self._records.vault.state()
+        """Make a state, which is another one each time."""
+        return self._vault.state()
 
     async def async_consume(self, state: str) -> bool:
-        """Return whether it is one of ours, in time, and here for the first time."""
-        return self._records.vault.made(state, KEPT_STATE) and await self._records.stored.mark_used(state)
+        """Return whether it is one of ours, in time."""
+        return self._vault.made(state, WITHIN)
 
 
 class _StateCookie(OAuthStateUtils):
@@ -161,7 +167,7 @@ def flow(
 
     async def succeeded(args: AsyncSuccessArgs) -> BoltResponse:
         arrived()
-        of, room = args.installation, html.escape(channel)
+        of, room, over = args.installation, html.escape(channel), settings.state_utils.build_set_cookie_for_deletion()
         if of.is_enterprise_install:
             profile = f"/manage/{of.enterprise_id}/integrations/profile/{of.app_id}/workspaces/add"
             return _page(
@@ -169,9 +175,10 @@ def flow(
                 f"The app is installed in {html.escape(of.enterprise_name or 'the organization')}. Two steps are left: "
                 f'<a href="https://app.slack.com{html.escape(profile)}">add it to workspaces</a>, '
                 f"and invite it to {room} in each.",
+                over,
             )
         where = html.escape(of.team_name or "the workspace")
-        return _page(200, f"The app is installed in {where}. One step is left there: invite it to {room}.")
+        return _page(200, f"The app is installed in {where}. One step is left there: invite it to {room}.", over)
 
     async def failed(args: AsyncFailureArgs) -> BoltResponse:
         words = str(args.error) if isinstance(args.error, InstallationRefused) else _FAILED.get(args.reason)
@@ -193,8 +200,8 @@ def flow(
         callback_options=AsyncCallbackOptions(succeeded, failed),
         authorization_url=f"{address.scheme}://{address.netloc}/oauth/v2/authorize",
         installation_store=_Installations(records),
-        state_store=_States(records),
-        state_expiration_seconds=int(KEPT_STATE.total_seconds()),
+        state_store=_States(records.vault),
+        state_expiration_seconds=int(WITHIN.total_seconds()),
         logger=_of_bolt,
     )
     settings.state_utils = _StateCookie(expiration_seconds=settings.state_expiration_seconds)
@@ -219,6 +226,9 @@ def pages(flow: AsyncOAuthFlow) -> Asgi:
     return answer
 
 
-def _page(status: int, text: str) -> BoltResponse:
+def _page(status: int, text: str, cookie: str = "") -> BoltResponse:
     body = f'<!doctype html><meta charset="utf-8"><title>Countersign</title><p>{text}</p>'
-    return BoltResponse(status=status, body=body, headers={"Content-Type": "text/html; charset=utf-8"})
+    response = BoltResponse(status=status, body=body, headers={"Content-Type": "text/html; charset=utf-8"})
+    if cookie:
+        response.headers["set-cookie"] = [cookie]
+    return response

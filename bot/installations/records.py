@@ -3,14 +3,14 @@
 A record is sealed whole, and names its workspace inside: one that somebody put in another's place is not read.
 """
 
-import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Final, NamedTuple
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from pydantic import TypeAdapter
 
 from countersign.domain.ids import WorkspaceId
 from countersign.store.installations import Installations
@@ -52,6 +52,9 @@ class Installation:
         return f"Installation({self})"
 
 
+_INSTALLATION: Final = TypeAdapter(Installation)
+
+
 class Stored(NamedTuple):
     """An installation, and the sealed text that it was read from."""
 
@@ -68,9 +71,7 @@ class Vault:
 
     def seal(self, installation: Installation) -> bytes:
         """Return the installation as a text that only the keys open."""
-        fields: dict[str, Any] = asdict(installation)
-        fields["ends_at"] = installation.ends_at.isoformat() if installation.ends_at else None
-        return self._newest.encrypt(json.dumps(fields).encode())
+        return self._newest.encrypt(_INSTALLATION.dump_json(installation))
 
     def open(self, workspace: WorkspaceId, sealed: bytes) -> Installation | None:
         """Return the installation.
@@ -78,12 +79,8 @@ class Vault:
         None if no key opens it, or it is that of another workspace.
         """
         try:
-            fields = json.loads(self._any.decrypt(sealed))
-            ends_at = datetime.fromisoformat(fields["ends_at"]) if fields["ends_at"] else None
-            teams = {name: tuple(map(WorkspaceId, fields.get(name, ()))) for name in ("teams", "former")}
-            workspace_id = WorkspaceId(fields["workspace"])
-            installation = Installation(**{**fields, **teams, "workspace": workspace_id, "ends_at": ends_at})
-        except (InvalidToken, ValueError, TypeError, KeyError):
+            installation = _INSTALLATION.validate_json(self._any.decrypt(sealed))
+        except (InvalidToken, ValueError):
             return None
         return installation if installation.workspace == workspace else None
 

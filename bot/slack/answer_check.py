@@ -13,6 +13,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign import metrics
+from countersign.domain.pauses import doubling
 
 from ..slack_errors import OF_THE_TOKEN, advice
 from .ports import PAUSE, code
@@ -62,11 +63,11 @@ class AnswerCheck:
         One task asks, with growing pauses; the others wait. So of many messages few are unclear, and cards that wait
         grow.
         """
-        since, pause = asyncio.get_running_loop().time(), PAUSE
+        since, pauses = asyncio.get_running_loop().time(), doubling(PAUSE, _LONGEST_REFUSAL)
         async with self._asking:
             while self._answered_at < since and not await self._answers():
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_REFUSAL if self.refused else _LONGEST_SILENCE)
+                longest = _LONGEST_REFUSAL if self.refused else _LONGEST_SILENCE
+                await asyncio.sleep(min(next(pauses), longest))
 
     async def _answers(self) -> bool:
         try:

@@ -16,6 +16,8 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from countersign.domain.pauses import doubling
+
 from ..slack_errors import LATER, OF_THE_TOKEN
 from .answer_check import AnswerCheck
 from .ports import PAUSE, CannotPost, Importance, Outdated, code, drawing_task, pause_after
@@ -64,7 +66,7 @@ class GatedCalls:
         before_call: Callable[[], Awaitable[None]] | None = None,
     ) -> dict[str, Any] | None:
         """Make the call in its turn; see `ports.Calls`."""
-        pause, pauses, begun = PAUSE, iter(LATER_PAUSES), False
+        pauses, later_pauses, begun = doubling(PAUSE, _LONGEST_PAUSE), iter(LATER_PAUSES), False
 
         async def begin() -> None:
             nonlocal begun
@@ -77,7 +79,7 @@ class GatedCalls:
             try:
                 return await self._in_turn(method, content, importance, begin if before_call and not begun else None)
             except SlackApiError as refused:
-                later = next(pauses, None) if code(refused) in LATER and method in DRAWS else None
+                later = next(later_pauses, None) if code(refused) in LATER and method in DRAWS else None
                 if later is not None:
                     _log.warning("%s failed (%s); trying again in %s s.", method, code(refused), later)
                     await asyncio.sleep(later)
@@ -91,8 +93,7 @@ class GatedCalls:
                 _log.warning("Slack did not answer %s (%r); looking whether it happened.", method, wrong)
             if method not in READS:
                 return None
-            await asyncio.sleep(min(pause, _LONGEST_PAUSE))
-            pause *= 2
+            await asyncio.sleep(next(pauses))
 
     async def until_answered(self) -> None:
         """Wait until Slack answers and accepts the token."""

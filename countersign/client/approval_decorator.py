@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
 from countersign.client.client import AsyncClient, Client, question
-from countersign.client.exchange import Decision, NotApproved
+from countersign.client.exchange import Act, Decision, NotApproved
 from countersign.client.idempotency_keys import key_in_celery_task
+from countersign.client.open_questions import OnInterrupt
 from countersign.domain import calls
 from countersign.domain.errors import InvalidInput
 from countersign.domain.json_arguments import DIFFERS, is_approved, written
@@ -25,7 +26,7 @@ def requires_approval(
     hide: Sequence[str] = (),
     edit: bool = True,
     key: str | Callable[[Mapping[str, Any]], str] | None = None,
-    leave: bool | None = None,
+    on_interrupt: OnInterrupt | None = None,
     idempotent: bool = False,
     timeout: float | None = None,
 ) -> Callable[[F], F]:
@@ -38,9 +39,10 @@ def requires_approval(
     key, or makes it of the arguments: by it a program that died finds its request. NotApproved, with the decision, if
     it is not to be done; nothing was done then. What came of it is reported. AlreadyRan, with what was reported, if a
     call with this key ran before; it does not run again. If such a call began, and nothing was reported, people say
-    whether it was done; an `idempotent` function runs again. `leave`: whether Ctrl-C, or a cancelled task, leaves the
-    request to people; by default it does so with a key. In a task of Celery with `acks_late` the key is made of the
-    task's id, if you give none. `timeout`: seconds that the service may be away before ServiceRefused.
+    whether it was done; an `idempotent` function runs again. `on_interrupt`: whether Ctrl-C, or a cancelled task,
+    leaves the request to people ("leave") or takes it back ("withdraw"); by default it is left if it has a key. In a
+    task of Celery with `acks_late` the key is made of the task's id, if you give none. `timeout`: seconds that the
+    service may be away before ServiceRefused.
     """
 
     def decorate(function: F) -> F:
@@ -51,32 +53,16 @@ def requires_approval(
             arguments = guarded.arguments(args, kwargs)
             async with AsyncClient(timeout=timeout) as client:
                 body, name = guarded.question(arguments), guarded.key(key, arguments)
-                decision = await client.judge(body, key=name, leave=leave)
-                call = guarded.call_of(decision)
-                await client.begin(decision, body, key=name, idempotent=idempotent)
-                try:
-                    result = await function(*call.args, **call.kwargs)
-                except Exception as error:
-                    await client.tell(decision, succeeded=False, words=_failure(error))
-                    raise
-                await client.tell(decision, succeeded=True)
-                return result
+                decision = await client.judge(body, key=name, on_interrupt=on_interrupt)
+                return await client.perform(decision, Act(guarded.call_of(decision), body, name, idempotent))
 
         @functools.wraps(function)
         def approved(*args: Any, **kwargs: Any) -> Any:
             arguments = guarded.arguments(args, kwargs)
             with Client(timeout=timeout) as client:
                 body, name = guarded.question(arguments), guarded.key(key, arguments)
-                decision = client.judge(body, key=name, leave=leave)
-                call = guarded.call_of(decision)
-                client.begin(decision, body, key=name, idempotent=idempotent)
-                try:
-                    result = function(*call.args, **call.kwargs)
-                except Exception as error:
-                    client.tell(decision, succeeded=False, words=_failure(error))
-                    raise
-                client.tell(decision, succeeded=True)
-                return result
+                decision = client.judge(body, key=name, on_interrupt=on_interrupt)
+                return client.perform(decision, Act(guarded.call_of(decision), body, name, idempotent))
 
         return cast(F, approved_async if inspect.iscoroutinefunction(function) else approved)
 
@@ -150,7 +136,7 @@ class _GuardedCall:
             return key_in_celery_task(self._function.__qualname__, arguments)
         return make if isinstance(make, str) else make(arguments)
 
-    def call_of(self, decision: Decision) -> inspect.BoundArguments:
+    def call_of(self, decision: Decision) -> Callable[[], Any]:
         """The call that is to run. NotApproved if none was approved, or if another one would run."""
         if decision.arguments is None:
             raise NotApproved(decision)
@@ -160,8 +146,4 @@ class _GuardedCall:
         bound = self._signature.bind_partial()
         for name in self._signature.parameters:
             bound.arguments[name] = getattr(values, name)
-        return bound
-
-
-def _failure(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:300]
+        return functools.partial(self._function, *bound.args, **bound.kwargs)

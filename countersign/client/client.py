@@ -5,13 +5,13 @@ Both say at the terminal, if there is one, where the card is and why they wait.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
-from countersign.client import connection, exchange, executions
+from countersign.client import approved_actions, connection, exchange, executions
 from countersign.client.connection import Address, Reach
-from countersign.client.exchange import Decision, Exchange, Send, ServiceReply
-from countersign.client.open_questions import OpenQuestions, Question, note_pause
+from countersign.client.exchange import Act, Decision, Exchange, Send, ServiceReply
+from countersign.client.open_questions import OnInterrupt, OpenQuestions, Question, note_pause
 
 R = TypeVar("R")
 
@@ -78,19 +78,24 @@ class AsyncClient:
         """Close the connections."""
         await self._pool.aclose()
 
-    async def ask(self, body: Mapping[str, Any], *, key: str | None = None, leave: bool | None = None) -> Decision:
+    async def ask(
+        self, body: Mapping[str, Any], *, key: str | None = None, on_interrupt: OnInterrupt | None = None
+    ) -> Decision:
         """Ask people and wait for their decision, even if the service goes away meanwhile.
 
-        `key`: the same key again is the same request, so a program that died finds it. `leave`: whether a cancelled
-        wait leaves the request to people; by default it is left if a key of your own finds it again, else withdrawn.
+        `key`: the same key again is the same request, so a program that died finds it. `on_interrupt`: whether
+        a cancelled wait leaves the request to people ("leave") or takes it back ("withdraw"); by default it is left if
+        a key of your own finds it again.
         ServiceRefused if the service refuses the question.
         """
-        (decision,) = await self._decided(OpenQuestions([(body, key)], leave, exchange.ask))
+        (decision,) = await self._decided(OpenQuestions([(body, key)], on_interrupt, exchange.ask))
         return decision
 
-    async def judge(self, body: Mapping[str, Any], *, key: str | None = None, leave: bool | None = None) -> Decision:
+    async def judge(
+        self, body: Mapping[str, Any], *, key: str | None = None, on_interrupt: OnInterrupt | None = None
+    ) -> Decision:
         """Ask people as `ask` does; what the workspace's policy refuses is rejected."""
-        (decision,) = await self._decided(OpenQuestions([(body, key)], leave, exchange.judge))
+        (decision,) = await self._decided(OpenQuestions([(body, key)], on_interrupt, exchange.judge))
         return decision
 
     async def judge_all(self, questions: Sequence[Question]) -> list[Decision]:
@@ -111,7 +116,6 @@ class AsyncClient:
         *,
         key: str | None,
         idempotent: bool = False,
-        keep_state: bool = False,
     ) -> str:
         """Begin the approved action, as its only execution; return its name.
 
@@ -120,7 +124,7 @@ class AsyncClient:
         action is `idempotent`.
         """
         alone = key is not None and not idempotent
-        return await self._drive(executions.begin(decision, body, alone=alone, keep_state=keep_state))
+        return await self._drive(executions.begin(decision, body, alone=alone))
 
     async def begin_once(self, decision: Decision) -> bool:
         """Begin what was approved; False if it was begun before.
@@ -129,9 +133,15 @@ class AsyncClient:
         """
         return await self._drive(executions.begin_once(decision))
 
-    async def did_nothing(self, decision: Decision, execution: str) -> None:
-        """Say that this execution did nothing, so that another one may begin."""
-        await self._drive(executions.did_nothing(decision, execution))
+    async def perform(self, decision: Decision, act: Act[Awaitable[R]]) -> R:
+        """Do the approved action, as `begin` allows it, and return the result.
+
+        The outcome is reported, also an exception, which is raised. An outcome that cannot be reported within half a
+        minute or so is logged, so that it hides no result.
+        """
+        await self._drive(approved_actions.perform(decision, act))
+        result: R = act.over()
+        return result
 
     async def submit(self, body: Mapping[str, Any], *, key: str) -> tuple[str, bool]:
         """Ask people without waiting; return the request's id, and whether it is decided."""
@@ -141,25 +151,17 @@ class AsyncClient:
         """Wait until the request of this id is decided."""
         return await self._drive(exchange.wait(request))
 
-    async def states(self) -> dict[str, Mapping[str, Any]]:
-        """Read what is kept with requests of this key, as it was sealed, by request."""
-        return await self._drive(exchange.states())
+    async def pending(self) -> list[str]:
+        """List the ids of this key's pending requests."""
+        return await self._drive(exchange.pending())
 
     async def report(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
-        """Say what came of the action; the card and the record show it."""
+        """Report the outcome of the action; the card and the record show it."""
         await self._drive(exchange.report(decision.request, succeeded=succeeded, words=words))
 
-    async def tell(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
-        """Report what was done; raise nothing.
-
-        What cannot be reported within half a minute or so is logged, so that it hides no result.
-        """
-        await self._drive(exchange.tell(decision.request, succeeded=succeeded, words=words))
-
-    async def try_to_report(self, request: str, *, succeeded: bool, words: str, keep_state: bool) -> bool:
+    async def try_to_report(self, request: str, *, succeeded: bool, words: str) -> bool:
         """Report for half a minute or so; False if the service does not respond."""
-        talk = exchange.try_to_report(request, succeeded=succeeded, words=words, keep_state=keep_state)
-        return await self._drive(talk)
+        return await self._drive(exchange.try_to_report(request, succeeded=succeeded, words=words))
 
     async def _drive(self, talk: Exchange[R]) -> R:
         try:
@@ -174,6 +176,11 @@ class AsyncClient:
                     if over := reach.given_up(reply):
                         step = talk.throw(over)
                         continue
+                elif isinstance(step, Act):
+                    try:
+                        step.result = await step.call()
+                    except Exception as error:
+                        step.error = error
                 else:
                     note_pause(step)
                     await asyncio.sleep(reach.pause(step.seconds))
@@ -202,17 +209,21 @@ class Client:
         """Close the connections."""
         self._pool.close()
 
-    def ask(self, body: Mapping[str, Any], *, key: str | None = None, leave: bool | None = None) -> Decision:
+    def ask(
+        self, body: Mapping[str, Any], *, key: str | None = None, on_interrupt: OnInterrupt | None = None
+    ) -> Decision:
         """Ask people and wait for their decision.
 
         As `AsyncClient.ask` does; here Ctrl-C cancels.
         """
-        (decision,) = self._decided(OpenQuestions([(body, key)], leave, exchange.ask))
+        (decision,) = self._decided(OpenQuestions([(body, key)], on_interrupt, exchange.ask))
         return decision
 
-    def judge(self, body: Mapping[str, Any], *, key: str | None = None, leave: bool | None = None) -> Decision:
+    def judge(
+        self, body: Mapping[str, Any], *, key: str | None = None, on_interrupt: OnInterrupt | None = None
+    ) -> Decision:
         """Ask people as `AsyncClient.judge` does."""
-        (decision,) = self._decided(OpenQuestions([(body, key)], leave, exchange.judge))
+        (decision,) = self._decided(OpenQuestions([(body, key)], on_interrupt, exchange.judge))
         return decision
 
     def judge_all(self, questions: Sequence[Question]) -> list[Decision]:
@@ -226,25 +237,19 @@ class Client:
             self._drive(questions.interrupted())
             raise
 
-    def begin(self, decision: Decision, body: Mapping[str, Any], *, key: str | None, idempotent: bool = False) -> str:
-        """Begin to do what was approved, as `AsyncClient.begin` does."""
-        return self._drive(executions.begin(decision, body, alone=key is not None and not idempotent))
-
-    def did_nothing(self, decision: Decision, execution: str) -> None:
-        """Say that this execution did nothing, as `AsyncClient.did_nothing` does."""
-        self._drive(executions.did_nothing(decision, execution))
+    def perform(self, decision: Decision, act: Act[R]) -> R:
+        """Do the approved action, as `AsyncClient.perform` does."""
+        self._drive(approved_actions.perform(decision, act))
+        result: R = act.over()
+        return result
 
     def submit(self, body: Mapping[str, Any], *, key: str) -> tuple[str, bool]:
         """Ask people without waiting; return the request's id, and whether it is decided."""
         return self._drive(exchange.submit(body, key))
 
     def report(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
-        """Say what came of the action; the card and the record show it."""
+        """Report the outcome of the action; the card and the record show it."""
         self._drive(exchange.report(decision.request, succeeded=succeeded, words=words))
-
-    def tell(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
-        """Report what was done, as `AsyncClient.tell` does."""
-        self._drive(exchange.tell(decision.request, succeeded=succeeded, words=words))
 
     def _drive(self, talk: Exchange[R]) -> R:
         try:
@@ -259,6 +264,11 @@ class Client:
                     if over := reach.given_up(reply):
                         step = talk.throw(over)
                         continue
+                elif isinstance(step, Act):
+                    try:
+                        step.result = step.call()
+                    except Exception as error:
+                        step.error = error
                 else:
                     note_pause(step)
                     time.sleep(reach.pause(step.seconds))

@@ -30,6 +30,7 @@ _FIRST_CONNECTING: Final = 1.5
 _OURS: Final = "urn:countersign:"
 _PROXY_BUSY: Final = (408, 425, 429)
 """Statuses below 500 with which proxies ask for patience."""
+_HERE: Final = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +91,25 @@ class Address:
 
     def pool(self) -> dict[str, Any]:
         """Build the arguments of a pool, through the environment's proxy if it has one."""
-        from urllib.request import getproxies, proxy_bypass  # neither is needed before somebody asks
+        proxy = proxy_for(self.url)
+        return {"max_connections": None} if proxy is None else {"max_connections": None, "proxy": proxy}
 
-        import httpcore
 
-        parts = urlsplit(self.url)
-        proxies = getproxies()
-        named = proxies.get(parts.scheme) or proxies.get("all")
-        if not named or proxy_bypass(parts.hostname or ""):
-            return {"max_connections": None}
-        proxy = urlsplit(named if "://" in named else f"http://{named}")
-        plain = f"{proxy.scheme}://{proxy.netloc.rpartition('@')[2]}"
-        auth = (unquote(proxy.username), unquote(proxy.password or "")) if proxy.username else None
-        return {"max_connections": None, "proxy": httpcore.Proxy(plain, auth=auth)}
+def proxy_for(url: str) -> "httpcore.Proxy | None":
+    """Return the environment's proxy for this address; None for this machine."""
+    from urllib.request import getproxies, proxy_bypass  # neither is needed before somebody asks
+
+    import httpcore
+
+    parts = urlsplit(url)
+    proxies = getproxies()
+    named = proxies.get(parts.scheme) or proxies.get("all")
+    if not named or parts.hostname in _HERE or proxy_bypass(parts.hostname or ""):
+        return None
+    proxy = urlsplit(named if "://" in named else f"http://{named}")
+    plain = f"{proxy.scheme}://{proxy.netloc.rpartition('@')[2]}"
+    auth = (unquote(proxy.username), unquote(proxy.password or "")) if proxy.username else None
+    return httpcore.Proxy(plain, auth=auth)
 
 
 _connected: Address | None = None

@@ -8,19 +8,21 @@ import json
 import logging
 import random
 from collections.abc import Callable, Generator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from countersign.domain.errors import CountersignError, NotShown
+from countersign.domain.pauses import doubling
 
 R = TypeVar("R")
 LONG_POLL: Final = 50
 """Seconds that the service holds an answer; proxies often cut what takes a minute."""
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
+LONGEST_REPORT: Final = 300
+"""Characters of what an adapter reports of a result or an exception."""
 TRIES_TO_WITHDRAW: Final = 3
 """Tries of a program that was told to end."""
 UNREACHABLE: Final = "unreachable"
@@ -98,7 +100,7 @@ class Decision:
     edited, rejected, answered, expired or withdrawn; `how` is reviewers, timeout, policy, permission, break_glass
     or run. `by` are Slack ids, empty if no person decided, and `names` the names of the same people. `arguments` are
     those with which a call may run, None if it may not. `message` is the message that may be used, as people changed it
-    if they did, None if it may not. `text` says it all as a model reads it. `reported` is what came of the action, if
+    if they did, None if it may not. `text` says it all as a model reads it. `reported` is the outcome of the action, if
     that was reported before, by a program that died and now asks again; it must not be done again then.
     """
 
@@ -155,7 +157,40 @@ class Pause:
     away: bool = False
 
 
-Exchange = Generator[Send | Pause, ServiceReply, R]
+def failure(error: Exception) -> str:
+    """Name an exception in a report."""
+    return f"{type(error).__name__}: {error}"[:LONGEST_REPORT]
+
+
+def _succeeded(result: object) -> tuple[bool, str]:
+    return True, ""
+
+
+@dataclass(slots=True)
+class Act(Generic[R]):
+    """Do the approved action: call this, or await it, and keep its result or error.
+
+    `body` and `key` are those of the question. `outcome` says of a result whether the action succeeded, and with which
+    words. After an exception of `unfinished` it was not done, and may begin again.
+    """
+
+    call: Callable[[], R]
+    body: Mapping[str, Any]
+    key: str | None
+    idempotent: bool = False
+    outcome: Callable[[Any], tuple[bool, str]] = _succeeded
+    unfinished: tuple[type[Exception], ...] = ()
+    result: Any = None
+    error: Exception | None = None
+
+    def over(self) -> Any:
+        """Return the result, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+Exchange = Generator[Send | Pause | Act[Any], ServiceReply, R]
 
 
 def check(body: Mapping[str, Any]) -> None:
@@ -171,7 +206,7 @@ def check(body: Mapping[str, Any]) -> None:
             read_arguments(arguments)  # says what is wrong with it
         written(arguments)
     try:
-        json.dumps({**body, "state": None}, ensure_ascii=False, allow_nan=False).encode()
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as wrong:
         reason = str(wrong).split("\n")[0][:200]
         raise NotShown(f"Nobody was asked, because the question can't be written as JSON: {reason}.") from None
@@ -234,13 +269,10 @@ def wait(request: str, posted: Callable[[str], None] | None = None) -> Exchange[
         seconds = min(2 * seconds, LONG_POLL)
 
 
-def states() -> Exchange[dict[str, Mapping[str, Any]]]:
-    """Read what is kept with requests of this key, as it was sealed, by request."""
-    states: dict[str, Mapping[str, Any]] = {}
-    for request in (yield from sent(Send("GET", "/v1/requests?kept=true")))["requests"]:
-        with suppress(ServiceRefused):  # reported just now
-            states[request["id"]] = yield from sent(Send("GET", f"/v1/requests/{request['id']}/state"))
-    return states
+def pending() -> Exchange[list[str]]:
+    """List the ids of this key's pending requests."""
+    answer = yield from sent(Send("GET", "/v1/requests"))
+    return [request["id"] for request in answer["requests"]]
 
 
 def withdraw(request: str, why: str, tries: int | None = None) -> Exchange[None]:
@@ -251,21 +283,18 @@ def withdraw(request: str, why: str, tries: int | None = None) -> Exchange[None]
     yield from sent(Send("POST", f"/v1/requests/{request}/withdraw", {"why": why}), tries)
 
 
-def report(
-    request: str, *, succeeded: bool, words: str, keep_state: bool = False, tries: int | None = None
-) -> Exchange[None]:
-    """Say what came of the action.
+def report(request: str, *, succeeded: bool, words: str, tries: int | None = None) -> Exchange[None]:
+    """Report the outcome of the action.
 
-    With `keep_state` the state that is kept with the request stays. With `tries` ServiceRefused, as UNREACHABLE, if
-    the service does not answer.
+    With `tries` ServiceRefused, as UNREACHABLE, if the service does not answer.
     """
     words = words[:2000].encode(errors="replace").decode()  # an action's result may hold half of a character pair
-    outcome = {"succeeded": succeeded, "words": words, **({"keep_state": True} if keep_state else {})}
+    outcome = {"succeeded": succeeded, "words": words}
     yield from sent(Send("POST", f"/v1/requests/{request}/outcome", outcome), tries)
 
 
 def tell(request: str, *, succeeded: bool, words: str) -> Exchange[None]:
-    """Say what came of an action that ran; nothing hides its result.
+    """Report the outcome of an action that ran; nothing hides its result.
 
     The log says why nobody was told.
     """
@@ -275,13 +304,13 @@ def tell(request: str, *, succeeded: bool, words: str) -> Exchange[None]:
         _log.warning("What was approved ran, but its outcome couldn't be reported: %s", refused)
 
 
-def try_to_report(request: str, *, succeeded: bool, words: str, keep_state: bool) -> Exchange[bool]:
+def try_to_report(request: str, *, succeeded: bool, words: str) -> Exchange[bool]:
     """Report for half a minute or so; False if the service does not respond.
 
     True also if it refuses: it knew before, and will not take it later.
     """
     try:
-        yield from report(request, succeeded=succeeded, words=words, keep_state=keep_state, tries=TRIES_TO_REPORT)
+        yield from report(request, succeeded=succeeded, words=words, tries=TRIES_TO_REPORT)
     except ServiceRefused as refused:
         return refused.kind != UNREACHABLE
     return True
@@ -317,7 +346,7 @@ def sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
 
     ServiceRefused if it refuses for good. With `tries` it also gives up, as `unreachable`.
     """
-    pause, away = _FIRST_PAUSE, 0
+    pauses, away = doubling(_FIRST_PAUSE, _LONGEST_PAUSE), 0
     for number in count(1):
         reply = yield send
         if 200 <= reply.status < 300:
@@ -336,6 +365,5 @@ def sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
             _log.warning("%s %s", why or "The service isn't responding.", trying)
         if number == tries:
             raise ServiceRefused(UNREACHABLE, why or "The service isn't responding.")
-        yield Pause(reply.retry_after or pause * random.uniform(0.5, 1.0), why, away > 0)
-        pause = min(_LONGEST_PAUSE, 2 * pause)
+        yield Pause(reply.retry_after or next(pauses) * random.uniform(0.5, 1.0), why, away > 0)
     raise AssertionError("it ends by an answer")

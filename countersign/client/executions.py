@@ -35,12 +35,12 @@ _LOOK_EVERY: Final = 5
 """Seconds, while people are asked: a program that was at work may report."""
 
 
-def begin(decision: Decision, body: Mapping[str, Any], *, alone: bool, keep_state: bool = False) -> Exchange[str]:
+def begin(decision: Decision, body: Mapping[str, Any], *, alone: bool) -> Exchange[str]:
     """Begin the approved action; return the name of this execution.
 
     `body` is the question that was decided. Without `alone` the name is "", and others may act too.
     NotApproved if it may not be done. AlreadyRan if it was done before, or may have been: what people say of it is
-    reported, with `keep_state` as for `exchange.report`.
+    reported.
     """
     if not decision.approved:
         raise NotApproved(decision)
@@ -55,7 +55,7 @@ def begin(decision: Decision, body: Mapping[str, Any], *, alone: bool, keep_stat
         if begun == execution:
             return execution
         if begun is not None and decision.reported is None:
-            yield from _ask_whether_done(decision, body, begun, keep_state=keep_state)
+            yield from _ask_whether_done(decision, body, begun)
         replaces = begun or ""
 
 
@@ -86,8 +86,8 @@ def _begun(decision: Decision, execution: str, replaces: str) -> Exchange[Mappin
         raise NotApproved(replace(decision, outcome="withdrawn", arguments=None, text=str(refused))) from None
 
 
-def _ask_whether_done(decision: Decision, body: Mapping[str, Any], begun: str, *, keep_state: bool) -> Exchange[None]:
-    """Ask people what became of an execution.
+def _ask_whether_done(decision: Decision, body: Mapping[str, Any], begun: str) -> Exchange[None]:
+    """Ask people about the outcome of an execution.
 
     AlreadyRan, unless it is to be done now.
     """
@@ -107,7 +107,7 @@ def _ask_whether_done(decision: Decision, body: Mapping[str, Any], begun: str, *
     words = _SAY_DONE if answer.chosen == (DONE,) else answer.words if answer.outcome == "answered" else ""
     if not words or answer.chosen == (UNKNOWN,):
         raise AlreadyRan(decision)
-    yield from exchange.try_to_report(decision.request, succeeded=True, words=words, keep_state=keep_state)
+    yield from exchange.try_to_report(decision.request, succeeded=True, words=words)
     raise AlreadyRan(replace(decision, reported=Reported(True, words)))
 
 

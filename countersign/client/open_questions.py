@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from countersign.client import exchange, terminal_notes
 from countersign.client.exchange import TRIES_TO_WITHDRAW, Decision, Exchange, Pause, ServiceRefused
@@ -11,6 +11,8 @@ from countersign.client.exchange import TRIES_TO_WITHDRAW, Decision, Exchange, P
 Question = tuple[Mapping[str, Any], str | None]
 """The body of a question, and its idempotency key."""
 Ask = Callable[[Mapping[str, Any], str], Exchange[Any]]
+OnInterrupt = Literal["leave", "withdraw"]
+"""What an interrupted wait does with its request."""
 _SAME_KEY: Final = "Ask again with the same key to get the decision."
 _NO_KEY: Final = "Nothing can pick up its decision; with key=… of your own, asking again does."
 
@@ -21,10 +23,10 @@ class OpenQuestions:
     An interrupted wait leaves them to people, or withdraws them.
     """
 
-    def __init__(self, questions: Sequence[Question], leave: bool | None, ask: Ask) -> None:
+    def __init__(self, questions: Sequence[Question], on_interrupt: OnInterrupt | None, ask: Ask) -> None:
         self._questions = [(body, key or uuid.uuid4().hex) for body, key in questions]
         self._own_keys = all(key for _, key in questions)
-        self._leave = self._own_keys if leave is None else leave
+        self._leave = self._own_keys if on_interrupt is None else on_interrupt == "leave"
         self._ask = ask
         self._asked: list[Mapping[str, Any] | Decision] = []
 
@@ -47,7 +49,7 @@ class OpenQuestions:
         return decisions
 
     def interrupted(self) -> Exchange[None]:
-        """End the wait, and say what became of the requests."""
+        """End the wait; leave or withdraw the requests."""
         if self._leave:
             if self._asked:
                 terminal_notes.note(f"The request stays open. {_SAME_KEY if self._own_keys else _NO_KEY}")

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from countersign.client.client import AsyncClient, question
 from countersign.client.connection import Address
 from countersign.client.idempotency_keys import QuestionKeys
+from countersign.client.open_questions import OnInterrupt
 from countersign.domain.typed_answers import Keywords
 
 _SILENT: Final = ("expired", "withdrawn")
@@ -25,7 +26,7 @@ def slack_input(
     edit: bool = False,
     requester: str = "",
     key: str = "",
-    leave: bool | None = None,
+    on_interrupt: OnInterrupt | None = None,
     timeout: float | None = None,
 ) -> Callable[..., Awaitable[str]]:
     """Return an `input_func` for AutoGen's `UserProxyAgent` that asks in a channel.
@@ -38,8 +39,9 @@ def slack_input(
 
     `timeout`: seconds that the service may be away before ServiceRefused; people have the time that their channel says.
     `key` names this run: a program that dies and runs again under the same key gets the decisions that it had on the
-    same messages. `leave`: whether Ctrl-C leaves the request to people; by default it does so with a key. InvalidInput,
-    at once, if no service is known here, or a program could take one answer for another.
+    same messages. `on_interrupt`: whether Ctrl-C leaves the request to people ("leave") or takes it back ("withdraw");
+    by default it is left if it has a key. InvalidInput, at once, if no service is known here, or a program could take
+    one answer for another.
     """
     address, keys, keywords = Address.of(None, None, timeout), QuestionKeys(key), Keywords(approve, reject)
 
@@ -47,7 +49,7 @@ def slack_input(
         content = _newest_message() or prompt
         body = question(channel, "", content, options=options, edit=edit, agent=agent, requester=requester)
         async with AsyncClient(address.url, address.key, timeout=address.timeout) as client:
-            decision = await client.judge(body, key=keys.next(body), leave=leave)
+            decision = await client.judge(body, key=keys.next(body), on_interrupt=on_interrupt)
         changed = decision.message or "" if decision.outcome == "edited" else ""
         text = keywords.typed(decision.outcome, words=decision.words, chosen=decision.chosen, changed=changed)
         if decision.outcome in _SILENT and on_silence == "stop":

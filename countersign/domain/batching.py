@@ -59,10 +59,7 @@ def _same_asker(first: Request, other: Request) -> bool:
 
 
 def grows(posted: datetime | None, now: datetime) -> bool:
-    """Tell whether a card that was posted then, or is not yet, may have another row.
-
-    It does not depend on when a worker says that it asked, or on how late the card is drawn.
-    """
+    """Tell whether a card that was posted then, or is not yet, may have another row."""
     return posted is None or now - posted <= WITHIN
 
 

@@ -1,23 +1,17 @@
 """Channel settings: who decides, for how long, where, and what a timeout means."""
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from countersign.domain import escalation, quiet_hours
-from countersign.domain.errors import InvalidInput
-from countersign.domain.escalation import Escalation
+from countersign.domain import quiet_hours
+from countersign.domain.durations import LONGEST, SHORTEST, say_duration
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Actor, Reviewers, why_nobody
 from countersign.domain.quiet_hours import NEVER, Quiet
 from countersign.domain.slash_commands import NAMES
-
-SHORTEST = timedelta(seconds=5)
-LONGEST = timedelta(days=30)
-_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 class OnTimeout(StrEnum):
@@ -37,6 +31,22 @@ class Risk(StrEnum):
     LOW = "low"
     MEDIUM = "medium"
     HIGH = "high"
+
+
+MOST_STEPS: Final = 5
+"""Steps of one escalation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """One step: after so long these may decide too, told in this channel.
+
+    Without a channel it is told where the card is.
+    """
+
+    after: timedelta
+    reviewers: Reviewers
+    channel: ChannelId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,46 +162,6 @@ def meant(rules: Rules) -> Rules:
     return replace(rules, reviewers=rules.reviewers.meant(there), escalation=steps)
 
 
-def parse_duration(words: str, longest: timedelta = LONGEST) -> timedelta:
-    """Parse `90s`, `15m` or `15 min`, `1h30m`, `2d`, `1w`.
-
-    InvalidInput for anything else, and for less than 5 seconds or more than `longest`.
-    """
-    text = words.strip().lower().replace(" ", "")
-    if not re.fullmatch(r"(?:[0-9]{1,7}(?:min|[smhdw]))+", text):
-        raise InvalidInput(
-            f"“{words.strip()[:40]}” is not a duration; nothing was changed. Write it like 90s, 15m, 1h30m or 2d."
-        )
-    seconds = sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)(min|[smhdw])", text))
-    if not SHORTEST.total_seconds() <= seconds <= longest.total_seconds():  # more may be no timedelta at all
-        raise InvalidInput(
-            f"“{words.strip()[:40]}” is out of range; nothing was changed. "
-            f"A timeout is at least {say_duration(SHORTEST)} and at most {say_duration(longest)}."
-        )
-    return timedelta(seconds=seconds)
-
-
-def say_duration(span: timedelta) -> str:
-    """Format a duration so that `parse_duration` reads it: 1 h 30 min, 45 s, 2 d."""
-    left = int(span.total_seconds())
-    parts = []
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, left = divmod(left, size)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts) or "0 s"
-
-
-def say_roughly(span: timedelta) -> str:
-    """Format a duration in one unit, as people say it: 42 s, 7 min, 3.5 h, 2.1 d."""
-    seconds = span.total_seconds()
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            count = seconds / size
-            return f"{count:.0f} {unit}" if count >= 10 or unit == "min" else f"{count:.1f} {unit}".replace(".0 ", " ")
-    return f"{seconds:.0f} s"
-
-
 def say_value(value: Any) -> str:
     """Describe a setting's value in a few words, the same for the same value."""
     match value:
@@ -235,10 +205,46 @@ def problems_of(rules: Rules) -> list[str]:
     if not SHORTEST <= rules.timeout <= LONGEST:
         problems.append(f"A timeout is at least {say_duration(SHORTEST)} and at most {say_duration(LONGEST)}.")
     waits = None if rules.on_timeout is OnTimeout.WAIT else rules.timeout
-    problems += escalation.problems(rules.escalation, rules.reviewers, rules.approvals_channel, waits)
+    problems += escalation_problems(rules.escalation, rules.reviewers, rules.approvals_channel, waits)
     if rules.quiet and (why_not := rules.quiet.why_not()):
         problems.append(why_not)
     return problems
+
+
+def escalation_problems(
+    steps: Sequence[Escalation], reviewers: Reviewers, channel: ChannelId | None, deadline: timedelta | None
+) -> list[str]:
+    """List why a request must not go this way, a sentence each.
+
+    `deadline` is None where there is none.
+    """
+    faults = []
+    if len(steps) > MOST_STEPS:
+        faults.append(f"An escalation has at most {MOST_STEPS} steps.")
+    reached = {(reviewers, channel)}
+    before = timedelta(0)
+    rooms = {channel}
+    users, groups = set(reviewers.users), set(reviewers.groups)
+    for number, step in enumerate(steps, 1):
+        if not step.reviewers:
+            faults.append(f"Step {number} of the escalation names nobody who could decide.")
+        if step.after <= before:
+            faults.append(f"Step {number} of the escalation must come later than the one before it.")
+        if deadline is not None and step.after >= deadline:
+            faults.append(f"Step {number} of the escalation would come after the deadline, so it would never happen.")
+        here = (step.reviewers, step.channel or channel)
+        if here in reached:
+            faults.append(
+                f"Step {number} of the escalation goes round in a circle: the same people, in the same channel."
+            )
+        elif step.reviewers and here[1] in rooms and step.reviewers.users <= users and step.reviewers.groups <= groups:
+            faults.append(f"Step {number} of the escalation names only people who may decide already.")
+        reached.add(here)
+        rooms.add(here[1])
+        users |= step.reviewers.users
+        groups |= step.reviewers.groups
+        before = max(before, step.after)
+    return faults
 
 
 def why_not_configure(actor: Actor, rules: Rules, admins: frozenset[UserId]) -> str | None:

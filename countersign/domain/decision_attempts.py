@@ -19,7 +19,6 @@ from countersign.domain.eligibility import (
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, Digest, UserId
 from countersign.domain.people import Actor
-from countersign.domain.permission_scopes import PermissionChoice, Standing
 from countersign.domain.quorum import count_people, recount, tied, voided
 from countersign.domain.request_endings import settle
 from countersign.domain.requests import (
@@ -29,13 +28,14 @@ from countersign.domain.requests import (
     Kind,
     Question,
     Request,
+    Standing,
     Status,
     Step,
     Verb,
     Vote,
     event,
 )
-from countersign.domain.standing_permissions import Permission
+from countersign.domain.standing_permissions import Permission, PermissionChoice
 from countersign.domain.text_checks import is_legible, is_storable, legible
 
 _VOTES: Final = frozenset({Verb.APPROVE, Verb.CHOOSE})

@@ -1,8 +1,7 @@
 """Ids, each a type of its own with one strict form (R27).
 
-An id is the boundary between `web` and the workers: keys of Redis are made of ids, and the server's ACL tells keys
-apart by their text. So nothing is an id of some kind that does not have its form: not what a worker wrote, nor what a
-program was given, nor what stands in a record. No form holds a `:`, which parts a key, or a sign of Redis' patterns.
+Keys of Redis and mentions in Slack are made of ids. So nothing is an id of some kind that does not have its form: not
+what a caller of the API sent, nor what stands in a record. No form holds a `:`, which parts a key.
 """
 
 import hashlib

@@ -14,6 +14,7 @@ from countersign.domain.ids import (
     AttemptId,
     ChannelId,
     Digest,
+    PermissionId,
     RequestId,
     RunId,
     UserId,
@@ -22,7 +23,6 @@ from countersign.domain.ids import (
     short_name,
 )
 from countersign.domain.people import Reviewers
-from countersign.domain.permission_scopes import Standing
 
 
 class Kind(StrEnum):
@@ -131,6 +131,27 @@ class Raised:
     at: datetime
     joined: Reviewers = field(default_factory=Reviewers)
     """Who may decide since then and could not before."""
+
+
+class Scope(StrEnum):
+    """Breadth of a permission, the narrower first; always of one team in one channel."""
+
+    CALL = "call"
+    """Exactly what was shown, by the same agent."""
+    ARGUMENTS = "arguments"
+    """The tool with the same arguments, whichever agent of the team wants it."""
+    TOOL = "tool"
+    """The tool, whatever its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The permission that was given with a decision, or by which it came about."""
+
+    permission: PermissionId
+    scope: Scope
+    until: datetime
+    this_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ class Ruling:
     `effect` is `pass`, `ask` or `refuse`; `clause` is the rule that counts, `version` that policy's.
     """
 
-    effect: str
+    then: str
     clause: str = ""
     why: str = ""
     version: int = 0

@@ -6,7 +6,9 @@ itself within a day.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
 
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.channel_settings import Risk, Rules, why_not_configure
@@ -24,9 +26,31 @@ from countersign.domain.ids import (
     short_name,
 )
 from countersign.domain.people import Actor, why_nobody
-from countersign.domain.permission_scopes import SPANS, PermissionChoice, Scope, Span, Standing
 from countersign.domain.question_salts import unsalted
-from countersign.domain.requests import How, Kind, Request
+from countersign.domain.requests import How, Kind, Request, Scope, Standing
+
+LONGEST: Final = timedelta(days=1)
+"""Nobody gives a permission for longer; after that people are asked again."""
+
+
+class Span(StrEnum):
+    """The time for which people are not asked again."""
+
+    RUN = "run"
+    """As long as this run goes on, a day at most."""
+    HOUR = "hour"
+    DAY = "day"
+
+
+SPANS: Final = {Span.RUN: LONGEST, Span.HOUR: timedelta(hours=1), Span.DAY: LONGEST}
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionChoice:
+    """The scope and span that somebody chose with an approval."""
+
+    scope: Scope
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from autogen_core.tools import Workbench
 
 from countersign.domain.errors import WrongTeam
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.tools.workbenches import ToolLike, as_tool, without_key
 
 T = TypeVar("T")
@@ -32,9 +32,7 @@ class GatedCall:
         return (await self.tools.call_tool(self.name, arguments, call_id=call_id)).to_text()
 
 
-def gated_calls(
-    run: RunContext, agent: str, functions: Sequence[ToolLike], rules: Mapping[str, Any]
-) -> list[GatedCall]:
+def gated_calls(run: Run, agent: str, functions: Sequence[ToolLike], rules: Mapping[str, Any]) -> list[GatedCall]:
     """Bring functions to the gate; `rules` are those of `run.tools`."""
     offered = [as_tool(function) for function in functions]
     tools = run.tools(agent, offered, **rules)
@@ -50,7 +48,7 @@ def not_gated(agent: str, tool: str) -> WrongTeam:
     )
 
 
-async def while_ours(run: RunContext, work: Coroutine[Any, Any, T]) -> T:
+async def while_ours(run: Run, work: Coroutine[Any, Any, T]) -> T:
     """Let the framework work, until the run leaves this process."""
     working = asyncio.ensure_future(work)
     run.token.link_future(working)

@@ -1,19 +1,18 @@
 """`countersign resume`: continue programs that left their runs to people.
 
-Each is started again once people have decided. With COUNTERSIGN_STATE_KEY also those that other machines left.
+Each is started again once people have decided.
 """
 
 import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from countersign.client.client import AsyncClient
 from countersign.domain.errors import CountersignError, InvalidInput
-from countersign.frameworks.run_files import SavedCall, SavedRun, UnreportedOutcome, check_folder, locked, read
-from countersign.frameworks.run_storage import fetch
+from countersign.frameworks.run_files import check_folder, locked, read
+from countersign.frameworks.saved_runs import catch_up
 
 
 def main(arguments: list[str]) -> int:
@@ -24,13 +23,9 @@ def main(arguments: list[str]) -> int:
     """
     parser = argparse.ArgumentParser(prog="countersign resume", description=str(__doc__))
     parser.add_argument("folder", type=Path, help="the folder where the programs keep their runs")
-    parser.add_argument(
-        "--lost", action="store_true", help="also resume runs whose machine is lost, with no program working on them"
-    )
-    given = parser.parse_args(arguments)
-    folder: Path = given.folder
+    folder: Path = parser.parse_args(arguments).folder
     try:
-        return asyncio.run(_resume(folder, lost=given.lost))
+        return asyncio.run(_resume(folder))
     except KeyboardInterrupt:
         print(f"Stopped. The runs are still waiting; `countersign resume {folder}` continues.", file=sys.stderr)
         return 130
@@ -39,42 +34,28 @@ def main(arguments: list[str]) -> int:
         return 2
 
 
-async def _resume(folder: Path, *, lost: bool) -> int:
+async def _resume(folder: Path) -> int:
     check_folder(folder)
     async with AsyncClient() as client:
-        runs, problems = await fetch(client, folder, lost=lost)
-        for problem in problems:
-            print(problem, file=sys.stderr)
         await _report_the_rest(client, sorted(folder.glob("*.json")))  # noqa: ASYNC240 -- nothing else goes on yet
-        runs |= _left(folder)
-        for path in [path for path, waits in runs.items() if not waits]:
-            print(f"“{read(path).key}” isn't waiting for people. If its machine is lost, add --lost.", file=sys.stderr)
-        if not any(runs.values()):
+        runs = _left(folder)
+        if not runs:
             print(f"No run in {folder} is waiting for people.", file=sys.stderr)
         ended = await asyncio.gather(*(_to_its_end(client, path, waits) for path, waits in runs.items()))
-    return 2 if problems else int(any(ended))
+    return int(any(ended))
 
 
 async def _report_the_rest(client: AsyncClient, paths: Sequence[Path]) -> None:
     """Report outcomes that the service was away to hear, of runs on which no program is at work."""
     for path in paths:
-        if not _unreported(run := read(path)):
-            continue
+        key = read(path).key
         try:
-            with locked(path, run.key):
-                run = read(path)
-                for call, outcome in _unreported(run):
-                    if await client.try_to_report(**asdict(outcome)):
-                        call.unreported = None
-                run.save()
+            with locked(path, key):
+                reported = await catch_up(client, read(path))
         except InvalidInput:  # a program has it, which reports by itself
             continue
-        if _unreported(run):
-            print(f"The outcome of “{run.key}” isn't reported yet: the service isn't responding.", file=sys.stderr)
-
-
-def _unreported(run: SavedRun) -> list[tuple[SavedCall, UnreportedOutcome]]:
-    return [(call, call.unreported) for call in run.calls if call.unreported is not None]
+        if not reported:
+            print(f"The outcome of “{key}” isn't reported yet: the service isn't responding.", file=sys.stderr)
 
 
 def _left(folder: Path) -> dict[Path, list[str]]:

@@ -1,8 +1,4 @@
-"""Files of runs: one each, written as a whole, for one program at a time.
-
-With COUNTERSIGN_STATE_KEY a file is sealed: encrypted and authenticated (AES-128-CBC with HMAC-SHA256, which is
-Fernet). The service never has the key.
-"""
+"""Files of runs: one each, written as a whole, for one program at a time."""
 
 import json
 import os
@@ -21,12 +17,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from countersign.domain.errors import CountersignError, InvalidInput
 from countersign.domain.json_arguments import is_approved
-from countersign.secret_files import read_secret
 
-KEY: Final = "COUNTERSIGN_STATE_KEY"
-LONGEST: Final = 5_000_000
-"""Characters of a run with its state."""
-_NOT_KEPT: Final = ("path", "sent")
 _NO_OTHER_FIELDS: Final = ConfigDict(extra="forbid")
 _ONE_BY_ONE: Final = threading.Lock()
 
@@ -55,7 +46,6 @@ class UnreportedOutcome:
     request: str
     succeeded: bool
     words: str
-    keep_state: bool
 
 
 @dataclass
@@ -63,7 +53,7 @@ class SavedCall:
     """A call that people judge.
 
     `arguments` are those of the model, `edited` those that people made of them. `note` is what people must know
-    besides. `kept`: whether the service keeps the run with its request; None while it was not asked about.
+    besides.
     """
 
     __pydantic_config__ = _NO_OTHER_FIELDS
@@ -75,7 +65,6 @@ class SavedCall:
     edited: dict[str, Any] | None = None
     ended: bool = False
     result: Any = None
-    kept: bool | None = None
     unreported: UnreportedOutcome | None = None
 
 
@@ -83,8 +72,7 @@ class SavedCall:
 class SavedRun:
     """One run in its file; `state` is the framework's own.
 
-    `waits` are the requests that were left to people, and `program` in `directory` is what goes on with them. `left`:
-    its program was to end. `number` grows with each copy that was `sent` to the service.
+    `waits` are the requests that were left to people, and `program` in `directory` is what goes on with them.
     """
 
     key: str
@@ -94,10 +82,7 @@ class SavedRun:
     waits: list[str]
     program: Annotated[list[str], Field(min_length=1)]
     directory: str
-    left: bool = False
-    number: int = 1
     path: Path = field(default=Path(), kw_only=True)
-    sent: bool = field(default=False, kw_only=True)
 
     def call(
         self, id: str, tool: str, arguments: dict[str, Any], schema: dict[str, Any] | None, *, note: str = ""
@@ -117,20 +102,18 @@ class SavedRun:
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def save(self, **changes: Any) -> None:
-        """Write the file as a whole, with changes of the state.
-
-        InvalidInput if it is too large.
-        """
+        """Write the file as a whole, with these changes."""
         for name, value in changes.items():
             setattr(self, name, value)
-        if self.sent:
-            self.number, self.sent = self.number + 1, False
-        text = json.dumps({name: value for name, value in asdict(self).items() if name not in _NOT_KEPT})
-        if len(text) > LONGEST:
-            raise InvalidInput(
-                f"The run “{self.key}” is too large: {len(text):,} characters, and the limit is {LONGEST:,}."
-            )
-        write(self.path, _sealed(text))
+        content = asdict(self)
+        del content["path"]
+        part = self.path.with_suffix(".part")
+        part.unlink(missing_ok=True)  # left by a program that ended, or put there
+        with open(part, "x", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self.path)
 
 
 def path_of(folder: Path, key: str) -> Path:
@@ -162,17 +145,6 @@ def check_folder(folder: Path) -> None:
             f"Other accounts can write in the folder {folder}, so its runs aren't used. Check its files, and run: "
             f"chmod go-w {shlex.quote(str(folder))}"
         )
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a run's file as a whole."""
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)  # left by a program that ended, or put there
-    with open(part, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 @contextmanager
@@ -231,57 +203,19 @@ _RUN: Final = TypeAdapter(SavedRun)
 def read(path: Path) -> SavedRun:
     """Read a run's file.
 
-    InvalidInput if it is damaged, was sealed with another key, or has the name of another run.
-    """
-    run = parsed(path.read_bytes(), str(path))
-    if _name_of(run.key) != path.name:
-        raise InvalidInput(f"Can't read {path}: it holds the run of another key. It was left as it is.")
-    return replace(run, path=path)
-
-
-def parsed(content: bytes, name: str) -> SavedRun:
-    """Read the content of a run's file, which the errors call by this name.
-
-    InvalidInput as for `read`.
+    InvalidInput if it is damaged, or has the name of another run.
     """
     try:
         # Not by pydantic's own parser: a text of a model may hold half a surrogate pair.
-        return _RUN.validate_python(json.loads(_unsealed(content, name)))
+        run = _RUN.validate_python(json.loads(path.read_bytes()))
     except (ValueError, RecursionError):
         raise InvalidInput(
-            f"Can't read {name}: it is damaged, or not a saved run. It was left as it is, and so were the requests of "
+            f"Can't read {path}: it is damaged, or not a saved run. It was left as it is, and so were the requests of "
             "the run. Restore it from a backup, or move it away to start the run again."
         ) from None
-
-
-def _sealed(text: str) -> bytes:
-    """Seal the text, or leave it as it is without a key; InvalidInput if the key is none."""
-    if not (key := read_secret(KEY)):
-        return text.encode()
-    try:
-        from cryptography.fernet import Fernet
-    except ModuleNotFoundError:
-        raise InvalidInput(f"{KEY} is set, but encryption isn't installed. Run: pip install cryptography") from None
-    try:
-        return Fernet(key).encrypt(text.encode())
-    except ValueError:
-        raise InvalidInput(
-            f"{KEY} must be 32 bytes in URL-safe base64. Create one with `openssl rand -base64 32 | tr +/ -_`."
-        ) from None
-
-
-def _unsealed(content: bytes, name: str) -> str:
-    """Open what `_sealed` made; InvalidInput if it has another key, or none, or was changed."""
-    if (key := read_secret(KEY)) or not content.startswith(b"{"):
-        from cryptography.fernet import Fernet, InvalidToken
-
-        try:
-            return Fernet(key or "").decrypt(content).decode()
-        except (InvalidToken, ValueError):
-            raise InvalidInput(
-                f"Can't read {name}: it was encrypted with another {KEY} or without one, or was changed."
-            ) from None
-    return content.decode()
+    if _name_of(run.key) != path.name:
+        raise InvalidInput(f"Can't read {path}: it holds the run of another key. It was left as it is.")
+    return replace(run, path=path)
 
 
 def _lock(file: int) -> None:

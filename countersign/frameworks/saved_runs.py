@@ -12,15 +12,14 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from countersign.client.client import AsyncClient, question
-from countersign.client.exchange import AlreadyRan, Decision, NotApproved
+from countersign.client.exchange import AlreadyRan, Decision, NotApproved, failure
 from countersign.domain.errors import InvalidInput
 from countersign.frameworks.run_files import LeftToPeople, SavedCall, SavedRun, UnreportedOutcome, opened
-from countersign.frameworks.run_storage import FolderStorage, fetch, storage_of
 
 ASK_HUMAN: Final = "ask_human"
 """The tool by which a model asks people something; it does nothing else."""
@@ -37,17 +36,9 @@ class JudgedRun:
     client: AsyncClient
     leave: bool = False
     idempotent: Collection[str] = ()
-    storage: FolderStorage = field(init=False)
-
-    def __post_init__(self) -> None:
-        async def post(call: SavedCall, state: Mapping[str, Any]) -> None:
-            await self.client.submit({**self._question(call), "state": state}, key=self.run.key_of(call))
-
-        self.storage = storage_of(self.run, post)
 
     async def decide(self, call: SavedCall) -> Decision:
         """Ask people about the call, or find what they decided."""
-        self.run.save()
         decision = await self.client.judge(self._question(call), key=self.run.key_of(call))
         if decision.outcome == "edited" and call.edited is None and decision.arguments is not None:
             call.edited = dict(decision.arguments)
@@ -59,15 +50,11 @@ class JudgedRun:
 
         LeftToPeople if the program is not to wait.
         """
-        self.run.left = self.leave
-        await self.storage.asking(calls)
         if self.leave:
             asked = [await self.client.submit(self._question(call), key=self.run.key_of(call)) for call in calls]
             self.run.save(waits=[request for request, decided in asked if not decided])
             if self.run.waits:
                 raise LeftToPeople(self.run.path.parent)
-            self.run.left = False
-            await self.storage.changed()
         async with asyncio.TaskGroup() as group:
             asking = [group.create_task(self.decide(call)) for call in calls]
         return [asked.result() for asked in asking]
@@ -88,35 +75,33 @@ class JudgedRun:
         if call.tool == ASK_HUMAN or not decision.approved or decision.arguments is None:
             return decision.text
         if not call.ended:
-            await self.storage.changed()  # before: a copy of this run elsewhere is too old from now on
             key = self.run.key_of(call)
             try:
                 again = call.tool in self.idempotent
-                await self.client.begin(decision, self._question(call), key=key, idempotent=again, keep_state=True)
+                await self.client.begin(decision, self._question(call), key=key, idempotent=again)
             except NotApproved as stopped:
                 return str(stopped)
             except AlreadyRan as before:
                 call.result, call.ended = str(before), True
-                await self.storage.changed()
+                self.run.save()
                 return call.result
             try:
                 call.result = await function(decision.arguments)
             except passing:
                 raise
             except Exception as error:
-                words = f"{type(error).__name__}: {error}"[:300]
+                words = failure(error)
                 call.result = f"The call failed: {words}"
                 await self._report(call, decision, succeeded=False, words=words)
             call.ended = True
-            await self.storage.changed()
+            self.run.save()
         if not str(call.result).startswith("The call failed: "):
             await self._report(call, decision, succeeded=True)
         return call.result
 
     async def _report(self, call: SavedCall, decision: Decision, *, succeeded: bool, words: str = "") -> None:
         """Say what came of the call, or keep that with the run if the service is away."""
-        kept = await self.storage.reporting(call)
-        outcome = UnreportedOutcome(decision.request, succeeded, words, kept)
+        outcome = UnreportedOutcome(decision.request, succeeded, words)
         if await self.client.try_to_report(**asdict(outcome)):
             return
         if not any(one.unreported for one in self.run.calls):
@@ -128,13 +113,6 @@ class JudgedRun:
         call.unreported = outcome
         self.run.save()
 
-    async def catch_up(self) -> None:
-        """Report what the service was away to hear."""
-        for call in self.run.calls:
-            if call.unreported is not None and await self.client.try_to_report(**asdict(call.unreported)):
-                call.unreported = None
-                self.run.save()
-
     def _question(self, call: SavedCall) -> dict[str, Any]:
         if call.tool == ASK_HUMAN:
             asked = str(call.arguments.get("question", ""))
@@ -144,6 +122,17 @@ class JudgedRun:
         named = {name: value for name, value in body.items() if value or name == "arguments"}
         notes = [call.note] if call.note else []
         return question(self.channel, call=named, notes=notes, agent=self.agent)
+
+
+async def catch_up(client: AsyncClient, run: SavedRun) -> bool:
+    """Report what the service was away to hear; False if it still is."""
+    for call in run.calls:
+        if call.unreported is not None:
+            if not await client.try_to_report(**asdict(call.unreported)):
+                return False
+            call.unreported = None
+            run.save()
+    return True
 
 
 JUDGED_RUN: ContextVar[JudgedRun] = ContextVar("countersign_judged")
@@ -181,14 +170,11 @@ class SavedRuns:
         """Open the run of this key, in which tools find it."""
         name = re.sub(r"[^\w.-]+", "-", agent or "agent")[:60]
         async with AsyncClient() as client:
-            await fetch(client, self.folder, key)
             with opened(self.folder, key, task) as run:
                 judged = JudgedRun(self.channel, name, run, client, self.leave, self.idempotent)
-                await judged.storage.begin()
-                await judged.catch_up()
+                await catch_up(client, run)
                 token = JUDGED_RUN.set(judged)
                 try:
                     yield judged
                 finally:
                     JUDGED_RUN.reset(token)
-                await judged.storage.end()

@@ -13,7 +13,7 @@ from countersign.domain.channel_settings import IN_POLICY, say_value
 from countersign.domain.errors import InvalidInput, WrongSettings
 from countersign.domain.ids import ChannelId
 from countersign.policy import file as policy_file
-from countersign.policy.evaluation import Action, Effect, Judgement, Rulebook, judge
+from countersign.policy.evaluation import Action, Judgement, Rulebook, WantedAction, judge
 from countersign.terminal import command_line, run
 
 app = command_line("Check, explain or suggest a policy.")
@@ -51,14 +51,14 @@ def explain(
     program: Annotated[str, typer.Option(help="The name of the program, if a program asks with a key.")] = "",
     channel: Annotated[str, typer.Option(help="The id of the channel where the run started, like C0GENERAL.")] = "",
     args: Annotated[str, typer.Option(help="The arguments of the call, a JSON object.")] = "{}",
-    team_says: Annotated[Effect | None, typer.Option(help="What the team's code says.")] = None,
+    team_says: Annotated[Action | None, typer.Option(help="What the team's code says.")] = None,
 ) -> None:
     """Show what happens to an action, and by which rule."""
     book = read(file)
     if bool(team) == bool(program):
         raise InvalidInput("Name the team with --team, or the program with --program.")
     place = ChannelId(channel) if channel else None
-    action = Action(team or program, agent, tool, _arguments(args), place, program)
+    action = WantedAction(team or program, agent, tool, _arguments(args), place, program)
     print("\n".join(_lines(judge(book, action, team_says))))
 
 
@@ -86,7 +86,7 @@ def _lines(judgement: Judgement) -> Iterator[str]:
         if judgement.clause
         else "no rule applies: the team's own code decides, and otherwise people are asked"
     )
-    yield from (f"{judgement.effect}: {reason}", f"  risk: {judgement.risk}")
+    yield from (f"{judgement.then}: {reason}", f"  risk: {judgement.risk}")
     if judgement.why:
         yield f"  why: {judgement.why}"
     settings = {setting.label: getattr(judgement.terms, name) for name, setting in IN_POLICY.items()}

@@ -25,15 +25,15 @@ from countersign.domain.json_comparison import Unrecorded, matches
 from countersign.policy.conditions import holds
 
 
-class Effect(StrEnum):
+class Action(StrEnum):
     """The fate of an action, from the mildest to the strictest."""
 
-    PASS = "pass"
+    ALLOW = "allow"
     ASK = "ask"
-    REFUSE = "refuse"
+    DENY = "deny"
 
 
-_STRICTNESS: Final = {effect: at for at, effect in enumerate(Effect)}
+_STRICTNESS: Final = {effect: at for at, effect in enumerate(Action)}
 _HARM: Final = {risk: at for at, risk in enumerate(Risk)}
 
 
@@ -45,7 +45,7 @@ class Clause:
     """
 
     name: str
-    effect: Effect
+    then: Action
     line: int
     team: str = "*"
     agent: str = "*"
@@ -82,7 +82,7 @@ class Rulebook:
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class WantedAction:
     """An action of an agent; `tool` is empty for a question without a call.
 
     `program` is the name of the asking program, by its key, and empty for a team. A program only claims its `agent`.
@@ -103,7 +103,7 @@ class Judgement:
     `clause` is the name of the rule that counts, `version` that policy's; `trail` has a line for each rule.
     """
 
-    effect: Effect
+    then: Action
     risk: Risk
     clause: str = ""
     why: str = ""
@@ -112,7 +112,7 @@ class Judgement:
     version: int = 0
 
 
-def judge(book: Rulebook, action: Action, team_says: Effect | None = None) -> Judgement:
+def judge(book: Rulebook, action: WantedAction, team_says: Action | None = None) -> Judgement:
     """Judge an action.
 
     `team_says` is what the team's own code wants; None is that it says nothing. Where neither says anything,
@@ -124,25 +124,25 @@ def judge(book: Rulebook, action: Action, team_says: Effect | None = None) -> Ju
     for clause in book.clauses:
         unfit, doubt = why_not(clause, action, risk)
         fit = "fits what the program says of itself" if _claimed(clause, action) else "fits"
-        trail.append(f"line {clause.line}, {clause.name} ({clause.effect}): {unfit or doubt or fit}")
+        trail.append(f"line {clause.line}, {clause.name} ({clause.then}): {unfit or doubt or fit}")
         if not unfit:
             fitting.append(clause)
     return replace(weigh(as_claimed(fitting, action), risk, team_says, tuple(trail)), version=book.version)
 
 
-def as_claimed(fitting: Sequence[Clause], action: Action) -> list[Clause]:
+def as_claimed(fitting: Sequence[Clause], action: WantedAction) -> list[Clause]:
     """Take the terms from rules that a program fits only by its own word (R43).
 
     Such a rule still asks people. With its terms, a program would choose who decides by choosing a name. They come
     last, so that they displace no rule that fits by the key.
     """
-    by_claim = [clause for clause in fitting if _claimed(clause, action) and clause.effect is Effect.ASK]
+    by_claim = [clause for clause in fitting if _claimed(clause, action) and clause.then is Action.ASK]
     return [clause for clause in fitting if clause not in by_claim] + [
         replace(clause, terms=AS_ELSEWHERE) for clause in by_claim
     ]
 
 
-def _claimed(clause: Clause, action: Action) -> bool:
+def _claimed(clause: Clause, action: WantedAction) -> bool:
     return bool(action.program) and (clause.team, clause.agent) != ("*", "*")
 
 
@@ -155,26 +155,26 @@ def judge_doubt(
     of them keeps from requesters is kept from them. `possible` tells whether anybody could be asked so; a rule under
     which nobody could was not the one that let it be done.
     """
-    risk, action = book.risk_of(tool), Action(team, "", tool, {}, channel)
-    asking = [replace(c, agent="*", condition="") for c in book.clauses if c.effect is Effect.ASK]
+    risk, action = book.risk_of(tool), WantedAction(team, "", tool, {}, channel)
+    asking = [replace(c, agent="*", condition="") for c in book.clauses if c.then is Action.ASK]
     fitting = [clause for clause in asking if not why_not(clause, action, risk)[0] and possible(weigh([clause], risk))]
-    judgement = weigh(fitting, risk, Effect.ASK)
+    judgement = weigh(fitting, risk, Action.ASK)
     own = False if any(clause.terms.own_requests is False for clause in fitting) else judgement.terms.own_requests
     return replace(judgement, terms=replace(judgement.terms, own_requests=own))
 
 
 def weigh(
-    fitting: Sequence[Clause], risk: Risk, team_says: Effect | None = None, trail: tuple[str, ...] = ()
+    fitting: Sequence[Clause], risk: Risk, team_says: Action | None = None, trail: tuple[str, ...] = ()
 ) -> Judgement:
     """Judge by the clauses that fit, in the order of the file."""
     # max() keeps the first of those that are equally strict.
-    strictest = max(fitting, key=lambda c: (_STRICTNESS[c.effect], c.terms.quorum or 0), default=None)
+    strictest = max(fitting, key=lambda c: (_STRICTNESS[c.then], c.terms.quorum or 0), default=None)
     if strictest is None:
-        return Judgement(team_says or Effect.ASK, risk, trail=trail)
-    if team_says is not None and _STRICTNESS[team_says] > _STRICTNESS[strictest.effect]:
+        return Judgement(team_says or Action.ASK, risk, trail=trail)
+    if team_says is not None and _STRICTNESS[team_says] > _STRICTNESS[strictest.then]:
         return Judgement(team_says, risk, trail=(*trail, f"the team's own code is stricter: {team_says}"))
     return Judgement(
-        strictest.effect, risk, strictest.name, strictest.why, strictest.terms, (*trail, f"counts: {strictest.name}")
+        strictest.then, risk, strictest.name, strictest.why, strictest.terms, (*trail, f"counts: {strictest.name}")
     )
 
 
@@ -194,15 +194,15 @@ def apply(judgement: Judgement, rules: Rules) -> Rules:
     return in_force(asked)
 
 
-def why_not(clause: Clause, action: Action, risk: Risk) -> tuple[str, str]:
+def why_not(clause: Clause, action: WantedAction, risk: Risk) -> tuple[str, str]:
     """Explain a misfit of the clause, or else a doubt; both are empty if it fits.
 
     NotRecorded if the action is one of the record, which does not hold what the clause's condition looks at.
     """
-    exactly = clause.effect is Effect.PASS
+    exactly = clause.then is Action.ALLOW
     if clause.program and not (action.program and matches(action.program, clause.program, exactly=exactly)):
         return f"the program is {action.program or 'none'}, not {clause.program}", ""
-    if clause.effect is Effect.PASS and _claimed(clause, action):
+    if clause.then is Action.ALLOW and _claimed(clause, action):
         return "it lets teams and agents pass by name, and a program passes only by its key (`program`)", ""
     for kind, name, pattern in (
         ("team", action.team, clause.team),
@@ -219,6 +219,6 @@ def why_not(clause: Clause, action: Action, risk: Risk) -> tuple[str, str]:
         met = not clause.condition or holds(clause.condition, action.arguments)
         return ("" if met else f"not so: {clause.condition}", "")
     except CannotTell as doubt:
-        if clause.effect is Effect.PASS:
+        if clause.then is Action.ALLOW:
             return f"cannot be judged ({doubt}), so it lets nothing pass", ""
         return "", f"cannot be judged ({doubt}), so it counts as fitting"

@@ -15,14 +15,20 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from countersign.domain import escalation
-from countersign.domain.channel_settings import IN_POLICY, ChannelSettings, OnTimeout, Risk, parse_duration
+from countersign.domain.channel_settings import (
+    IN_POLICY,
+    ChannelSettings,
+    Escalation,
+    OnTimeout,
+    Risk,
+    escalation_problems,
+)
+from countersign.domain.durations import parse_duration
 from countersign.domain.errors import InvalidInput, WrongSettings
-from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import MEMBERS, Reviewers, reviewers_named
 from countersign.policy.conditions import check
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 
 LARGEST: Final = 1_000_000
 """Bytes of a policy file."""
@@ -75,7 +81,7 @@ class _Rule(_Strict):
     """The fields of a rule that are no settings."""
 
     name: str = Field(min_length=1, max_length=80, description="what people read when this rule counts")
-    then: Effect = Field(description="pass: nobody is asked; ask: people decide; refuse: it is never done")
+    then: Action = Field(description="allow: nobody is asked; ask: people decide; deny: it is never done")
     team: Names = Field("*", description="of the team's name; * stands for anything")
     agent: Names = Field("*", description="of the asking agent's name")
     program: Names = Field("", description="of the name that a program's key has; * for all programs, but no team")
@@ -120,7 +126,7 @@ def _clause(rule: Any) -> Clause:
     names = {
         name: getattr(rule, name) for name in ("name", "team", "agent", "program", "tool", "risk", "condition", "why")
     }
-    return Clause(**names, effect=rule.then, line=0, channels=frozenset(rule.channels), terms=terms)
+    return Clause(**names, then=rule.then, line=0, channels=frozenset(rule.channels), terms=terms)
 
 
 class PolicyInFile(_Strict):
@@ -183,7 +189,7 @@ def understand(text: str) -> Rulebook:
 def _escalation_problems(terms: ChannelSettings) -> list[str]:
     """List faults of an escalation, as far as settings left to the channel allow."""
     limit = None if terms.on_timeout is OnTimeout.WAIT else terms.timeout
-    return escalation.problems(terms.escalation or (), terms.reviewers or Reviewers(), terms.approvals_channel, limit)
+    return escalation_problems(terms.escalation or (), terms.reviewers or Reviewers(), terms.approvals_channel, limit)
 
 
 def _contradictions(clauses: Sequence[Clause]) -> Iterator[Problem]:
@@ -195,7 +201,7 @@ def _contradictions(clauses: Sequence[Clause]) -> Iterator[Problem]:
         if names[name] > 1:
             yield line, f"another rule is called “{name}” too; people could not tell which of them counted."
         idle = [setting.key for field, setting in IN_POLICY.items() if getattr(terms, field) is not None]
-        if clause.effect is not Effect.ASK and idle:
+        if clause.then is not Action.ASK and idle:
             yield line, f"“{name}” asks nobody, so {', '.join(idle)} would mean nothing."
         if clause.program and (clause.team, clause.agent) != ("*", "*"):
             yield line, f"“{name}” is for programs by their key, which have no team and only say what agent they are."
@@ -205,11 +211,11 @@ def _contradictions(clauses: Sequence[Clause]) -> Iterator[Problem]:
         for problem in _escalation_problems(terms):
             yield line, f"“{name}”: {problem}"
         other = seen.setdefault(tuple(getattr(clause, field) for field in _SELECTING), clause)
-        if other.effect is not clause.effect:
+        if other.then is not clause.then:
             yield (
                 line,
-                f"“{name}” says {clause.effect} of the same actions of which “{other.name}” in line {other.line} says "
-                f"{other.effect}; only the stricter would ever count.",
+                f"“{name}” says {clause.then} of the same actions of which “{other.name}” in line {other.line} says "
+                f"{other.then}; only the stricter would ever count.",
             )
 
 

@@ -14,7 +14,17 @@ from countersign.domain.channel_settings import Rules, enough_people, say_value
 from countersign.domain.errors import NotRecorded
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.json_comparison import Unrecorded
-from countersign.policy.evaluation import Action, Clause, Effect, Judgement, Rulebook, apply, as_claimed, weigh, why_not
+from countersign.policy.evaluation import (
+    Action,
+    Clause,
+    Judgement,
+    Rulebook,
+    WantedAction,
+    apply,
+    as_claimed,
+    weigh,
+    why_not,
+)
 
 
 class ReplayOutcome(StrEnum):
@@ -32,12 +42,12 @@ class ReplayOutcome(StrEnum):
 
 
 _OUTCOMES: Final = {
-    (Effect.ASK, Effect.PASS): ReplayOutcome.ASKED_PASSES,
-    (Effect.REFUSE, Effect.PASS): ReplayOutcome.REFUSED_PASSES,
-    (Effect.REFUSE, Effect.ASK): ReplayOutcome.REFUSED_ASKS,
-    (Effect.ASK, Effect.REFUSE): ReplayOutcome.ASKED_REFUSED,
-    (Effect.PASS, Effect.REFUSE): ReplayOutcome.PASSED_REFUSED,
-    (Effect.PASS, Effect.ASK): ReplayOutcome.PASSED_ASKS,
+    (Action.ASK, Action.ALLOW): ReplayOutcome.ASKED_PASSES,
+    (Action.DENY, Action.ALLOW): ReplayOutcome.REFUSED_PASSES,
+    (Action.DENY, Action.ASK): ReplayOutcome.REFUSED_ASKS,
+    (Action.ASK, Action.DENY): ReplayOutcome.ASKED_REFUSED,
+    (Action.ALLOW, Action.DENY): ReplayOutcome.PASSED_REFUSED,
+    (Action.ALLOW, Action.ASK): ReplayOutcome.PASSED_ASKS,
 }
 _NAMES: Final = ("clause", "why")
 """Fields of the rules that people only read; another name asks nobody else."""
@@ -57,7 +67,7 @@ class Recorded:
 
     n: int
     at: datetime
-    effect: Effect
+    then: Action
     clause: str = ""
     run: str = ""
     request: str = ""
@@ -67,7 +77,7 @@ class Recorded:
     arguments: dict[str, Any] | Unrecorded = field(default_factory=Unrecorded)
     channel: ChannelId | None = None
     requester: UserId | None = None
-    team_says: tuple[Effect | None, ...] = (None, *Effect)
+    team_says: tuple[Action | None, ...] = (None, *Action)
     rules: Rules | None = None
     settings: Rules | None = None
     gap: str = ""
@@ -83,14 +93,14 @@ class Replayed:
 
     was: Recorded
     outcome: ReplayOutcome
-    effect: Effect | None = None
+    then: Action | None = None
     clause: str = ""
     how: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    effect: Effect
+    then: Action
     clause: str
     how: str
     changed: bool
@@ -102,18 +112,16 @@ def replay(book: Rulebook, was: Recorded) -> Replayed:
         return Replayed(was, ReplayOutcome.UNTOLD, how=was.gap)
     judgements, gaps = _possible(book, was)
     answers = list(dict.fromkeys(_answer(judgement, was) for judgement in judgements))
-    if len({(answer.effect, answer.changed) for answer in answers}) > 1:
+    if len({(answer.then, answer.changed) for answer in answers}) > 1:
         return Replayed(was, ReplayOutcome.UNTOLD, how="; ".join(gaps))
-    if was.effect is Effect.ASK and was.settings is None and answers[0].effect is Effect.ASK:
+    if was.then is Action.ASK and was.settings is None and answers[0].then is Action.ASK:
         return Replayed(was, ReplayOutcome.UNTOLD, how=_NO_SETTINGS)
     first = answers[0]
     clause = first.clause if len(answers) == 1 else " or ".join(sorted({a.clause or "no rule" for a in answers}))
     how = first.how if len(answers) == 1 else "; ".join(gaps)
-    if first.effect is was.effect:
-        return Replayed(
-            was, ReplayOutcome.OTHERWISE if first.changed else ReplayOutcome.SAME, first.effect, clause, how
-        )
-    return Replayed(was, _OUTCOMES[was.effect, first.effect], first.effect, clause, how)
+    if first.then is was.then:
+        return Replayed(was, ReplayOutcome.OTHERWISE if first.changed else ReplayOutcome.SAME, first.then, clause, how)
+    return Replayed(was, _OUTCOMES[was.then, first.then], first.then, clause, how)
 
 
 def _possible(book: Rulebook, was: Recorded) -> tuple[list[Judgement], list[str]]:
@@ -125,7 +133,7 @@ def _possible(book: Rulebook, was: Recorded) -> tuple[list[Judgement], list[str]
     certain: list[int] = []
     uncertain: list[int] = []
     gaps: list[str] = []
-    action = Action(was.team or "", was.agent, was.tool, was.arguments, was.channel, was.program)
+    action = WantedAction(was.team or "", was.agent, was.tool, was.arguments, was.channel, was.program)
     for at, clause in enumerate(book.clauses):
         recorded, gap = _as_far_as_known(clause, was)
         try:
@@ -157,20 +165,20 @@ def _as_far_as_known(clause: Clause, was: Recorded) -> tuple[Clause, str]:
 
 def _answer(judgement: Judgement, was: Recorded) -> _Answer:
     clause = judgement.clause
-    if judgement.effect is not Effect.ASK:
-        return _Answer(judgement.effect, clause, judgement.why, changed=False)
+    if judgement.then is not Action.ASK:
+        return _Answer(judgement.then, clause, judgement.why, changed=False)
     if was.settings is None:
         # What the channel's settings were is not known, only what the rule adds to them.
-        return _Answer(Effect.ASK, clause, "; ".join(_described(judgement.terms)), changed=False)
+        return _Answer(Action.ASK, clause, "; ".join(_described(judgement.terms)), changed=False)
     rules = apply(judgement, was.settings)
     if not rules.reviewers.groups and was.requester is not None:
         nobody = enough_people(rules, was.requester, frozenset())
         if nobody is not None:
-            return _Answer(Effect.REFUSE, clause, nobody, changed=False)
+            return _Answer(Action.DENY, clause, nobody, changed=False)
     if was.rules is None:
-        return _Answer(Effect.ASK, clause, "; ".join(_described(rules)), changed=False)
+        return _Answer(Action.ASK, clause, "; ".join(_described(rules)), changed=False)
     differences = list(_differences(was.rules, rules))
-    return _Answer(Effect.ASK, clause, "; ".join(differences), changed=bool(differences))
+    return _Answer(Action.ASK, clause, "; ".join(differences), changed=bool(differences))
 
 
 def _differences(before: Rules, after: Rules) -> Iterator[str]:

@@ -16,7 +16,7 @@ from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId
 from countersign.domain.json_comparison import Unrecorded
 from countersign.policy import conditions
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.policy.simulation import Recorded, ReplayOutcome, replay
 
 FEW: Final = 5
@@ -67,7 +67,7 @@ class Suggestions:
 
     def asked(self, was: Recorded) -> None:
         """Take a question; others than calls of low risk are left out."""
-        if was.effect is not Effect.ASK or was.team is None or was.channel is None or not was.tool:
+        if was.then is not Action.ASK or was.team is None or was.channel is None or not was.tool:
             return
         if "*" in was.team + was.tool:  # in a rule it would stand for anything
             return
@@ -107,7 +107,7 @@ class Suggestions:
             channels = frozenset({channel})
             clause = Clause(
                 name,
-                Effect.PASS,
+                Action.ALLOW,
                 line=0,
                 team="*" if program else team,
                 program=program,
@@ -181,7 +181,7 @@ def as_rule(clause: Clause) -> Mapping[str, Any]:
     """Return the rule as it is written in the file."""
     written = {
         "name": clause.name,
-        "then": str(clause.effect),
+        "then": str(clause.then),
         "team": "" if clause.program else clause.team,
         "program": clause.program,
         "tool": clause.tool,

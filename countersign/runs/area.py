@@ -25,7 +25,6 @@ from countersign.domain.ids import Digest, RunId
 from countersign.runs.leases import Leases
 from countersign.store.codec import from_ms, ms
 from countersign.store.keys import area_namespace
-from countersign.store.records import reaching
 from countersign.store.redis.durability import NONE, Replicas, WritingScript
 from countersign.store.redis.scripts import Script, ScriptPipeline
 from countersign.store.server_check import check
@@ -92,8 +91,7 @@ class Area:
 
     async def now(self) -> datetime:
         """Read the server's clock."""
-        async with reaching():
-            seconds, micros = await self._clock(keys=[self.keys.web])
+        seconds, micros = await self._clock(keys=[self.keys.web])
         return from_ms(int(seconds) * 1000 + int(micros) // 1000)
 
     async def check(self) -> None:
@@ -106,27 +104,23 @@ class Area:
         `key` is for all workers of the area, "" if each has it already.
         """
         now = await self.now()
-        async with reaching():
-            if key:
-                await self.client.set(self.keys.web_key, key)
-            await self.client.zremrangebyscore(self.keys.web, "-inf", ms(now))
-            await self.client.zadd(self.keys.web, {url: ms(now + ADDRESS_KEPT)})
+        if key:
+            await self.client.set(self.keys.web_key, key)
+        await self.client.zremrangebyscore(self.keys.web, "-inf", ms(now))
+        await self.client.zadd(self.keys.web, {url: ms(now + ADDRESS_KEPT)})
 
     async def drop_address(self, url: str) -> None:
         """Say that `web` answers there no longer."""
-        async with reaching():
-            await self.client.zrem(self.keys.web, url)
+        await self.client.zrem(self.keys.web, url)
 
     async def web_key(self) -> str:
         """Read the key with which workers call `web`; "" if there is none."""
-        async with reaching():
-            key = await self.client.get(self.keys.web_key)
+        key = await self.client.get(self.keys.web_key)
         return key.decode() if key else ""
 
     async def address(self) -> WebAddress | None:
         """Read where `web` is; None if no `web` has said so lately."""
         now = await self.now()
-        async with reaching():
-            urls = await self.client.zrange(self.keys.web, f"({ms(now)}", "+inf", byscore=True)
+        urls = await self.client.zrange(self.keys.web, f"({ms(now)}", "+inf", byscore=True)
         key = self._key or await self.web_key()
         return WebAddress(tuple(url.decode() for url in urls), key) if urls and key else None

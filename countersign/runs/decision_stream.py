@@ -12,15 +12,17 @@ import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, Generic, Self, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
+from pydantic.json_schema import SkipJsonSchema
 
 from countersign import metrics
-from countersign.domain.errors import CountersignError, QuestionLost
+from countersign.domain.errors import CountersignError, NewerSchema, QuestionLost
 from countersign.domain.ids import RequestId, RunId
+from countersign.domain.pauses import doubling
 from countersign.domain.requests import Request
 from countersign.metrics import Repair
 
@@ -37,27 +39,42 @@ V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingAnswer:
     """State of the requests and runs that a worker waits for.
 
-    `gone` are requests that `web` does not have.
+    `gone` are requests that `web` does not have. `unreadable`, which is never sent, are settled requests that a newer
+    `web` wrote and this version cannot read.
     """
 
     settled: tuple[Request, ...] = ()
     gone: tuple[RequestId, ...] = ()
     ended: tuple[RunId, ...] = ()
+    unreadable: SkipJsonSchema[tuple[RequestId, ...]] = ()
 
     @classmethod
     def load(cls, raw: bytes) -> Self:
         """Read the answer of `web`."""
-        return _WAITING.validate_json(raw)  # type: ignore[return-value]
+        try:
+            return _WAITING.validate_json(raw)  # type: ignore[return-value]
+        except ValidationError:
+            pass
+        settled: list[Request] = []
+        unreadable: list[RequestId] = []
+        answer = json.loads(raw)
+        for one in answer.pop("settled", ()):
+            try:
+                settled.append(_REQUEST.validate_json(json.dumps(one)))
+            except ValidationError:
+                unreadable.append(RequestId(one["id"]))
+        known = _WAITING.validate_json(json.dumps(answer))
+        return replace(known, settled=tuple(settled), unreadable=tuple(unreadable))  # type: ignore[return-value]
 
     def dump(self) -> bytes:
         """Write the answer of `web`."""
         return _WAITING.dump_json(self, exclude_defaults=True)
 
 
-_WAITING: Final = TypeAdapter(Waiting)
+_WAITING: Final = TypeAdapter(WaitingAnswer)
 _REQUEST: Final = TypeAdapter(Request)
 
 
@@ -109,7 +126,7 @@ class _Futures(Generic[K, V]):
 
 
 Lines = Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]]
-ReadBack = Callable[[Sequence[RequestId], Sequence[RunId]], Awaitable[Waiting]]
+ReadBack = Callable[[Sequence[RequestId], Sequence[RunId]], Awaitable[WaitingAnswer]]
 
 
 class DecisionStream:
@@ -151,13 +168,16 @@ class DecisionStream:
         await self._runs.wait(run, lambda: self._look_or_later([], [run]))
 
     async def _follow(self) -> None:
-        pause = _PAUSE
+        pauses = doubling(_PAUSE, _LONGEST_PAUSE)
         loop = asyncio.get_running_loop()
         told = False
         while True:
+            pause = next(pauses)
             try:
                 async with self._lines() as lines:
-                    self._read_back_at, pause = 0.0, _PAUSE
+                    self._read_back_at = 0.0
+                    pauses = doubling(_PAUSE, _LONGEST_PAUSE)
+                    pause = next(pauses)
                     if told:
                         self._recovered()
                     told = False
@@ -173,14 +193,16 @@ class DecisionStream:
             except Exception:
                 _log.exception("The stream of decisions cannot be read; connecting again.")
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _hear(self, line: bytes) -> None:
         if name := _NAME.match(line):
             request = RequestId(name[1].decode())
             self._requests.heard(request)
             if request in self._requests:  # else it is another worker's, or asked just now
-                self._requests.wake(request, _REQUEST.validate_json(line))
+                try:
+                    self._requests.wake(request, _REQUEST.validate_json(line))
+                except ValidationError:
+                    self._requests.fail(request, _unreadable(request))
             return
         hint = json.loads(line or b"{}")
         if (run := RunId.named(str(hint.get("ended")))) is not None:
@@ -212,4 +234,10 @@ class DecisionStream:
         for request in known.gone:
             why = f"Request {request} is gone, so nobody can decide on it; the run is rebuilt and asks again."
             self._requests.fail(request, QuestionLost(why))
+        for request in known.unreadable:
+            self._requests.fail(request, _unreadable(request))
         return woken
+
+
+def _unreadable(request: RequestId) -> NewerSchema:
+    return NewerSchema(f"A newer `web` settled request {request}; this version can't read it.")

@@ -9,9 +9,9 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import RequestId
-from countersign.policy.evaluation import Effect
+from countersign.policy.evaluation import Action
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 _STRICT: Final = ConfigDict(extra="forbid")
 _Number = Annotated[int, Field(ge=0, le=2**53)]
 
@@ -23,7 +23,7 @@ class Entry:
     For example, a payment whose result was the third thing that reached the team, as it is stored under the key
     `tool/clerk/3f0c52d1a4b7e6908d21c5aa/0`:
 
-        {"schema": 3, "state": "done", "value": "45.00 EUR were paid back.", "place": 3, "after": 1,
+        {"schema": 4, "state": "done", "value": "45.00 EUR were paid back.", "place": 3, "after": 1,
          "turns": ["clerk"], "asked": ["model/desk/9a0b4c2dd18f53e7aa10c6b2/0"]}
 
     One turn was recorded with the places before it; then a turn of the clerk ended, and the desk waited for its model.
@@ -36,7 +36,10 @@ class Entry:
     value: str = ""
     """The result, or why it failed or is unknown."""
     attempt: str = ""
-    """A random name of the attempt that started an action, which no other attempt may then do."""
+    """A random name of the attempt that started an action, which no other attempt may then do.
+
+    Empty if nothing was begun.
+    """
     at: str = ""
     """When it was started, in ISO format."""
     place: _Number = 0
@@ -119,7 +122,7 @@ class Judged(_Note):
 
     KIND = "gate"
 
-    tier: Effect
+    action: Action
     why: str = ""
     says: str = ""
     clause: str = ""

@@ -12,7 +12,6 @@ from countersign.domain.errors import LeaseLost
 from countersign.domain.ids import Digest, RunId
 from countersign.runs.area import Area
 from countersign.store.codec import compress, decompress, ms
-from countersign.store.records import reaching
 from countersign.usecases.ports import Lease
 
 FSYNC: Final = timedelta(seconds=2)
@@ -33,8 +32,7 @@ class RedisJournal:
 
     async def entries(self, run: RunId) -> dict[str, bytes]:
         """Return everything recorded for the run, by key."""
-        async with reaching():
-            stored = await self._area.client.hgetall(self._area.keys.journal(run))
+        stored = await self._area.client.hgetall(self._area.keys.journal(run))
         return {key.decode(): decompress(value) for key, value in stored.items()}
 
     async def record(
@@ -45,12 +43,11 @@ class RedisJournal:
         `on_disk`: return once the disk has it. LeaseLost if another worker holds the run.
         """
         names = self._area.keys
-        async with reaching():
-            stands: bytes | None = await self._script(
-                keys=[names.lease(lease.run), names.journal(lease.run)],
-                args=[lease.fence, key, compress(value), int(replace), ms(KEPT)],
-                within=self._fsync if on_disk else timedelta(0),
-            )
+        stands: bytes | None = await self._script(
+            keys=[names.lease(lease.run), names.journal(lease.run)],
+            args=[lease.fence, key, compress(value), int(replace), ms(KEPT)],
+            within=self._fsync if on_disk else timedelta(0),
+        )
         if stands is None:
             raise LeaseLost(f"Another worker advances run {lease.run}; nothing was recorded.")
         return decompress(stands)
@@ -61,8 +58,7 @@ class RedisJournal:
 
     async def drop(self, run: RunId) -> None:
         """Let the journal of an ended run go after a while."""
-        async with reaching():
-            await self._area.client.pexpire(self._area.keys.journal(run), ms(KEPT_ENDED))
+        await self._area.client.pexpire(self._area.keys.journal(run), ms(KEPT_ENDED))
 
 
 class RedisAnswers:
@@ -73,11 +69,9 @@ class RedisAnswers:
 
     async def get(self, question: Digest) -> bytes | None:
         """Return the answer, if its time has not ended."""
-        async with reaching():
-            answer: bytes | None = await self._area.client.get(self._area.keys.answer(question))
+        answer: bytes | None = await self._area.client.get(self._area.keys.answer(question))
         return answer
 
     async def put(self, question: Digest, answer: bytes, kept: timedelta) -> None:
         """Keep the answer for a while."""
-        async with reaching():
-            await self._area.client.set(self._area.keys.answer(question), answer, px=ms(kept))
+        await self._area.client.set(self._area.keys.answer(question), answer, px=ms(kept))

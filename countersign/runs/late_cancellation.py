@@ -5,41 +5,106 @@ come in time has come again: because the store is away, or a branch beside it is
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Collection
+from contextvars import ContextVar
+from typing import Any, Final, Generic, TypeVar
 
 from countersign.runs.replay_order import SETTLED, Order
 
 T = TypeVar("T")
 
 
-async def cancelled_late(order: Order, work: Awaitable[T], may_end: Callable[[], bool], begun: Callable[[], str]) -> T:
-    """Wait for work, and cancel it with this task, but not before `may_end`.
+_EARLY: Final[ContextVar[tuple[asyncio.Task[Any], ...]]] = ContextVar("cancelled early", default=())
+"""The current task and the tasks around it whose cancellation came before their wait might end."""
 
-    If the work is done by then, this task has not been cancelled. `begun` names what had begun and has no place in the
-    order; empty if nothing.
+
+class Shelter(Generic[T]):
+    """Work that is cancelled with its task, but not before it `may_end`.
+
+    If it is done by then, the next wait is cancelled instead. `keys` were asked for in it. `may_end` gets them; `begun`
+    names what had begun and has no place in the order, and is empty if nothing.
     """
-    # Of a call that was under way when its process was lost no event tells, and yet it must be asked for again.
-    if not order.replaying and not begun():
-        return await work
-    task = asyncio.ensure_future(work)
-    task.add_done_callback(lambda _: order.notify())
-    cancellations, ended = 0, False
-    while not task.done():
-        if cancellations and may_end():
-            ended = task.cancel()
+
+    def __init__(
+        self, order: Order, key: str, may_end: Callable[[Collection[str]], bool], begun: Callable[[], str]
+    ) -> None:
+        self.keys = {key}
+        self._order = order
+        self._may_end = may_end
+        self._begun = begun
+        self._around: tuple[Shelter[Any], ...] = _AROUND.get()
+        self._cancelled = self._ended = False
+
+    @property
+    def is_held(self) -> bool:
+        """Say whether its cancellation has come and still waits."""
+        return self._cancelled and not self._ended
+
+    async def wait(self, work: Awaitable[T]) -> T:
+        """Wait for the work."""
+        token = _AROUND.set((*self._around, self))
         try:
-            if cancellations and not ended:
-                await order.wait_until(lambda: task.done() or may_end(), busy=False, missing=begun)
-                await _handed_on(task)
-            else:
-                await asyncio.wait({task})
-        except asyncio.CancelledError:
-            cancellations += 1
-    if not task.cancelled() and (current := asyncio.current_task()) is not None:
-        for _ in range(cancellations):
-            current.uncancel()
-    return task.result()
+            return await self._cancelled_late(work)
+        finally:
+            _AROUND.reset(token)
+
+    async def _cancelled_late(self, work: Awaitable[T]) -> T:
+        early = _taken_early()
+        # Of a call that was under way when its process was lost no event tells, and yet it must be asked for again.
+        if not early and not self._order.replaying and not self._begun():
+            return await work
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(lambda _: self._order.notify())
+        self._cancelled, begins = bool(early), bool(early)
+        while not task.done():
+            if self.is_held and not begins and self._may_end_now():
+                self._ended = task.cancel()
+            try:
+                if begins:  # a task that is cancelled before its first round would record nothing
+                    begins = False
+                    await asyncio.sleep(0)
+                elif self.is_held:
+                    await self._order.wait_until(
+                        lambda: task.done() or self._may_end_now(), busy=False, missing=self._begun
+                    )
+                    await _handed_on(task)
+                else:
+                    await asyncio.wait({task})
+            except asyncio.CancelledError:
+                self._cancelled, self._ended = True, False
+        if self._cancelled and not task.cancelled() and (current := asyncio.current_task()) is not None:
+            _EARLY.set((*early, current))
+        return task.result()
+
+    def _may_end_now(self) -> bool:
+        return any(outer._ended for outer in self._around) or self._may_end(self.keys)
+
+
+_AROUND: Final[ContextVar[tuple[Shelter[Any], ...]]] = ContextVar("shelters", default=())
+
+
+def note_asked(key: str) -> None:
+    """Note in the shelters around here that the key is asked for."""
+    for shelter in _AROUND.get():
+        shelter.keys.add(key)
+
+
+def cancelled_early() -> bool:
+    """Say, once, whether the current code was cancelled too early.
+
+    Once all that is recorded has passed, it should begin nothing new.
+    """
+    return bool(_taken_early()) or any(shelter.is_held for shelter in _AROUND.get())
+
+
+def _taken_early() -> tuple[asyncio.Task[Any], ...]:
+    """Return, once, the tasks around here whose early cancellation is still due.
+
+    A deadline that has ended since took its cancellation back (`asyncio.Task.uncancel`).
+    """
+    tasks = _EARLY.get()
+    _EARLY.set(())
+    return tuple(task for task in tasks if task.cancelling())
 
 
 async def _handed_on(task: asyncio.Future[T]) -> None:

@@ -1,9 +1,10 @@
 """Calls that agents want to make and whose effect is not asked for yet."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 _CALL: Final[ContextVar["PendingCall | None"]] = ContextVar("call", default=None)
@@ -13,13 +14,15 @@ _CALL: Final[ContextVar["PendingCall | None"]] = ContextVar("call", default=None
 class PendingCall:
     """A call of an agent, perhaps inside another one.
 
-    `left`: what the team left of it is in the journal. `ends`: the key under which an earlier process recorded that the
-    team left it as a whole; empty if none did.
+    `key`: its own, if it has one; `times` counts the keys given out inside it. `left`: what the team left of it is in
+    the journal. `left_before`: an earlier process recorded that the team left it as a whole.
     """
 
     agent: str
     around: "PendingCall | None"
-    ends: str
+    key: str
+    left_before: bool
+    times: Counter[str] = field(default_factory=Counter)
     asked: bool = False
     left: bool = False
 
@@ -32,9 +35,9 @@ class PendingCalls:
         self._calls: set[PendingCall] = set()
 
     @contextmanager
-    def calling(self, agent: str, ends: str = "") -> Iterator[PendingCall]:
+    def calling(self, agent: str, key: str = "", *, left_before: bool = False) -> Iterator[PendingCall]:
         """Enclose what an agent wants to do, with what is looked up before its effect."""
-        call = PendingCall(agent, _CALL.get(), ends)
+        call = PendingCall(agent, _CALL.get(), key, left_before)
         self._calls.add(call)
         token = _CALL.set(call)
         try:
@@ -51,17 +54,16 @@ class PendingCalls:
 
     def mark_left(self) -> None:
         """Note that something in the current call was left, and so in those around it."""
-        call = _CALL.get()
-        while call is not None:
+        for call in _around():
             call.left = True
-            call = call.around
+
+    def current(self) -> PendingCall | None:
+        """Return the innermost call around the current code that has a key."""
+        return next((call for call in _around() if call.key), None)
 
     def ends(self) -> str:
-        """Return the key under which the current call, or one around it, was left."""
-        call = _CALL.get()
-        while call is not None and not call.ends:
-            call = call.around
-        return "" if call is None else call.ends
+        """Return the key of the call around here that an earlier process left."""
+        return next((call.key for call in _around() if call.left_before), "")
 
     def several(self) -> bool:
         """Say whether calls are pending side by side, of which none is inside another."""
@@ -71,3 +73,11 @@ class PendingCalls:
     def has(self, agent: str) -> bool:
         """Say whether the agent wants something whose effect it has not come to yet."""
         return any(call.agent == agent and not call.asked for call in self._calls)
+
+
+def _around() -> Iterator[PendingCall]:
+    """Yield the calls around the current code, the innermost first."""
+    call = _CALL.get()
+    while call is not None:
+        yield call
+        call = call.around

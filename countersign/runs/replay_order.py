@@ -48,7 +48,10 @@ calls, refusals, a team as a tool) ended right after all of 154 kills; a deliver
 there would show only in another order of messages, which is why the rule stays.
 
 Not covered: two pieces of local work inside one agent's own turn that race for something in its own memory. Nor the
-order of branches inside an effect that is done again: what they hear in another order, they ask about again.
+order of branches inside an effect that is done again: what they hear in another order, they ask about again. Nor a
+deadline of the team's own that passes earlier than before, where it encloses another one (no record tells which of the
+two ended a call) or calls at once (asyncio drops the results of a cancelled `asyncio.gather`): if the team then does
+something else than before, people are asked about changed code.
 """
 
 import asyncio
@@ -90,7 +93,7 @@ class OrderedEvent:
 
 
 @dataclass(eq=False, slots=True)
-class Wait:
+class KeyState:
     """The state of one key in this process."""
 
     recorded: bool = False
@@ -122,7 +125,7 @@ class Order:
         self._activity = activity
         self._events: list[OrderedEvent] = []
         self._speaking: list[str] = []
-        self._waits: dict[str, Wait] = {}
+        self._waits: dict[str, KeyState] = {}
         self._unrecorded_turns: list[tuple[int, str]] = []
         """The ends of turns that are in no entry yet."""
         self._concurrent = self._settling = self.closed = False
@@ -161,10 +164,10 @@ class Order:
         self.closed = True
         self.notify()
 
-    def wait(self, key: str) -> Wait:
+    def wait(self, key: str) -> KeyState:
         """Return the state of this key."""
         if key not in self._waits:
-            self._waits[key] = Wait()
+            self._waits[key] = KeyState()
         return self._waits[key]
 
     def begin_wait(self, key: str) -> None:
@@ -200,10 +203,9 @@ class Order:
         """Return the hand-on under this key, if it has not passed."""
         return next((event for event in self._events if event.place and event.name == key), None)
 
-    def next_recorded(self, name: str) -> OrderedEvent | None:
-        """Return the next recorded hand-on under this key, or of this agent, if any."""
-        own = (e for e in self._events if e.recorded and e.place and not e.automatic)
-        return next((e for e in own if e.name == name or e.name.partition("/")[2].startswith(f"{name}/")), None)
+    def first_recorded(self) -> OrderedEvent | None:
+        """Return the recorded event that passes next, if any."""
+        return next((event for event in self._events if event.recorded), None)
 
     async def await_turn(self, event: OrderedEvent) -> None:
         """Wait for the event's turn and let it pass."""
@@ -248,7 +250,12 @@ class Order:
             self._events.append(event)
             self._unrecorded_turns.append((self._last_turn, agent))
             self._concurrent = self._concurrent or self._in_branches()
-        await self.await_turn(event)
+        try:
+            await self.await_turn(event)
+        except asyncio.CancelledError:  # the agent was left; others may go on, also where this turn is recorded by now
+            event.automatic = True
+            self.notify()
+            raise
 
     async def wait_until(
         self,

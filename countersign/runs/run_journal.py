@@ -13,25 +13,24 @@ import asyncio
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import Final, Self, TypeVar
 
 from countersign.domain.errors import LeaseLost
 from countersign.domain.ids import digest_of
 from countersign.runs.entries import Entry
-from countersign.runs.late_cancellation import cancelled_late
+from countersign.runs.late_cancellation import Shelter, cancelled_early, note_asked
 from countersign.runs.pending_calls import PendingCalls
 from countersign.runs.replay_order import MARK, Order, OrderedEvent
 from countersign.runs.rest_detection import Activity
 from countersign.runs.write_behind import WriteBehind
 from countersign.usecases import ports
 from countersign.usecases.ports import Lease
-from countersign.usecases.store_outages import being_cancelled, patiently
+from countersign.usecases.store_outages import being_cancelled, patient
 
 T = TypeVar("T")
 
@@ -60,7 +59,7 @@ class RunJournal:
     """
 
     def __init__(self, journal: ports.Journal, lease: Lease, entries: Mapping[str, bytes]) -> None:
-        self._journal = journal
+        self._journal = patient(journal)
         self.run = lease.run
         self._lease = lease
         self._entries = {key: Entry.load(raw) for key, raw in entries.items()}
@@ -72,22 +71,24 @@ class RunJournal:
         self.pending_calls = PendingCalls(self.order.notify)
         self.order.several_calls = self.pending_calls.several
         self.late_writes = WriteBehind()
+        self._recording: dict[str, asyncio.Future[None]] = {}
         self.before_execution: Callable[[str], Awaitable[None]] = _allow
-        self.now: Callable[[], Awaitable[datetime]] = partial(patiently, journal.now)
+        self.now: Callable[[], Awaitable[datetime]] = self._journal.now
         self.is_leaving: Callable[[], bool] = lambda: False
 
     @classmethod
     async def open(cls, journal: ports.Journal, lease: Lease) -> Self:
         """Open the journal of the lease's run with everything recorded so far."""
-        return cls(journal, lease, await patiently(lambda: journal.entries(lease.run)))
+        return cls(journal, lease, await patient(journal).entries(lease.run))
 
     def key(self, kind: str, agent: str, *content: str | bytes) -> str:
         """Give out the key for the next effect of this kind, agent and content.
 
-        Inside an effect its keys are its own: a rebuilt run that skips it gives out the same ones around it.
+        Inside an effect, or a call, its keys are its own. A rebuilt run that skips the effect, or leaves the call at
+        another point, gives out the same ones around it.
         """
-        enclosing = _INSIDE.get()
-        times, about = (self.times, content) if enclosing is None else (enclosing.times, (enclosing.key, *content))
+        around = _INSIDE.get() or self.pending_calls.current()
+        times, about = (self.times, content) if around is None else (around.times, (around.key, *content))
         name = f"{kind}/{agent}/{digest_of(*about)[:24]}"
         times[name] += 1
         return f"{name}/{times[name] - 1}"
@@ -116,7 +117,7 @@ class RunJournal:
 
     def use(self, key: str) -> Entry | None:
         """Return what was recorded under the key, which then counts as asked for."""
-        self.order.wait(key).asked = True
+        self._ask(key)
         return self.lookup(key)
 
     async def replayed(self, key: str) -> Entry | None:
@@ -124,11 +125,18 @@ class RunJournal:
         if self.inside:
             return self.lookup(key)
         entry = self.lookup(key)
+        if entry is None and self.order.closed:
+            raise asyncio.CancelledError
         if key.startswith("tool/"):
             self.pending_calls.reach_effect()
+        self._ask(key)
+        if entry is None:
+            await self._begin_nothing_in_a_left_call()
         self.order.begin_wait(key)
         if entry is None:
-            await self._begin_nothing_in_a_left_call(key)
+            if self._ends_early():
+                self.abandon(key)
+                raise asyncio.CancelledError
             return None
         if entry.left:
             await self._await_abandonment(key)
@@ -148,50 +156,42 @@ class RunJournal:
         """
         key = self.key("call", agent, *about)
         recorded = self.use(key)
-        ends = key if recorded is not None and recorded.left else ""
-        with self.pending_calls.calling(agent, ends) as call:
+        left_before = recorded is not None and recorded.left
+        with self.pending_calls.calling(agent, key, left_before=left_before) as call:
             try:
-                return await self.shielded(agent, work)
+                result = await self.shielded(key, work)
+                if left_before and self.order.event_of(key) is not None:  # it was left at its very end
+                    await self._await_abandonment(key)
+                return result
             except asyncio.CancelledError:
-                if not call.left:
+                if left_before:
+                    self._leave_again(self.order.event_of(key))
+                elif not call.left:
                     self.abandon(key)
                 raise
 
-    async def shielded(self, name: str, work: Awaitable[T]) -> T:
+    async def shielded(self, key: str, work: Awaitable[T]) -> T:
         """Wait for work; its cancellation waits until what had reached it has come again.
 
-        `name` is the key that the work waits for, or the agent if it waits for several; empty if the order has nothing
-        of it.
+        `key` is the one that the work waits for, or one of several; empty if the order has nothing of it.
         """
-        if not name or self.inside:
+        if not key or self.inside:
             return await work
-
-        def begun() -> str:
-            """Name an effect that had begun, has no place, and is not asked for again."""
-            left = (key for key in self.order.unused() if key.partition("/")[2].startswith(f"{name}/"))
-            return next((key for key in left if self._entries[key].state == "started"), "")
-
-        def may_end() -> bool:
-            if self.is_leaving() or self.order.closed:
-                return True
-            event = self.order.next_recorded(name)
-            if event is None:
-                return not begun()
-            # What was left must be asked for again first: else something before it would be left in its place.
-            return self._entries[event.name].left and self.order.wait(event.name).asked and self.order.may_pass(event)
-
-        return await cancelled_late(self.order, work, may_end, begun)
+        return await Shelter[T](self.order, key, self._may_end, self._begun).wait(work)
 
     def begin_wait(self, key: str) -> None:
         """Note that people are asked this from now on."""
         if not self.inside:
+            self._ask(key)
             self.order.begin_wait(key)
 
     async def wait_if_abandoned(self, key: str) -> None:
         """Wait, if this was recorded as abandoned, until it is again; else return at once."""
         entry = self.use(key)
+        if entry is None and self.order.closed and not self.inside:
+            raise asyncio.CancelledError
         if entry is None:
-            await self._begin_nothing_in_a_left_call(key)
+            await self._begin_nothing_in_a_left_call()
         elif entry.left:
             self.order.begin_wait(key)
             await self._await_abandonment(key)
@@ -200,12 +200,14 @@ class RunJournal:
         """Record a result that has just come; return when it is its turn."""
         if self.inside:
             return await self.record(key, entry, replace=replace)
-        if (abandoned := self.order.wait(key).left) is not None:
-            # An effect outlives the call that was left: it ends when it ends, and its place stays that of the leaving.
-            return await self.record(key, self._placed(entry, abandoned, left=True), replace=True)
-        event = self.order.append(key)
+        wait = self.order.wait(key)
+        if wait.left is None:
+            await self._begin_nothing_in_a_left_call()
+        event = wait.left or self.order.append(key)
         try:
             stored = await self.record(key, self._placed(entry, event), replace=replace)
+            if wait.left is not None:  # perhaps while it was recorded: nobody waits for it
+                return stored
             self.order.mark_persisted(event)
             await self.order.await_turn(event)
         except asyncio.CancelledError:
@@ -252,13 +254,17 @@ class RunJournal:
         if recorded is not None and recorded.left:
             self._leave_again(event)
             return
+        if self.pending_calls.ends():
+            return
         if event is not None and event.recorded:
             return  # it had reached the team before, so the code is another one (`Order.first_missing`)
         wait.left = event = event or self.order.append(key)
         event.automatic = True
 
         async def write() -> None:
-            # By now an effect that had begun has recorded so.
+            # By now an effect that had begun has recorded so, and one that has just ended its result.
+            if (recording := self._recording.get(key)) is not None:
+                await recording
             entry = self._placed(self._entries.get(key) or Entry("started"), event, left=True)
             await self._record(key, entry, replace=True)
             self.order.mark_persisted(event)
@@ -314,6 +320,8 @@ class RunJournal:
         """Enclose what happens now, because nothing is recorded under the key."""
         try:
             await self.before_execution(key)
+            if self._ends_early():
+                raise asyncio.CancelledError
             with self.activity.working():
                 yield
         except asyncio.CancelledError:
@@ -332,6 +340,9 @@ class RunJournal:
         await self.late_writes.written()
         if (enclosing := _INSIDE.get()) is not None:
             entry = dataclasses.replace(entry, inside=True)
+        elif (left := self.order.wait(key).left) is not None:
+            # An effect outlives the call that was left: it ends when it ends, and its place stays that of the leaving.
+            entry = self._placed(entry, left, left=True)
         if (earlier := self._entries.get(key)) is not None:
             # What failed inside is tried again where people had the whole repeated. And what was left is asked for now.
             repeated = enclosing is not None and enclosing.repeated and earlier.state == "failed"
@@ -367,14 +378,38 @@ class RunJournal:
                 self._leave_again(event)
             raise
 
-    async def _begin_nothing_in_a_left_call(self, key: str) -> None:
-        """Wait, if the current call was left before it came to this key, until it is left again."""
+    async def _begin_nothing_in_a_left_call(self) -> None:
+        """Wait, if the current call was left before it came here, until it is left again.
+
+        Only events up to that may need what it asks for here: the next process may leave the call before.
+        """
         if (call := self.pending_calls.ends()) and not self.inside and self.order.event_of(call) is not None:
-            try:
-                await self._await_abandonment(call)
-            except asyncio.CancelledError:
-                self.order.end_wait(key)
-                raise
+            self.order.notify()
+            await self._await_abandonment(call)
+
+    def _ask(self, key: str) -> None:
+        """Note that this process asks for the key, and so do the shelters around."""
+        self.order.wait(key).asked = True
+        note_asked(key)
+
+    def _ends_early(self) -> bool:
+        """Say whether the current code should begin nothing new, because its cancellation came early."""
+        return not (self.inside or self.order.replaying) and cancelled_early()
+
+    def _may_end(self, keys: Collection[str]) -> bool:
+        """Say whether a shelter in which these keys were asked for may be cancelled now."""
+        if self.is_leaving() or self.order.closed:
+            return True
+        if (event := self.order.first_recorded()) is None:
+            return not self._begun()
+        # What was left must be asked for again first: else something before it would be left in its place.
+        left = event.name in keys and self._entries[event.name].left
+        return left and self.order.wait(event.name).asked and self.order.may_pass(event)
+
+    def _begun(self) -> str:
+        """Name an effect that had begun, has no place, and is not asked for again."""
+        unused = (key for key in self.order.unused() if not self._entries[key].place)
+        return next((key for key in unused if self._entries[key].state == "started"), "")
 
     def _leave_again(self, event: OrderedEvent | None) -> None:
         if event is not None:
@@ -384,13 +419,17 @@ class RunJournal:
 
     async def _record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
         raw = entry.dump()
-        how = {"replace": replace, "on_disk": on_disk}
+        self._recording[key] = recording = asyncio.get_running_loop().create_future()
         try:
-            stored = Entry.load(await patiently(lambda: self._journal.record(self._lease, key, raw, **how)))
+            stored = Entry.load(await self._journal.record(self._lease, key, raw, replace=replace, on_disk=on_disk))
         except LeaseLost as lost:
             # Whoever waits here may be an agent, whose errors AutoGen turns into text: the run would end as failed.
             self.late_writes.give_up(lost)
             raise
+        finally:
+            recording.set_result(None)
+            if self._recording.get(key) is recording:
+                del self._recording[key]
         self._entries[key] = stored
         return stored
 

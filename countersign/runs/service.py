@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, Self
 import httpcore
 from pydantic import TypeAdapter, ValidationError
 
+from countersign.client.connection import proxy_for
 from countersign.domain import errors
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.errors import CountersignError, Refused, StoreUnavailable
@@ -21,7 +22,7 @@ from countersign.domain.ids import RequestId, RunId, WorkerId
 from countersign.domain.requests import Request
 from countersign.domain.run_calls import RUN_CALLS, R, RunCall
 from countersign.runs.area import WebAddress
-from countersign.runs.decision_stream import DecisionStream, Waiting
+from countersign.runs.decision_stream import DecisionStream, WaitingAnswer
 from countersign.usecases.ports import Announcement, Lease
 
 WITHIN: Final = 30.0
@@ -76,24 +77,25 @@ class Service(Protocol):
 class HttpService:
     """Implements `Service`, as a context manager.
 
-    It has one pool of connections, and one stream of decisions. `recovered` is called when `web` responds again.
+    It has one stream of decisions, and a pool of connections for each way to `web`: the environment's proxies count,
+    as they do for programs. `recovered` is called when `web` responds again.
     """
 
     def __init__(self, resolve: Resolve, recovered: Callable[[], None] = lambda: None) -> None:
         self._resolve = resolve
         self._address: WebAddress | None = None
         self._turn = random.randrange(1000)  # workers spread over the addresses
-        self._pool = httpcore.AsyncConnectionPool(max_connections=None, keepalive_expiry=60)
+        self._pools: dict[tuple[object, ...], httpcore.AsyncConnectionPool] = {}
         self._stream = DecisionStream(self._lines, self.read_back, recovered)
 
     async def __aenter__(self) -> Self:
-        await self._pool.__aenter__()
         await self._stream.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stream.__aexit__()
-        await self._pool.__aexit__()
+        for pool in self._pools.values():
+            await pool.aclose()
 
     async def call(self, lease: Lease, call: RunCall[R]) -> R:
         kind = type(call)
@@ -113,7 +115,10 @@ class HttpService:
         await self._stream.ended(run)
 
     async def any_settled(self, requests: Collection[RequestId]) -> bool:
-        return bool(requests) and bool((await self.read_back([*requests], [])).settled)
+        if not requests:
+            return False
+        known = await self.read_back([*requests], [])
+        return bool(known.settled or known.unreadable)
 
     async def announce(self, worker: WorkerId, announcement: Announcement) -> None:
         await self._send("PUT", f"/v1/workers/{worker}", _ANNOUNCEMENTS.dump_json(announcement))
@@ -126,10 +131,10 @@ class HttpService:
         """The address that is called now; "" if none is known."""
         return "" if self._address is None else self._url(self._address)
 
-    async def read_back(self, requests: Sequence[RequestId], runs: Sequence[RunId]) -> Waiting:
+    async def read_back(self, requests: Sequence[RequestId], runs: Sequence[RunId]) -> WaitingAnswer:
         """Ask what is known of these requests and runs."""
         body = json.dumps({"requests": requests, "runs": runs}).encode()
-        return Waiting.load(await self._send("POST", "/v1/waiting", body))
+        return WaitingAnswer.load(await self._send("POST", "/v1/waiting", body))
 
     @asynccontextmanager
     async def _lines(self) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -138,7 +143,7 @@ class HttpService:
         headers = _headers(address)
         try:
             url = f"{self._url(address)}/v1/stream"
-            async with self._pool.stream("GET", url, headers=headers, extensions=extensions) as response:
+            async with self._pool(url).stream("GET", url, headers=headers, extensions=extensions) as response:
                 if response.status != 200:
                     raise self._refused(response.status, await response.aread())
                 yield _split(response.aiter_stream())
@@ -149,8 +154,9 @@ class HttpService:
         address = await self._known()
         extensions = {"timeout": {"connect": CONNECTING, "read": WITHIN, "write": WITHIN}}
         try:
-            response = await self._pool.request(
-                method, self._url(address) + path, headers=_headers(address), content=body, extensions=extensions
+            url = self._url(address) + path
+            response = await self._pool(url).request(
+                method, url, headers=_headers(address), content=body, extensions=extensions
             )
         except _LOST as lost:
             raise self._lost(address, lost) from lost
@@ -164,6 +170,13 @@ class HttpService:
         if self._address is None:
             raise StoreUnavailable("No `web` has said where it is. Start it with `python -m bot`.")
         return self._address
+
+    def _pool(self, url: str) -> httpcore.AsyncConnectionPool:
+        proxy = proxy_for(url)
+        way = () if proxy is None else (proxy.url.host, proxy.url.port, proxy.auth)
+        if way not in self._pools:
+            self._pools[way] = httpcore.AsyncConnectionPool(proxy=proxy, max_connections=None, keepalive_expiry=60)
+        return self._pools[way]
 
     def _url(self, address: WebAddress) -> str:
         return address.urls[self._turn % len(address.urls)]

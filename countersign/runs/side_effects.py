@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from countersign.domain.calls import in_words
-from countersign.domain.errors import ActionFailed, OutcomeUnknown
+from countersign.domain.errors import ActionFailed, LeaseLost, OutcomeUnknown
 from countersign.domain.executions import Begun
 from countersign.runs.entries import Entry
 from countersign.runs.run_journal import RunJournal, inside
@@ -44,7 +44,7 @@ async def effect(
     """
     recorded = await journal.replayed(key)
     # What said itself that nobody knows was put to people, and what they say of it counts.
-    repeat = idempotent and recorded is not None and recorded.state == "started"
+    repeat = recorded is not None and recorded.state == "started" and (idempotent or not recorded.attempt)
     if decided and not repeat and recorded is not None and recorded.state == "started":
         with journal.activity.working():
             begun = await begin()
@@ -82,10 +82,10 @@ async def _perform(
             if journal.was_left(key):  # while this was recorded and checked: nobody waits for it, and it has not begun
                 raise asyncio.CancelledError
         except BaseException as error:
-            # What is cut off and may be done again is: it stays `started`.
-            if not (idempotent and isinstance(error, asyncio.CancelledError)) or journal.was_left(key):
-                never = Entry("failed", f"“{in_words(name)}” was cancelled before it began.")
-                await (journal.record_result if journal.was_left(key) else journal.record)(key, never, replace=True)
+            lost = isinstance(error, (LeaseLost, asyncio.CancelledError)) and not journal.was_left(key)
+            # If the run leaves this process, whoever has it next begins the effect.
+            never = Entry("failed", f"“{in_words(name)}” was cancelled before it began.")
+            await journal.record(key, dataclasses.replace(started, attempt="") if lost else never, replace=True)
             raise
         if begun is not Begun.GRANTED:
             entry = await journal.record_result(key, _not_granted(begun, started, name), replace=True)

@@ -17,7 +17,7 @@ from countersign.domain.errors import UnknownSchema
 from countersign.domain.hash_chain import START, Head, Kept, read_head
 from countersign.store.codec import compress, decompress, from_ms, ms
 from countersign.store.leases import ProcessLease
-from countersign.store.records import reaching, stream_entries
+from countersign.store.records import stream_entries
 from countersign.store.redis.scripts import Script
 from countersign.store.store import Store
 
@@ -60,8 +60,7 @@ class Ledger:
 
     async def position(self) -> Position:
         """Read the extent of the record. ValueError if its head was damaged."""
-        async with reaching():
-            raw = await self._client.hmget(self._keys.audit_head, "n", "hash", "event", "checkpoint")
+        raw = await self._client.hmget(self._keys.audit_head, "n", "hash", "event", "checkpoint")
         n, digest, event, checkpoint = ((part or b"").decode(errors="replace") for part in raw)
         head = read_head(f"{n}:{digest}") if n or digest else START
         return Position(head, event, read_head(checkpoint) if checkpoint else START)
@@ -78,8 +77,7 @@ class Ledger:
         return events
 
     async def _events(self, after: str, limit: int, wait: timedelta) -> list[StreamEvent]:
-        async with reaching():
-            answer = await self._client.xread({self._keys.events: after or "0"}, limit, round(wait / _MS) or None)
+        answer = await self._client.xread({self._keys.events: after or "0"}, limit, round(wait / _MS) or None)
         return [StreamEvent(entry.decode(), fields.get(b"event", b"")) for entry, fields in stream_entries(answer)]
 
     async def append(self, after: Position, made: Sequence[tuple[str, Kept | None]]) -> str:
@@ -93,14 +91,12 @@ class Ledger:
         args += [after.event, next((kept.hash for _, kept in reversed(made) if kept), after.head.hash)]
         for event, kept in made:
             args += [event, compress(kept.entry.encode()) if kept else ""]
-        async with reaching():
-            answer = await self._append(keys=self._three, args=args)
+        answer = await self._append(keys=self._three, args=args)
         return str(answer.decode())
 
     async def read(self, after: int, limit: int = _PAGE) -> list[tuple[int, Kept]]:
         """Read the entries that follow number `after`, each with its number."""
-        async with reaching():
-            entries = await self._client.xrange(self._keys.audit, f"({after}-18446744073709551615", "+", count=limit)
+        entries = await self._client.xrange(self._keys.audit, f"({after}-18446744073709551615", "+", count=limit)
         return [_standing(entry, fields) for entry, fields in entries]
 
     async def all(self, after: int = 0) -> AsyncIterator[tuple[int, Kept]]:
@@ -153,15 +149,13 @@ class Ledger:
         head = (await self.position()).head
         if head.n == 0:
             return None
-        async with reaching():
-            name = self._keys.audit_day(day)
-            await self._client.set(name, str(head), nx=True, px=ms(KEPT_HEAD))
-            stored = await self._client.get(name)
+        name = self._keys.audit_day(day)
+        await self._client.set(name, str(head), nx=True, px=ms(KEPT_HEAD))
+        stored = await self._client.get(name)
         return read_head(stored.decode()) if stored else head
 
     async def _drop(self, kind: str, *upto: str) -> int:
-        async with reaching():
-            return int(await self._trim(keys=self._three, args=[kind, *upto]))
+        return int(await self._trim(keys=self._three, args=[kind, *upto]))
 
 
 _MS = timedelta(milliseconds=1)

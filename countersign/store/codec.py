@@ -1,11 +1,10 @@
 """Records as bytes, and times as milliseconds.
 
 A record is `<version> <schema>`, newline, JSON, compressed where that is shorter. A record that this program does not
-read is refused by name, and quickly the second time. Compression is zlib, with a bound on what comes out again:
-`zlib.decompress(stored[1:], -15)` reads a value that begins with `_DEFLATED`; any other stands there as it is.
+read is refused by name. Compression is zlib: `zlib.decompress(stored[1:], -15)` reads a value that begins with
+`_DEFLATED`; any other stands there as it is.
 """
 
-import hashlib
 import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
@@ -13,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from countersign import metrics
-from countersign.domain.errors import InvalidInput, NewerSchema, UnknownSchema
+from countersign.domain.errors import NewerSchema, UnknownSchema
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -38,39 +37,24 @@ _DEFLATED: Final = b"\x01"
 
 
 def compress(plain: bytes) -> bytes:
-    """Compress JSON, unless that takes more bytes or is more than is ever read."""
-    if len(plain) > LARGEST:
-        return plain
+    """Compress JSON, unless that takes more bytes."""
     packer = zlib.compressobj(wbits=_WINDOW, memLevel=_MEMORY)
     packed = _DEFLATED + packer.compress(plain) + packer.flush()
     return packed if len(packed) < len(plain) else plain
 
 
 def decompress(stored: bytes) -> bytes:
-    """Undo `compress`. UnknownSchema if the bytes are damaged, or would make too many."""
+    """Undo `compress`. UnknownSchema if the bytes are damaged."""
     if stored[:1] != _DEFLATED:
         return stored
-    reader = zlib.decompressobj(_WINDOW)
     try:
-        plain = reader.decompress(stored[1:], LARGEST + 1)
+        return zlib.decompress(stored[1:], _WINDOW)
     except zlib.error as wrong:
         raise UnknownSchema(f"A stored record cannot be decompressed: {wrong}. It was left as it is.") from wrong
-    if len(plain) > LARGEST:
-        raise UnknownSchema(
-            f"A stored record would have more than {LARGEST:,} bytes when it is decompressed, and no record that this "
-            "program writes has. It was left as it is."
-        )
-    if not reader.eof:
-        raise UnknownSchema("A stored record cannot be decompressed: its end is missing. It was left as it is.")
-    return plain
 
 
 T = TypeVar("T")
 _NOTHING: Final = frozenset[str]()
-_LONGEST_HEAD: Final = 20
-"""Bytes; the script that compares versions reads no more of one than 16."""
-REMEMBERED: Final = 1000
-"""Records of a kind that could not be read, and are not tried again; the oldest is forgotten for another."""
 _LONGEST_REASON: Final = 300
 
 
@@ -86,8 +70,6 @@ class Codec(Generic[T]):
         self.schema = schema
         self._compressed = compressed
         self.adapter: TypeAdapter[T] = TypeAdapter(kind)
-        self.unreadable: dict[bytes, UnknownSchema] = {}
-        """By the digest of what was stored."""
 
     def write(self, value: T, version: int, left_out: frozenset[str] = _NOTHING) -> bytes:
         """Write the value without the fields that are `left_out` to whoever reads it."""
@@ -100,7 +82,7 @@ class Codec(Generic[T]):
         """
         head, _, body = raw.partition(b"\n")
         version, _, schema = head.partition(b" ")
-        if not version.isdigit() or len(head) > _LONGEST_HEAD:
+        if not version.isdigit():
             raise UnknownSchema(f"A stored {self.name} has no version that counts. It was left as it is.")
         if schema != b"%d" % self.schema:
             newer = schema.isdigit() and int(schema) > self.schema
@@ -111,51 +93,26 @@ class Codec(Generic[T]):
         return self.load(elsewhere[:-1] + b"," + decompress(body)[1:] if elsewhere else body), int(version)
 
     def dump(self, value: T, left_out: frozenset[str] = _NOTHING) -> bytes:
-        """Write JSON alone. InvalidInput if it is more than is ever read."""
+        """Write JSON alone."""
         plain = self.adapter.dump_json(value, exclude=set(left_out), exclude_defaults=True)
-        if len(plain) > LARGEST:
-            raise InvalidInput(
-                f"A {self.name} has {len(plain):,} bytes, at most {LARGEST:,} are possible; nothing was stored."
-            )
         return compress(plain) if self._compressed else plain
 
     def load(self, body: bytes) -> T:
-        """Read JSON alone, compressed or plain; an unreadable one is tried once."""
-        if not self.unreadable:
-            return self._loaded(body)
-        digest = _digest(body)
-        if (before := self.unreadable.get(digest)) is not None:
-            raise type(before)(str(before))
-        return self._loaded(body)
-
-    def _loaded(self, body: bytes) -> T:
+        """Read JSON alone, compressed or plain."""
         try:
-            plain = decompress(body)
-            if len(plain) > LARGEST:
-                raise UnknownSchema(f"A stored {self.name} is larger than any is. It was left as it is.")
-            loaded: T = self.adapter.validate_json(plain)
+            loaded: T = self.adapter.validate_json(decompress(body))
+        except UnknownSchema:
+            metrics.unreadable(self.name)
+            raise
         except ValidationError as wrong:
-            unread = UnknownSchema(f"A stored {self.name} cannot be read: {_first(wrong)}. It was left as it is.")
-        except UnknownSchema as wrong:
-            unread = type(wrong)(str(wrong))
-        else:
-            return loaded
-        if len(self.unreadable) >= REMEMBERED:
-            self.unreadable.pop(next(iter(self.unreadable)))
-        self.unreadable[_digest(body)] = unread
-        metrics.unreadable(self.name)
-        raise type(unread)(str(unread))
-
-
-def _digest(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=16).digest()
+            metrics.unreadable(self.name)
+            raise UnknownSchema(
+                f"A stored {self.name} cannot be read: {_first(wrong)}. It was left as it is."
+            ) from None
+        return loaded
 
 
 def _first(wrong: ValidationError) -> str:
     """Describe the first error in one line of a log."""
     error: Any = wrong.errors(include_url=False, include_context=False, include_input=False)[0]
     return ascii(f"{'.'.join(map(str, error['loc']))}: {error['msg'].rstrip('.')}")[1:-1][:_LONGEST_REASON]
-
-
-LARGEST: Final = 16 * 2**20
-"""Bytes of JSON of one record. Whatever else is larger, as a tool's result may be, is stored as it is."""

@@ -1,7 +1,6 @@
 -- One step: checks everything, then changes everything. Nothing is written unless all checks pass.
 -- KEYS: all keys that it reads or writes; ARGV[1]: the plan (JSON, indexes point into KEYS; the log is only added to and
 -- goes by name); ARGV[2..]: the values, in the plan's order.
-cjson.decode_max_depth(1000)  -- any user's script may have set it otherwise, for all scripts
 local plan = cjson.decode(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -35,8 +34,6 @@ for _, record in ipairs(plan.records) do
   if record.field then
     redis.call('HSET', KEYS[record.key], record.field, next_value())
     redis.call('PEXPIRE', KEYS[record.key], record.ttl)
-  elseif record.keeps_ttl then
-    redis.call('SET', KEYS[record.key], next_value(), 'KEEPTTL')
   elseif record.ttl then
     redis.call('SET', KEYS[record.key], next_value(), 'PX', record.ttl)
   else

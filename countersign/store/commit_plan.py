@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import redis.asyncio
-import redis.exceptions
 from pydantic import TypeAdapter
 
 from countersign.domain import schedule
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId
-from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.domain.runs import Status as RunStatus
@@ -26,10 +24,9 @@ from countersign.store.record_codecs import (
     REQUESTS,
     RUNS,
     SETTINGS,
-    STATES,
     write_message,
 )
-from countersign.store.records import Records, reaching
+from countersign.store.records import Records
 from countersign.store.redis.durability import Replicas, WritingScript
 from countersign.usecases.ports import Change, Committed, Message, Put, Seen
 
@@ -38,7 +35,7 @@ _PLAN: Final = TypeAdapter(dict[str, Any])
 _log = logging.getLogger(__name__)
 
 
-class Plan:
+class CommitPlan:
     """A change for the script: keys once each, the plan as JSON, the values after it."""
 
     def __init__(self, names: Keys) -> None:
@@ -78,10 +75,6 @@ class Plan:
             of_program = any(run.value.id.of_program for run in change.runs)
             unheard = self.names.unreported if of_program else self.names.undelivered
             self._remove(unheard, delivered)
-        for state in change.states:
-            self._state(state.value, state.version)
-        for request_id in change.stateless:
-            self._expire(self.names.program_state(request_id), timedelta(0))
         for message in change.messages:
             self._message(message.value, message.version)
         for channel, settings in change.settings.items():
@@ -105,12 +98,10 @@ class Plan:
             self.plan["once"] = self._key(self.names.once(change.once))
             self.plan["once_ttl"] = ms(KEPT_ATTEMPT)
 
-    def expire_with_run(self, settled: list[RequestId], *, of_program: bool) -> None:
+    def expire_with_run(self, settled: list[RequestId]) -> None:
         """Let requests end with their run, which ends with this change."""
         for request in settled:
             self._expire(self.names.request(request))
-            if of_program:
-                self._expire(self.names.program_state(request))
 
     def drop_permissions(self, ended: list[PermissionId]) -> None:
         """Remove permissions whose time has ended from the index."""
@@ -168,15 +159,6 @@ class Plan:
             self._add(self.names.pending, None if coming is None else coming.at, request.id)
             self.plan["wake"].append({"name": "due"})
 
-    def _state(self, state: ProgramState, version: int) -> None:
-        name = self.names.program_state(state.request)
-        if state.sealed:
-            self._record(name, STATES.write(state, version + 1), version)
-            self.plan["records"][-1]["keeps_ttl"] = True  # its request may have ended unreported
-        else:
-            self._unchanged(name, version)
-            self._expire(name, timedelta(0))
-
     def _add(self, key: str, at: datetime | None, member: str) -> None:
         score = "+inf" if at is None else str(ms(at))
         self.plan["add"].append({"key": self._key(key), "score": score, "member": member})
@@ -184,8 +166,8 @@ class Plan:
     def _remove(self, key: str, member: str) -> None:
         self.plan["remove"].append({"key": self._key(key), "member": member})
 
-    def _expire(self, key: str, ttl: timedelta = KEPT) -> None:
-        self.plan["expire"].append({"key": self._key(key), "ttl": ms(ttl)})
+    def _expire(self, key: str) -> None:
+        self.plan["expire"].append({"key": self._key(key), "ttl": ms(KEPT)})
 
     def _permission(self, permission: Permission, version: int) -> None:
         left = max(permission.until - permission.changed_at, timedelta(milliseconds=1))
@@ -224,20 +206,17 @@ class Commits(Records):
 
         A repeat after a lost reply answers stale or repeated.
         """
-        plan = Plan(self.keys)
+        plan = CommitPlan(self.keys)
         plan.fill(change)
         for run in change.runs:
             if run.value.over:
-                async with reaching():
-                    plan.expire_with_run(await self.settled(run.value.id), of_program=run.value.id.of_program)
+                plan.expire_with_run(await self.settled(run.value.id))
         if any(put.version == 0 for put in change.permissions):
-            async with reaching():
-                ended = await self.client.zrange(
-                    self.keys.permissions, "-inf", ms(change.permissions[0].value.at), byscore=True
-                )
+            ended = await self.client.zrange(
+                self.keys.permissions, "-inf", ms(change.permissions[0].value.at), byscore=True
+            )
             plan.drop_permissions([PermissionId(permission.decode()) for permission in ended])
-        async with reaching():
-            answer = await self._commit([*plan.keys], plan.args())
+        answer = await self._commit([*plan.keys], plan.args())
         return Committed(answer.decode())
 
     async def confirm(self, seen: Seen[Request]) -> bool:

@@ -14,7 +14,7 @@ from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.metrics import Repair
 from countersign.store.codec import from_ms, ms
-from countersign.store.records import Records, reaching
+from countersign.store.records import Records
 from countersign.store.redis.scripts import Script
 
 N = TypeVar("N", RequestId, RunId)
@@ -22,15 +22,12 @@ V = TypeVar("V")
 _AT_ONCE: Final = 1000
 _GONE = """
 local gone = {}
-for place = 1, #ARGV do
-  if redis.call('EXISTS', ARGV[place]) == 0 then gone[#gone + 1] = place end
+for place, key in ipairs(KEYS) do
+  if redis.call('EXISTS', key) == 0 then gone[#gone + 1] = place end
 end
 return gone
 """
-"""Returns which of the keys in ARGV do not exist, counted from 1.
-
-The key says only where the script goes, as for `_GET` in `countersign.store.records`.
-"""
+"""Returns which of the keys do not exist, counted from 1."""
 _log = logging.getLogger(__name__)
 
 
@@ -50,20 +47,17 @@ class Indexes:
 
     async def newest(self, index: str, limit: int) -> list[Run]:
         """Read the newest runs in an index."""
-        async with reaching():
-            names = RunId.among(await self._client.zrevrange(index, 0, limit - 1))
+        names = RunId.among(await self._client.zrevrange(index, 0, limit - 1))
         return await self._there(index, await self._reads.readable_runs(names))
 
     async def active(self, limit: int) -> list[RunId]:
         """Find runs that have not ended and are not parked, oldest first, unread."""
-        async with reaching():
-            return RunId.among(await self._client.zrange(self._keys.active, 0, limit - 1))
+        return RunId.among(await self._client.zrange(self._keys.active, 0, limit - 1))
 
     async def standing(self) -> dict[str, int]:
         """Count waiting requests, active runs, and parked runs."""
         indexes = {"requests": self._keys.pending, "runs": self._keys.active, "parked_runs": self._keys.parked}
-        async with reaching():
-            return {kind: int(await self._client.zcard(index)) for kind, index in indexes.items()}
+        return {kind: int(await self._client.zcard(index)) for kind, index in indexes.items()}
 
     async def undelivered(self, limit: int, older: timedelta) -> list[Request]:
         """Find requests whose run has not heard that they were settled.
@@ -71,10 +65,7 @@ class Indexes:
         They were settled at least the time `older` ago; the oldest come first.
         """
         until = ms(await self._reads.now() - older)
-        async with reaching():
-            members = await self._client.zrange(
-                self._keys.undelivered, "-inf", until, byscore=True, offset=0, num=limit
-            )
+        members = await self._client.zrange(self._keys.undelivered, "-inf", until, byscore=True, offset=0, num=limit)
         return await self._there(self._keys.undelivered, await self._reads.readable(RequestId.among(members)))
 
     async def unreported(self, limit: int, start: int = 0) -> list[RequestId]:
@@ -82,8 +73,7 @@ class Indexes:
 
         Those after the first `start` of them.
         """
-        async with reaching():
-            return RequestId.among(await self._client.zrange(self._keys.unreported, start, start + limit - 1))
+        return RequestId.among(await self._client.zrange(self._keys.unreported, start, start + limit - 1))
 
     async def forget_unreported(self, requests: Sequence[RequestId]) -> None:
         """Remove requests of which no outcome is awaited."""
@@ -95,8 +85,7 @@ class Indexes:
         for start in range(0, len(requests), _AT_ONCE):
             batch = requests[start : start + _AT_ONCE]
             names = [self._keys.request(name) for name in batch]
-            async with reaching():
-                missing += [batch[place - 1] for place in await self._gone(keys=[self._keys.pending], args=names)]
+            missing += [batch[place - 1] for place in await self._gone(names)]
         return missing
 
     async def forgotten(self, start: int) -> tuple[list[RunId], int]:
@@ -105,10 +94,9 @@ class Indexes:
         No decision will ever call them. `start` is the moment (ms) with whose runs the page begins. Also returns the
         start of the next page, 0 after the last.
         """
-        async with reaching():
-            page = await self._client.zrange(
-                self._keys.parked, start, "+inf", byscore=True, offset=0, num=_AT_ONCE, withscores=True
-            )
+        page = await self._client.zrange(
+            self._keys.parked, start, "+inf", byscore=True, offset=0, num=_AT_ONCE, withscores=True
+        )
         found = await self._reads.readable_runs(RunId.among([name for name, _ in page]))
         runs = await self._there(self._keys.parked, found)
         asked = {request: run.id for run in runs for request in run.open.values()}
@@ -119,8 +107,7 @@ class Indexes:
 
     async def waiting(self, limit: int) -> list[Request]:
         """Read undecided requests, in the order in which something is due to them."""
-        async with reaching():
-            members = await self._client.zrange(self._keys.pending, 0, limit - 1)
+        members = await self._client.zrange(self._keys.pending, 0, limit - 1)
         requests = await self._reads.readable(RequestId.among(members))
         return [request for request in requests.values() if request is not None]
 
@@ -130,8 +117,7 @@ class Indexes:
         Also returns the moment of the next thing after those, and the server's clock.
         """
         now = await self._reads.now()
-        async with reaching():
-            first = await self._client.zrange(self._keys.pending, start, start + limit, withscores=True)
+        first = await self._client.zrange(self._keys.pending, start, start + limit, withscores=True)
         due = [name for member, score in first if score <= ms(now) and (name := RequestId.named(member)) is not None]
         later = [score for _, score in first if ms(now) < score < float("inf")]
         return due[:limit], from_ms(later[0]) if later else None, now
@@ -144,31 +130,27 @@ class Indexes:
         `due` maps requests to the moment when something is due to them, None for never; those that are settled or
         unknown leave the index.
         """
-        async with reaching():
-            if due:
-                scores: dict[str, int | str] = {name: "+inf" if at is None else ms(at) for name, at in due.items()}
-                await self._client.zadd(self._keys.pending, scores, xx=True)
-            if settled:
-                await self._client.zrem(self._keys.pending, *settled)
+        if due:
+            scores: dict[str, int | str] = {name: "+inf" if at is None else ms(at) for name, at in due.items()}
+            await self._client.zadd(self._keys.pending, scores, xx=True)
+        if settled:
+            await self._client.zrem(self._keys.pending, *settled)
         await self._remove(self._keys.pending, unknown)
 
     async def look_again(self, name: str, after: timedelta) -> None:
         """Have a second copy of the message looked for once `after` has passed."""
         at = ms(await self._reads.now() + after)
-        async with reaching():
-            await self._client.zadd(self._keys.second_look, {name: at})
+        await self._client.zadd(self._keys.second_look, {name: at})
 
     async def to_look_at(self) -> list[str]:
         """Read the names of the messages whose time for that has come."""
         now = ms(await self._reads.now())
-        async with reaching():
-            members = await self._client.zrange(self._keys.second_look, "-inf", now, byscore=True)
+        members = await self._client.zrange(self._keys.second_look, "-inf", now, byscore=True)
         return [name.decode() for name in members]
 
     async def looked_at(self, name: str) -> None:
         """Note that the message was looked at."""
-        async with reaching():
-            await self._client.zrem(self._keys.second_look, name)
+        await self._client.zrem(self._keys.second_look, name)
 
     async def _there(self, index: str, found: Mapping[N, V | None]) -> list[V]:
         """Return the records that exist; the names of others leave the index."""
@@ -178,8 +160,7 @@ class Indexes:
     async def _remove(self, index: str, strays: Sequence[RequestId | RunId]) -> None:
         if not strays:
             return
-        async with reaching():
-            removed = int(await self._client.zrem(index, *strays))
+        removed = int(await self._client.zrem(index, *strays))
         if removed:
             _log.warning("%d names in %s belong to nothing (%s …); removed.", removed, index, strays[0])
             metrics.repaired(Repair.STRAY, removed)

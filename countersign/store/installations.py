@@ -3,19 +3,14 @@
 Redis holds no token in plain text: what stands here can be read only with a key that Redis never has.
 """
 
-import hashlib
 from datetime import timedelta
 from typing import Final
 
 from countersign.domain.ids import WorkspaceId
 from countersign.store.codec import ms
-from countersign.store.records import Records, reaching
+from countersign.store.records import Records
 from countersign.store.redis.scripts import Script
 
-KEPT_STATE: Final = timedelta(minutes=10)
-"""How long a state of OAuth is good, as Slack's codes are."""
-_MOST_STATES: Final = 10_000
-"""So many are remembered at once; anybody may bring one, and Redis must not fill up with them."""
 _SWAP: Final = """
 if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
@@ -35,48 +30,30 @@ class Installations:
 
     async def all(self) -> dict[WorkspaceId, bytes]:
         """Read what is stored of each workspace."""
-        async with reaching():
-            stored = await self._client.hgetall(self._keys.installations)
+        stored = await self._client.hgetall(self._keys.installations)
         return {name: sealed for field, sealed in stored.items() if (name := WorkspaceId.named(field)) is not None}
 
     async def of(self, workspace: WorkspaceId) -> bytes | None:
         """Read what is stored of one workspace."""
-        async with reaching():
-            stored: bytes | None = await self._client.hget(self._keys.installations, workspace)
+        stored: bytes | None = await self._client.hget(self._keys.installations, workspace)
         return stored
 
     async def put(self, workspace: WorkspaceId, sealed: bytes) -> None:
         """Store it, whatever stands there."""
-        async with reaching():
-            await self._client.hset(self._keys.installations, workspace, sealed)
+        await self._client.hset(self._keys.installations, workspace, sealed)
 
     async def swap(self, workspace: WorkspaceId, before: bytes, after: bytes) -> bool:
         """Store it if what was read still stands there; returns whether it did."""
-        async with reaching():
-            return bool(await self._swap([self._keys.installations], [workspace, before, after]))
+        return bool(await self._swap([self._keys.installations], [workspace, before, after]))
 
     async def take_turn(self, workspace: WorkspaceId, turn: timedelta) -> bool:
         """Try to be the only one who may renew or end its token, until the turn is over."""
-        async with reaching():
-            return bool(await self._client.set(self._keys.renewing(workspace), "1", nx=True, px=ms(turn)))
+        return bool(await self._client.set(self._keys.renewing(workspace), "1", nx=True, px=ms(turn)))
 
     async def is_turn(self, workspace: WorkspaceId) -> bool:
         """Return whether some process has its turn."""
-        async with reaching():
-            return bool(await self._client.exists(self._keys.renewing(workspace)))
+        return bool(await self._client.exists(self._keys.renewing(workspace)))
 
     async def end_turn(self, workspace: WorkspaceId) -> None:
         """Let others have their turn; to be called before it is over by itself."""
-        async with reaching():
-            await self._client.delete(self._keys.renewing(workspace))
-
-    async def mark_used(self, state: str) -> bool:
-        """Note that this state of OAuth came back; tell whether for the first time."""
-        now, name = await self.now(), hashlib.sha256(state.encode()).hexdigest()
-        async with reaching():
-            await self._client.zremrangebyscore(self._keys.states, "-inf", ms(now - KEPT_STATE))
-            if await self._client.zcard(self._keys.states) >= _MOST_STATES:
-                return False
-            added = await self._client.zadd(self._keys.states, {name: ms(now)}, nx=True)
-            await self._client.pexpire(self._keys.states, ms(KEPT_STATE))
-        return bool(added)
+        await self._client.delete(self._keys.renewing(workspace))

@@ -31,7 +31,6 @@ shorter).
 | `{ns}:parked` | sorted set | parked runs, which no worker holds in memory, by creation (ms) | never |
 | `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never |
 | `{ns}:unreported` | sorted set | settled requests of programs, until they report, by when (ms) | never |
-| `{ns}:program_state:<id>` | string | what a program keeps with a request, sealed | 30 days after its run |
 | `{ns}:callbacks` | sorted set | decisions to be posted to programs, by when to try next (ms) | never |
 | `{ns}:calling_back` | hash | lease of the process that posts them, as for a run | 1 hour after the lease |
 | `{ns}:channel_names` | string | the names of these channels | 10 min, renewed |
@@ -39,7 +38,7 @@ shorter).
 | `{ns}:api_keys` | sorted set | the ids of all keys of programs, by creation (ms) | never |
 | `{ns}:api_rate:<id>` | string | requests that a key made in a minute | 1 min |
 | `{ns}:api_asking:<id>` | sorted set | runs that a key is asking just now, by since when (ms) | 1 min |
-| `{ns}:api_open:<id>` | set | requests of a key that may wait, or keep a state | 30 days after one |
+| `{ns}:api_open:<id>` | set | requests of a key that may wait | 30 days after one |
 | `{ns}:waits:<name>` | sorted set | undecided requests that wait for a user or group, or in a channel | never |
 | `{ns}:waits_not:<user>` | sorted set | those of a group on which this member of it has voted | never |
 | `{ns}:waiting_groups` | sorted set | user groups that were asked, by when last (ms) | never |
@@ -58,7 +57,6 @@ shorter).
 | `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min |
 | `{ns}:installations` | hash | of each workspace that installed the app by OAuth: its tokens, sealed | never |
 | `{ns}:renewing:<workspace>` | string | that its token is being renewed just now | 1 min |
-| `{ns}:states` | sorted set | states of OAuth that came back, by when (ms) | 10 min |
 | `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – |
 """
 
@@ -100,7 +98,6 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "parked": "one key; empties as runs go on",
     "undelivered": "one key; empties as runs take the decisions",
     "unreported": "one key; empties as programs report, where nothing was approved, or after a day",
-    "program_state:*": "until it is dropped; what is left gets its run's TTL at the end",
     "callbacks": "one key; empties as decisions are delivered, or after two days",
     "api_key:*": "a key stays until somebody deletes it; a revoked one tells why it is refused",
     "api_keys": "one key; a member for each key",
@@ -171,14 +168,10 @@ class Keys:
         self.projector: Final = self.prefix + "projector"
         self.confirmed: Final = self.prefix + "confirmed"
         self.installations: Final = self.prefix + "installations"
-        self.states: Final = self.prefix + "states"
         self.wake: Final = self.prefix + "wake"
 
     def request(self, request: RequestId) -> str:
         return f"{self.prefix}request:{RequestId(request)}"
-
-    def program_state(self, request: RequestId) -> str:
-        return f"{self.prefix}program_state:{RequestId(request)}"
 
     def run(self, run: RunId) -> str:
         return f"{self.prefix}run:{RunId(run)}"

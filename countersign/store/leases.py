@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from countersign.store.codec import ms
-from countersign.store.records import reaching
 from countersign.store.redis.scripts import Script
 
 LEASE_SCRIPT: Final = (Path(__file__).parent / "hold_lease.lua").read_text()
@@ -40,5 +39,4 @@ class ProcessLease:
 
 async def held(script: Script, key: str, verb: str, owner: str, fence: int, ttl: timedelta) -> int:
     """Run the lease script: the new fence of a claim, 1 or 0 of other verbs."""
-    async with reaching():
-        return int(await script(keys=[key], args=[verb, owner, fence, ms(ttl), ms(KEPT_LEASE)]))
+    return int(await script(keys=[key], args=[verb, owner, fence, ms(ttl), ms(KEPT_LEASE)]))

@@ -5,18 +5,15 @@ The worker that ran it has no Slack token, so the bytes wait in Redis until `web
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
 from itertools import count
 from typing import Any, Final
 
 import redis.asyncio
-from redis.exceptions import ResponseError
 
 from countersign.domain.ids import RunId
-from countersign.domain.made_files import LARGEST, MOST, LeftOut, MadeFile, Why, clean, numbered
+from countersign.domain.made_files import MOST, LeftOut, MadeFile, Why, numbered
 from countersign.store.keys import Keys
-from countersign.store.records import reaching
 from countersign.usecases.ports import KeptFiles
 
 KEPT: Final = timedelta(days=7)
@@ -24,8 +21,6 @@ _DIGITS: Final = 16
 _WHYS: Final = frozenset(map(str, Why))
 _MOST_LEFT: Final = MOST + 1
 """Names of files that are left out; who reads them says that there are others."""
-_MOST_FIELDS: Final = 2 * (MOST + _MOST_LEFT)
-"""Agents that are done at once may pass the limits."""
 
 
 class MadeFiles:
@@ -41,12 +36,11 @@ class MadeFiles:
         Each version has a name of its own.
         """
         key = self._keys.made(run)
-        async with reaching():
-            full = [LeftOut(Why.MANY, file.name) for file in files if not await self._put(key, file)]
-            for one in (*left, *full):
-                if sum(_parted(field)[0] in _WHYS for field in await self._fields(key)) < _MOST_LEFT:
-                    await self._client.hset(key, f"{one.why}/{one.name}", "")
-            await self._client.pexpire(key, KEPT)
+        full = [LeftOut(Why.MANY, file.name) for file in files if not await self._put(key, file)]
+        for one in (*left, *full):
+            if sum(_parted(field)[0] in _WHYS for field in await self._fields(key)) < _MOST_LEFT:
+                await self._client.hset(key, f"{one.why}/{one.name}", "")
+        await self._client.pexpire(key, KEPT)
 
     async def _put(self, key: str, file: MadeFile) -> bool:
         there = {digest: name for digest, name in map(_parted, await self._fields(key)) if digest not in _WHYS}
@@ -60,31 +54,19 @@ class MadeFiles:
         return True
 
     async def kept(self, run: RunId) -> KeptFiles:
-        """Return what is kept; nothing of a run with too many, or of what is no hash."""
-        key = self._keys.made(run)
-        async with reaching():
-            with suppress(ResponseError):
-                if 0 < await self._client.hlen(key) <= _MOST_FIELDS:
-                    fields = {field: _parted(field) for field in sorted(await self._fields(key))}
-                    safe = {field: parts for field, parts in fields.items() if parts[1] and parts[1] == clean(parts[1])}
-                    files = {field: name for field, (digest, name) in safe.items() if digest not in _WHYS}
-                    left = tuple(LeftOut(Why(why), name) for why, name in safe.values() if why in _WHYS)
-                    return KeptFiles(files, left)
-        return KeptFiles({})
+        """Return what is kept."""
+        fields = {field: _parted(field) for field in sorted(await self._fields(self._keys.made(run)))}
+        files = {field: name for field, (digest, name) in fields.items() if digest not in _WHYS}
+        return KeptFiles(files, tuple(LeftOut(Why(why), name) for why, name in fields.values() if why in _WHYS))
 
     async def content(self, run: RunId, field: str) -> bytes | None:
-        """Return the bytes of a file; None if it is gone or too large."""
-        key = self._keys.made(run)
-        async with reaching():
-            with suppress(ResponseError):
-                if 0 < await self._client.hstrlen(key, field) <= LARGEST:
-                    content: Any = await self._client.hget(key, field)
-                    return bytes(content) if content is not None else None
-        return None
+        """Return the bytes of a file; None if it is gone."""
+        content: Any = await self._client.hget(self._keys.made(run), field)
+        return None if content is None else bytes(content)
 
     async def _fields(self, key: str) -> list[str]:
         fields: Any = await self._client.hkeys(key)
-        return [field.decode(errors="replace") for field in fields]
+        return [field.decode() for field in fields]
 
 
 def _parted(field: str) -> tuple[str, str]:

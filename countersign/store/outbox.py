@@ -9,16 +9,14 @@ import logging
 from datetime import timedelta
 from typing import Final
 
-import redis.exceptions
-
 from countersign import metrics
-from countersign.domain.errors import UnknownSchema
+from countersign.domain.errors import StoreUnavailable, UnknownSchema
 from countersign.domain.events import Event
 from countersign.metrics import Repair
 from countersign.store.audit_log import TOGETHER
 from countersign.store.leases import ProcessLease
 from countersign.store.record_codecs import EVENTS
-from countersign.store.records import reaching, stream_entries
+from countersign.store.records import stream_entries
 from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 
@@ -42,12 +40,11 @@ class Outbox:
     async def open(self) -> None:
         """Make the group if there is none, and begin with events that were not finished."""
         self._undelivered = "0"
-        async with reaching():
-            try:
-                await self._store.client.xgroup_create(self._store.keys.events, GROUP, id="0", mkstream=True)
-            except redis.exceptions.ResponseError as wrong:
-                if "BUSYGROUP" not in str(wrong):
-                    raise
+        try:
+            await self._store.client.xgroup_create(self._store.keys.events, GROUP, id="0", mkstream=True)
+        except StoreUnavailable as wrong:
+            if "BUSYGROUP" not in str(wrong):
+                raise
 
     async def read(self, limit: int) -> list[tuple[str, Event]]:
         """Read the next events with their ids, oldest first; empty after a second.
@@ -68,10 +65,9 @@ class Outbox:
 
     async def _handed_out(self, limit: int, block: int | None) -> list[tuple[bytes, dict[bytes, bytes]]]:
         streams = {self._store.keys.events: self._undelivered}
-        async with reaching():
-            return stream_entries(
-                await self._store.client.xreadgroup(GROUP, "projector", streams, count=limit, block=block)
-            )
+        return stream_entries(
+            await self._store.client.xreadgroup(GROUP, "projector", streams, count=limit, block=block)
+        )
 
     async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
         """Read events handed out the time `idle` ago and not finished, oldest first.
@@ -80,22 +76,20 @@ class Outbox:
         any more. An event that is left for a newer version hides none behind it: the search goes on where it ended.
         """
         while True:
-            async with reaching():
-                self._claimed_to, entries, *_ = await self._store.client.xautoclaim(
-                    self._store.keys.events,
-                    GROUP,
-                    "projector",
-                    round(idle.total_seconds() * 1000),
-                    start_id=self._claimed_to,
-                    count=limit,
-                )
+            self._claimed_to, entries, *_ = await self._store.client.xautoclaim(
+                self._store.keys.events,
+                GROUP,
+                "projector",
+                round(idle.total_seconds() * 1000),
+                start_id=self._claimed_to,
+                count=limit,
+            )
             if (events := await self._readable(entries)) or self._claimed_to == b"0-0":
                 return events
 
     async def done(self, entry: str) -> None:
         """Tick the event off: Slack shows it."""
-        async with reaching():
-            await self._store.client.xack(self._store.keys.events, GROUP, entry)
+        await self._store.client.xack(self._store.keys.events, GROUP, entry)
 
     async def _readable(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> list[tuple[str, Event]]:
         """Read the events, and update the lists first: a card that is seen is listed too.

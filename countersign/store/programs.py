@@ -1,6 +1,5 @@
 """Programs that ask: their keys, how much each asks, and callbacks to them."""
 
-import asyncio
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -9,7 +8,6 @@ from countersign.domain.ids import ApiKeyId, RequestId, RunId
 from countersign.store.codec import ms
 from countersign.store.keys import KEPT
 from countersign.store.leases import ProcessLease
-from countersign.store.records import reaching
 from countersign.store.redis.scripts import Script
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put, Seen
@@ -61,8 +59,7 @@ class ApiKeys:
 
     async def all(self) -> list[ApiKey]:
         """Every key, the oldest first; revoked ones too."""
-        async with reaching():
-            ids = ApiKeyId.among(await self._client.zrange(self._names.api_keys, 0, -1))
+        ids = ApiKeyId.among(await self._client.zrange(self._names.api_keys, 0, -1))
         return [key for name in ids if (key := await self.get(name)) is not None]
 
     async def count_request(self, key: ApiKey) -> bool:
@@ -71,56 +68,37 @@ class ApiKeys:
         The minute begins with its first request.
         """
         name = self._names.api_rate(key.id)
-        async with reaching():
-            number = int(await self._client.incr(name))
-            await self._client.pexpire(name, _RATE_KEPT, nx=True)
+        number = int(await self._client.incr(name))
+        await self._client.pexpire(name, _RATE_KEPT, nx=True)
         return number <= key.per_minute
 
     async def reserve(self, key: ApiKey, run: RunId) -> bool:
         """Reserve a place for one more request of this run; False if there is none.
 
-        A request takes one while it waits or keeps a state: from now on, in all processes, until it is `opened` or
-        `refused`.
+        A request takes one while it waits: from now on, in all processes, until it is `opened` or `refused`.
         """
-        async with reaching():
-            ahead, listed = map(int, await self._ask(self._asking(key.id), [run, _ASKING_KEPT]))
+        ahead, listed = map(int, await self._ask(self._asking(key.id), [run, _ASKING_KEPT]))
         most = key.most_open - ahead
-        return listed < most or len({*await self.open(key.id), *await self.kept(key.id)}) < most
+        return listed < most or len(await self.open(key.id)) < most
 
     async def open(self, key: ApiKeyId) -> list[RequestId]:
-        """Requests of the key that still wait.
-
-        Those that neither wait nor keep a state leave the index.
-        """
+        """Requests of the key that still wait; the others leave the index."""
         name = self._names.api_open(key)
-        async with reaching():
-            ids = RequestId.among(await self._client.smembers(name))
-            if not ids:
-                return []
-            due = await self._client.zmscore(self._names.pending, [*ids])
-            settled = [request for request, at in zip(ids, due, strict=True) if at is None]
-            if over := {*settled} - {*await self._keeping(settled)}:
-                await self._client.srem(name, *over)
+        ids = RequestId.among(await self._client.smembers(name))
+        if not ids:
+            return []
+        due = await self._client.zmscore(self._names.pending, [*ids])
+        if settled := [request for request, at in zip(ids, due, strict=True) if at is None]:
+            await self._client.srem(name, *settled)
         return [request for request, at in zip(ids, due, strict=True) if at is not None]
 
-    async def kept(self, key: ApiKeyId) -> list[RequestId]:
-        """Requests of the key, decided or not, that keep a state."""
-        async with reaching():
-            return await self._keeping(RequestId.among(await self._client.smembers(self._names.api_open(key))))
-
-    async def _keeping(self, ids: list[RequestId]) -> list[RequestId]:
-        kept = await asyncio.gather(*(self._client.exists(self._names.program_state(request)) for request in ids))
-        return [request for request, is_there in zip(ids, kept, strict=True) if is_there]
-
     async def opened(self, key: ApiKeyId, run: RunId, request: RequestId) -> None:
-        """Count the run's request among those of the key that may wait, or keep a state."""
-        async with reaching():
-            await self._opened(self._asking(key), [run, request, ms(KEPT)])
+        """Count the run's request among those of the key that may wait."""
+        await self._opened(self._asking(key), [run, request, ms(KEPT)])
 
     async def refused(self, key: ApiKeyId, run: RunId) -> None:
         """Count the run's request no longer: it was not asked."""
-        async with reaching():
-            await self._client.zrem(self._names.api_asking(key), run)
+        await self._client.zrem(self._names.api_asking(key), run)
 
     def _asking(self, key: ApiKeyId) -> list[str]:
         return [self._names.api_asking(key), self._names.api_open(key)]
@@ -139,18 +117,15 @@ class Callbacks:
 
     async def due(self, now: datetime, limit: int) -> list[RequestId]:
         """Find requests whose decision is to be posted now, the longest due first."""
-        async with reaching():
-            return RequestId.among(
-                await self._client.zrange(self._index, "-inf", ms(now), byscore=True, offset=0, num=limit)
-            )
+        return RequestId.among(
+            await self._client.zrange(self._index, "-inf", ms(now), byscore=True, offset=0, num=limit)
+        )
 
     async def again(self, at: datetime, *requests: RequestId) -> None:
         """Try these requests again at that moment."""
         if requests:
-            async with reaching():
-                await self._client.zadd(self._index, dict.fromkeys(requests, ms(at)), xx=True)
+            await self._client.zadd(self._index, dict.fromkeys(requests, ms(at)), xx=True)
 
     async def done(self, request: RequestId) -> None:
         """Drop the request, which was delivered or given up."""
-        async with reaching():
-            await self._client.zrem(self._index, request)
+        await self._client.zrem(self._index, request)

@@ -22,7 +22,6 @@ from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.store.codec import ms
 from countersign.store.keys import KEPT, Keys
-from countersign.store.records import reaching
 from countersign.store.redis.scripts import Script
 from countersign.store.store import Store
 from countersign.usecases.overview import Waiting
@@ -107,8 +106,7 @@ class Lists:
         plan = _Plan(self._store.keys)
         for request in requests:
             plan.fill(request)
-        async with reaching():
-            await self._script(keys=list(plan.keys), args=[json.dumps({"add": plan.add, "remove": plan.remove})])
+        await self._script(keys=list(plan.keys), args=[json.dumps({"add": plan.add, "remove": plan.remove})])
 
 
 class _Plan:
@@ -161,9 +159,8 @@ class Overview:
 
     async def groups(self) -> list[GroupId]:
         """Read the user groups for which something waits."""
-        async with reaching():
-            named = GroupId.among(await self._client.zrange(self._keys.waiting_groups, 0, -1))
-            return [group for group in named if await self._client.zcard(self._keys.waits(group))]
+        named = GroupId.among(await self._client.zrange(self._keys.waiting_groups, 0, -1))
+        return [group for group in named if await self._client.zcard(self._keys.waits(group))]
 
     async def waiting(
         self, names: Sequence[Name], unless: UserId | None, fits: Callable[[Request], bool], limit: int
@@ -203,8 +200,7 @@ class Overview:
 
     async def decided(self, name: Name, limit: int) -> list[Request]:
         """Read the newest settled requests in the list of this name."""
-        async with reaching():
-            ids = await self._client.zrevrange(self._keys.decided(name), 0, limit - 1)
+        ids = await self._client.zrevrange(self._keys.decided(name), 0, limit - 1)
         requests = await self._store.readable(RequestId.among(ids))
         return [request for request in requests.values() if request is not None and request.decision is not None]
 
@@ -212,8 +208,7 @@ class Overview:
         """Read the newest runs of this person that have not ended, and their number."""
         key = self._keys.runs(requester)
         runs = await self._store.indexes.newest(key, limit)
-        async with reaching():
-            total = await self._client.zcard(key)
+        total = await self._client.zcard(key)
         return [run for run in runs if not run.over and run.requester == requester], total
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
@@ -232,30 +227,27 @@ class Overview:
     async def watch(self, user: UserId, span: timedelta) -> None:
         """Keep this person's Home live for `span`."""
         now = await self._store.now()
-        async with reaching():
-            await self._client.zadd(self._keys.watching, {user: ms(now + span)})
-            await self._client.zremrangebyscore(self._keys.watching, "-inf", ms(now))
+        await self._client.zadd(self._keys.watching, {user: ms(now + span)})
+        await self._client.zremrangebyscore(self._keys.watching, "-inf", ms(now))
 
     async def watching(self) -> set[UserId]:
         """Read the people whose Home is live."""
         now = await self._store.now()
-        async with reaching():
-            members = await self._client.zrange(self._keys.watching, f"({ms(now)}", "+inf", byscore=True)
+        members = await self._client.zrange(self._keys.watching, f"({ms(now)}", "+inf", byscore=True)
         return {*UserId.among(members)}
 
     async def _ids(self, names: Sequence[Name], unless: UserId | None, start: int) -> tuple[list[RequestId], bool]:
         """Read a page of each list, newest first, and whether no list goes on after it."""
         scores: dict[bytes, float] = {}
         whole = True
-        async with reaching():
-            for name in names:
-                page = await self._client.zrevrange(self._keys.waits(name), start, start + _READ - 1, withscores=True)
-                whole = whole and len(page) < _READ
-                scores |= dict(page)
-            ids = sorted(scores, key=lambda i: (scores[i], i), reverse=True)
-            if unless is not None and ids:
-                out = await self._client.zmscore(self._keys.waits_not(unless), ids)
-                ids = [i for i, score in zip(ids, out, strict=True) if score is None]
+        for name in names:
+            page = await self._client.zrevrange(self._keys.waits(name), start, start + _READ - 1, withscores=True)
+            whole = whole and len(page) < _READ
+            scores |= dict(page)
+        ids = sorted(scores, key=lambda i: (scores[i], i), reverse=True)
+        if unless is not None and ids:
+            out = await self._client.zmscore(self._keys.waits_not(unless), ids)
+            ids = [i for i, score in zip(ids, out, strict=True) if score is None]
         listed = RequestId.among(ids)
         own = set() if unless is None else await self._not_theirs(unless, listed)
         return [i for i in listed if i not in own], whole
@@ -271,6 +263,5 @@ class Overview:
         return {r.id for r in requests.values() if r is not None and r.requester == user and not r.rules.own_requests}
 
     async def _drop(self, names: Collection[Name], requests: Collection[RequestId]) -> None:
-        async with reaching():
-            for name in names if requests else ():
-                await self._client.zrem(self._keys.waits(name), *requests)
+        for name in names if requests else ():
+            await self._client.zrem(self._keys.waits(name), *requests)

@@ -4,9 +4,9 @@ import logging
 from typing import Any, Final
 
 from countersign.domain.errors import StoreUnavailable, StoreUnsafe, WrongSettings
-from countersign.store.records import reaching, refusal
 from countersign.store.redis import durability
 from countersign.store.redis.connection import ClusterClient
+from countersign.store.redis.errors import reaching, refusal
 
 _log: Final = logging.getLogger(__name__)
 
@@ -31,8 +31,9 @@ async def check(client: Any, mark: str) -> None:
             "Nothing was started. Set `maxmemory-policy noeviction`."
         )
     async with reaching():
-        if flaw := await durability.flaw(client, mark):
-            _log.warning("%s", flaw)
+        flaw = await durability.flaw(client, mark)
+    if flaw:
+        _log.warning("%s", flaw)
 
 
 async def _memories(client: Any) -> list[dict[str, Any]]:

@@ -1,17 +1,13 @@
 """Replies of Slack about people, groups and channels, shared by all `web`.
 
-It says who may decide, so a worker may neither write nor read it. Each value stands after the moment, by the server's
-clock, when Slack was asked for it.
+Each value stands after the moment, by the server's clock, when Slack was asked for it.
 """
 
 from datetime import timedelta
-from typing import Final
 
 from countersign.domain.ids import ChannelId, UserId
-from countersign.store.codec import LARGEST, compress, decompress, from_ms, ms
-from countersign.store.records import Records, reaching
-
-_LONGEST_MOMENT: Final = 16
+from countersign.store.codec import compress, decompress, from_ms, ms
+from countersign.store.records import Records
 
 
 class RedisSlackFacts:
@@ -21,18 +17,17 @@ class RedisSlackFacts:
         self._reads = reads
 
     async def get(self, fact: tuple[str, ...]) -> tuple[bytes, timedelta] | None:
-        """Return the reply and its age; None if there is none that can be read."""
+        """Return the reply and its age; None if there is none."""
         (raw,), now = await self._reads.values(self._key(fact))
-        moment, newline, stored = (raw or b"").partition(b"\n")
-        if not newline or not moment.isdigit() or len(moment) > _LONGEST_MOMENT or len(stored) > LARGEST:
+        if raw is None:
             return None
+        moment, _, stored = raw.partition(b"\n")
         return decompress(stored), max(now - from_ms(int(moment)), timedelta(0))
 
     async def put(self, fact: tuple[str, ...], reply: bytes, age: timedelta, left: timedelta) -> None:
         """Keep what Slack replied the time `age` ago, for the time `left`."""
         key, now = self._key(fact), await self._reads.now()
-        async with reaching():
-            await self._reads.client.set(key, b"%d\n%b" % (ms(now - age), compress(reply)), px=ms(left))
+        await self._reads.client.set(key, b"%d\n%b" % (ms(now - age), compress(reply)), px=ms(left))
 
     def _key(self, fact: tuple[str, ...]) -> str:
         keys = self._reads.keys

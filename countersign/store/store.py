@@ -17,7 +17,6 @@ from countersign.store.indexes import Indexes
 from countersign.store.keys import KEPT_CHANNELS, Keys
 from countersign.store.made_files import MadeFiles
 from countersign.store.record_codecs import RULEBOOK, RULES, rulebook_in
-from countersign.store.records import reaching
 from countersign.store.redis.durability import NONE, Replicas
 from countersign.store.server_check import check
 from countersign.store.workers import Workers
@@ -39,46 +38,38 @@ class Store(Commits):
         await check(self.client, self.keys.confirmed)
 
     async def defaults(self) -> Rules | None:
-        async with reaching():
-            raw = await self.client.get(self.keys.defaults)
+        raw = await self.client.get(self.keys.defaults)
         return RULES.read(raw)[0] if raw else None
 
     async def set_defaults(self, rules: Rules) -> None:
-        async with reaching():
-            await self.client.set(self.keys.defaults, RULES.write(rules, 1))
+        await self.client.set(self.keys.defaults, RULES.write(rules, 1))
 
     async def workspace(self) -> WorkspaceId | None:
         """Read the Slack workspace of the approval service; None if it never started here."""
-        async with reaching():
-            stored = await self.client.get(self.keys.workspace)
+        stored = await self.client.get(self.keys.workspace)
         return WorkspaceId(stored.decode()) if stored else None
 
     async def set_workspace(self, workspace: WorkspaceId) -> None:
-        async with reaching():
-            await self.client.set(self.keys.workspace, workspace)
+        await self.client.set(self.keys.workspace, workspace)
 
     async def channels(self) -> frozenset[ChannelId] | None:
         """Read the channels that the app is in; None if `web` has not said so lately."""
-        async with reaching():
-            stored = await self.client.get(self.keys.channels)
+        stored = await self.client.get(self.keys.channels)
         return None if stored is None else frozenset(ChannelId.among(stored.split()))
 
     async def set_channels(self, names: Mapping[str, ChannelId]) -> None:
         """Store the channels that the app is in."""
-        async with reaching():
-            await self.client.set(self.keys.channels, " ".join(sorted(names.values())), px=KEPT_CHANNELS)
-            await self.client.set(self.keys.channel_names, _NAMES.dump_json({**names}), px=KEPT_CHANNELS)
+        await self.client.set(self.keys.channels, " ".join(sorted(names.values())), px=KEPT_CHANNELS)
+        await self.client.set(self.keys.channel_names, _NAMES.dump_json({**names}), px=KEPT_CHANNELS)
 
     async def channel_names(self) -> dict[str, ChannelId] | None:
         """Read these channels by name; None if `web` has not said so lately."""
-        async with reaching():
-            stored = await self.client.get(self.keys.channel_names)
+        stored = await self.client.get(self.keys.channel_names)
         return None if stored is None else _NAMES.validate_json(stored)
 
     async def rulebook(self) -> Rulebook:
         """Read the workspace's policy; one without rules if none was set."""
-        async with reaching():
-            raw = await self.client.get(self.keys.rulebook)
+        raw = await self.client.get(self.keys.rulebook)
         return rulebook_in(raw) if raw else Rulebook()
 
     async def set_rulebook(self, book: Rulebook) -> None:
@@ -86,7 +77,6 @@ class Store(Commits):
         with contextlib.suppress(UnknownSchema):
             if (before := await self.rulebook()).version and before == book:
                 return
-        async with reaching():
-            number = int(await self.client.incr(self.keys.audit_policy))
-            raw = RULEBOOK.write(replace(book, version=number), number)
-            await self.client.set(self.keys.rulebook, raw)
+        number = int(await self.client.incr(self.keys.audit_policy))
+        raw = RULEBOOK.write(replace(book, version=number), number)
+        await self.client.set(self.keys.rulebook, raw)

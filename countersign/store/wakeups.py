@@ -12,14 +12,14 @@ from datetime import timedelta
 from typing import Any, Final, Generic, Self, TypeVar
 
 from countersign import metrics
-from countersign.domain.errors import QuestionLost, StoreUnavailable, UnknownSchema
+from countersign.domain.errors import StoreUnavailable, UnknownSchema
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.metrics import Repair
 from countersign.store.codec import decompress
 from countersign.store.record_codecs import REQUESTS
-from countersign.store.records import reaching
+from countersign.store.redis.errors import reaching
 from countersign.store.store import Store
 
 READ_BACK: Final = timedelta(seconds=15)
@@ -76,12 +76,6 @@ class _Waiters(Generic[K, V]):
             future.set_result(value)
         return bool(waiting)
 
-    def fail(self, key: K, why: Exception) -> None:
-        """Raise an error in those who wait for this one."""
-        for future in self.futures.get(key, ()):
-            if not future.done():
-                future.set_exception(why)
-
 
 class Wakeups:
     """Implements `countersign.usecases.ports.Wakeups`, as a context manager.
@@ -124,10 +118,7 @@ class Wakeups:
             hear(line)
 
     async def settled(self, request: RequestId) -> Request:
-        """Wait until the request is no longer pending, whatever Redis does meanwhile.
-
-        QuestionLost if Redis does not have it any more.
-        """
+        """Wait until the request is no longer pending, whatever Redis does meanwhile."""
         return await self._requests.wait(request)
 
     async def ended(self, run: RunId) -> Run:
@@ -136,8 +127,7 @@ class Wakeups:
 
     async def _settled(self, asked: list[RequestId]) -> dict[RequestId, Request | None]:
         """Read those that are settled; the others are told apart without being read."""
-        async with reaching():
-            pending = await self._store.client.zmscore(self._store.keys.pending, asked)
+        pending = await self._store.client.zmscore(self._store.keys.pending, asked)
         return await self._store.readable([n for n, due in zip(asked, pending, strict=True) if due is None])
 
     async def listening(self) -> None:
@@ -178,17 +168,9 @@ class Wakeups:
                 if woken:
                     _log.warning("%d wake-ups were missed; what they told of was found by reading back.", woken)
                     metrics.repaired(Repair.HINT_LOST, woken)
-                await self._look_for_lost()
                 self.due.set()
                 self._listening.set()
                 read_back_at = loop.time() + READ_BACK.total_seconds()
-
-    async def _look_for_lost(self) -> None:
-        for request in await self._store.indexes.gone([*self._requests.futures]):
-            why = (
-                f"Request {request} is gone from Redis, so nobody can decide on it; the run is rebuilt and asks again."
-            )
-            self._requests.fail(request, QuestionLost(why))
 
     async def _hear(self, hint: bytes) -> None:
         head, _, record = hint.partition(b"\n")

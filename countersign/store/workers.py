@@ -7,7 +7,7 @@ from typing import Final
 from countersign.domain.ids import RunId, WorkerId
 from countersign.store.codec import ms
 from countersign.store.record_codecs import ANNOUNCEMENTS
-from countersign.store.records import Records, reaching
+from countersign.store.records import Records
 from countersign.usecases.ports import Announcement, TeamInfo
 
 _WORKERS: Final = 1000
@@ -24,16 +24,14 @@ class Workers:
     async def announce(self, worker: WorkerId, announcement: Announcement, ttl: timedelta) -> None:
         """Keep what this worker says for `ttl`."""
         now = await self._reads.now()
-        async with reaching():
-            await self._client.set(self._keys.worker(worker), ANNOUNCEMENTS.dump(announcement), px=ttl)
-            await self._client.zremrangebyscore(self._keys.workers, "-inf", ms(now))
-            await self._client.zadd(self._keys.workers, {worker: ms(now + ttl)})
+        await self._client.set(self._keys.worker(worker), ANNOUNCEMENTS.dump(announcement), px=ttl)
+        await self._client.zremrangebyscore(self._keys.workers, "-inf", ms(now))
+        await self._client.zadd(self._keys.workers, {worker: ms(now + ttl)})
 
     async def retire(self, worker: WorkerId) -> None:
         """Withdraw the announcement of this worker."""
-        async with reaching():
-            await self._client.delete(self._keys.worker(worker))
-            await self._client.zrem(self._keys.workers, worker)
+        await self._client.delete(self._keys.worker(worker))
+        await self._client.zrem(self._keys.workers, worker)
 
     async def teams(self) -> list[TeamInfo]:
         """Read the teams that some worker runs now, sorted by name.
@@ -52,8 +50,7 @@ class Workers:
         return frozenset(run for announced in await self._announced() for run in announced.runs)
 
     async def _announced(self) -> list[Announcement]:
-        async with reaching():
-            workers = WorkerId.among(await self._client.zrange(self._keys.workers, 0, _WORKERS - 1))
+        workers = WorkerId.among(await self._client.zrange(self._keys.workers, 0, _WORKERS - 1))
         stored, _ = await self._reads.values(*(self._keys.worker(worker) for worker in workers))
         raw = zip(workers, stored, strict=True)
         return [*self._reads.tolerant.each("Worker", {w: partial(ANNOUNCEMENTS.load, r) for w, r in raw if r}).values()]

@@ -16,13 +16,14 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from countersign.domain import runs
 from countersign.domain.errors import CountersignError, LeaseLost, NotFound, StoreUnavailable
 from countersign.domain.ids import RequestId
+from countersign.domain.pauses import doubling
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.usecases.ports import Change, Committed, Lease, Put, Seen, Store
 
 R = TypeVar("R")
 TRIES: Final = 100
-_FIRST_PAUSE: Final = 0.002
+_FIRST_PAUSE: Final = 0.004
 _LONGEST_PAUSE: Final = 0.05
 """Seconds. Pauses double from the first to the longest, each times a random part of 1: those who collided spread."""
 
@@ -70,10 +71,10 @@ async def update(store: Store, propose: Callable[[], Awaitable[Keep[R] | Swap[R]
 
     Raises what is refused with; StoreUnavailable, with nothing changed, if others were faster `TRIES` times.
     """
+    pauses = doubling(_FIRST_PAUSE, _LONGEST_PAUSE)
     for attempt in range(TRIES):
         if attempt:
-            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)
-            await asyncio.sleep(pause * random.random())
+            await asyncio.sleep(next(pauses) * random.random())
         proposal = await propose()
         match proposal:
             case Keep():

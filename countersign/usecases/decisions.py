@@ -24,7 +24,7 @@ from countersign.domain.people import Actor
 from countersign.domain.question_salts import asker
 from countersign.domain.requests import Decision, Request
 from countersign.policy import evaluation
-from countersign.policy.evaluation import Effect
+from countersign.policy.evaluation import Action
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, Update, update
 from countersign.usecases.effective_settings import judge, rules_of, silence_approves
 from countersign.usecases.ports import Change, Committed, Message, Put, Queue, SeenRequest, Store
@@ -149,9 +149,9 @@ async def _outgrown(store: Store, seen: SeenRequest, attempt: Attempt) -> bool:
     if run is None:
         return True
     changed = replace(call, arguments=attempt.arguments)
-    judgement = await judge(store, run.value, asker(request.question), changed, Effect.ASK)
-    if judgement.effect is Effect.REFUSE or judgement.clause == request.rules.clause:
-        return judgement.effect is Effect.REFUSE or (judgement.terms.quorum or 1) > request.rules.quorum
+    judgement = await judge(store, run.value, asker(request.question), changed, Action.ASK)
+    if judgement.then is Action.DENY or judgement.clause == request.rules.clause:
+        return judgement.then is Action.DENY or (judgement.terms.quorum or 1) > request.rules.quorum
     rules = evaluation.apply(judgement, await rules_of(store, run.value.channel))
     alone = eligibility.why_not_person(replace(request, rules=rules), attempt.actor, seen.now) is None
     return rules.quorum > 1 or not alone

@@ -17,7 +17,7 @@ from countersign.domain.question_salts import asker
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request
 from countersign.domain.runs import Run
 from countersign.policy import evaluation, loosening
-from countersign.policy.evaluation import Action, Effect, Judgement
+from countersign.policy.evaluation import Action, Judgement, WantedAction
 from countersign.policy.loosening import Configured, NeedsConfirmation, NeedsSecond, SettingsProposal
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
 from countersign.usecases.ports import Change, Put, Store
@@ -65,9 +65,9 @@ async def ruled_for(store: Store, run: Run, question: Question) -> Ruled:
     rules = settings = await rules_of(store, run.channel)
     if question.kind not in ABOUT_THE_RUN:
         call = None if question.kind is Kind.FORM else question.call  # nothing is called
-        judgement = await judge(store, run, asker(question), call, Effect.ASK)
+        judgement = await judge(store, run, asker(question), call, Action.ASK)
         rules = evaluation.apply(judgement, settings)
-        if judgement.effect is Effect.REFUSE:
+        if judgement.then is Action.DENY:
             reason = f"rule “{judgement.clause}”" + (f": {judgement.why}" if judgement.why else "")
             return Ruled(rules, settings, _refused(Refusal.BY_POLICY, reason))
         if eligibility.is_for_requester(question, run, judgement.terms):
@@ -92,11 +92,11 @@ def _why_nobody(rules: Rules, run: Run) -> str | None:
     return None if rules.reviewers.groups else channel_settings.enough_people(rules, run.requester, frozenset())
 
 
-async def judge(store: Store, run: Run, agent: str, call: Call | None, team_says: Effect | None) -> Judgement:
+async def judge(store: Store, run: Run, agent: str, call: Call | None, team_says: Action | None) -> Judgement:
     """Judge a call of the run by the policy; None is a question that is no call."""
     arguments = json.loads(call.arguments) if call else {}
     program = run.team if run.program else ""
-    action = Action(run.team, agent, call.tool if call else "", arguments, run.channel, program)
+    action = WantedAction(run.team, agent, call.tool if call else "", arguments, run.channel, program)
     return evaluation.judge(await store.rulebook(), action, team_says)
 
 

@@ -1,7 +1,7 @@
 """Use and revoke standing permissions.
 
-They are given with an approval, in the same step (`decisions.decide`). Only `web` allows and revokes: a worker may not
-write what counts as an approval, and only `web` can ask Slack whether the giver of a permission may still decide.
+They are given with an approval, in the same step (`decisions.decide`). Before one counts, Slack is asked whether its
+giver may still decide.
 """
 
 import asyncio
@@ -16,8 +16,7 @@ from countersign.domain.errors import CountersignError, InvalidInput, NotFound, 
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, PermissionId, RequestId, UserId
 from countersign.domain.people import Actor
-from countersign.domain.permission_scopes import Scope
-from countersign.domain.requests import Request, Status, Step
+from countersign.domain.requests import Request, Scope, Status, Step
 from countersign.domain.standing_permissions import Permission
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, Update, update
 from countersign.usecases.decisions import turn_down, wake_parked

@@ -24,7 +24,6 @@ from countersign.domain.ids import (
     WorkspaceId,
 )
 from countersign.domain.made_files import LeftOut, MadeFile
-from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.run_options import Option
 from countersign.domain.runs import Run
@@ -105,8 +104,7 @@ class Change:
 
     The conditions: `before`, the server's clock has not reached it; `once`, this attempt was not stored before;
     `unchanged`, `held` and `shown` are still as they were read.
-    `delivered` are settled requests that nobody waits for any more (R5). Of `states`, those that hold nothing are
-    dropped; `stateless` are requests of which none is kept any more.
+    `delivered` are settled requests that nobody waits for any more (R5).
     """
 
     runs: tuple[Put[Run], ...] = ()
@@ -115,8 +113,6 @@ class Change:
     held: Put[Run] | None = None
     shown: tuple[Put[Message], ...] = ()
     delivered: tuple[RequestId, ...] = ()
-    states: tuple[Put[ProgramState], ...] = ()
-    stateless: tuple[RequestId, ...] = ()
     messages: tuple[Put[Message], ...] = ()
     settings: Mapping[ChannelId, Put[ChannelSettings]] = field(default_factory=dict)
     absences: Put[Absences] | None = None
@@ -218,7 +214,6 @@ class Store(Protocol):
     async def request(self, request: RequestId) -> SeenRequest | None: ...
     async def intact(self, request: RequestId) -> SeenRequest | None: ...
     async def run(self, run: RunId) -> Seen[Run] | None: ...
-    async def program_state(self, request: RequestId) -> Seen[ProgramState] | None: ...
     async def api_key(self, key: ApiKeyId) -> Seen[ApiKey] | None: ...
     async def message(self, name: str) -> Seen[Message] | None: ...
     async def messages(self, names: Sequence[str]) -> dict[str, Message]: ...

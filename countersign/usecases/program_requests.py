@@ -17,12 +17,11 @@ from countersign.domain.errors import Conflict, InvalidInput, NotFound
 from countersign.domain.events import EventType, plain
 from countersign.domain.executions import Grant
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId, short_name
-from countersign.domain.program_states import ProgramState, follows
 from countersign.domain.question_salts import salted
 from countersign.domain.request_endings import may_act
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
 from countersign.domain.runs import Run
-from countersign.policy.evaluation import Effect
+from countersign.policy.evaluation import Action
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
 from countersign.usecases.effective_settings import judge, ruled_for
 from countersign.usecases.ports import Change, Put, Store
@@ -58,14 +57,12 @@ async def submit(
     task: str,
     named: bool = False,
     callback: str = "",
-    state: tuple[int, str] = (0, ""),
 ) -> tuple[ProgramRequest, bool]:
     """Ask people a program's question; the request, and whether it is new.
 
-    `named`: the requester is whom the program names. `state`, its number and what is sealed, is kept with a new
-    request. The same idempotency key again is the same request. Conflict if it came with other content. InvalidInput if
-    it is too long. Refused, on record, if the policy refuses it or nobody could decide. A call that the policy lets
-    pass is approved at once, and the record says by which rule.
+    `named`: the requester is whom the program names. The same idempotency key again is the same request. Conflict if it
+    came with other content. InvalidInput if it is too long. Refused, on record, if the policy refuses it or nobody
+    could decide. A call that the policy lets pass is approved at once, and the record says by which rule.
     """
     if len(question.content) > LONGEST_CONTENT:
         raise InvalidInput(
@@ -80,13 +77,13 @@ async def submit(
             return Keep((await _same(store, key, before.value, question, (channel, requester, task), callback), False))
         run = Run(name, workspace, channel, requester, key.name, task, await store.now())
         run = replace(run, status=runs.Status.PARKED, asked=1, by_script=True, program=key.id, salt=token_hex(12))
-        return await _new(store, key, run, question, program, callback, state)
+        return await _new(store, key, run, question, program, callback)
 
     return (await update(store, propose)).value
 
 
 async def _new(
-    store: Store, key: ApiKey, run: Run, question: Question, asker: AskingProgram, callback: str, state: tuple[int, str]
+    store: Store, key: ApiKey, run: Run, question: Question, asker: AskingProgram, callback: str
 ) -> _Submitted:
     """Ask the question under the rules and the policy as they are now. InvalidInput if nobody could answer it."""
     ruled = await ruled_for(store, run, question)
@@ -116,8 +113,7 @@ async def _new(
         request, events = step.request, [*events, *step.events]
     queued = runs.event(EventType.RUN_QUEUED, run, run.created_at, team=key.name, program=key.id)
     run = replace(run, open={request.slot: request.id})
-    states = (Put(ProgramState(request.id, *state), 0),) if state[1] else ()
-    change = Change(runs=(Put(run, 0),), requests=(Put(request, 0),), states=states, events=(queued, *events))
+    change = Change(runs=(Put(run, 0),), requests=(Put(request, 0),), events=(queued, *events))
     return Swap(change, (ProgramRequest(run, request), True))
 
 
@@ -126,7 +122,7 @@ async def _passed(store: Store, run: Run, question: Question) -> Decision | None
     if question.call is None or question.kind is Kind.FORM:
         return None
     judged = await judge(store, run, question.agent, question.call, None)
-    if judged.effect is not Effect.PASS:
+    if judged.then is not Action.ALLOW:
         return None
     words = f"The workspace's policy, rule “{judged.clause}”."
     return Decision(Status.APPROVED, How.POLICY, run.created_at, words=words)
@@ -189,8 +185,7 @@ async def withdraw(store: Store, key: ApiKey, request: str, why: str) -> Program
         if seen is None or run is None or seen.value.status is not Status.PENDING:
             return Keep(ProgramRequest(target.run, target.request if seen is None else seen.value))
         step = request_endings.withdraw(seen.value, seen.now, why or f"{key.name} took it back")
-        put = Put(step.request, seen.version)
-        change = Change(requests=(put,), stateless=(target.request.id,), events=step.events)
+        change = Change(requests=(Put(step.request, seen.version),), events=step.events)
         return Swap(change, ProgramRequest(run.value, step.request))
 
     return (await update(store, propose)).value
@@ -231,15 +226,12 @@ async def begin(store: Store, key: ApiKey, request: str, execution: str, replace
     return (await update(store, propose)).value
 
 
-async def report(
-    store: Store, key: ApiKey, request: str, *, succeeded: bool, words: str, keep_state: bool = False
-) -> ProgramRequest:
+async def report(store: Store, key: ApiKey, request: str, *, succeeded: bool, words: str) -> ProgramRequest:
     """Report what came of the action; the card and the record show it.
 
-    The same report again changes nothing. One that comes after the request ended without one still counts. What is kept
-    with the request ends, unless it is to stay. InvalidInput if nobody decided yet, or `words` are too long. Conflict
-    if it was not approved, or something else was reported before. Who acts on the answer to a question may report it;
-    words in the place of an approval are none.
+    The same report again changes nothing. One that comes after the request ended without one still counts. InvalidInput
+    if nobody decided yet, or `words` are too long. Conflict if it was not approved, or something else was reported
+    before. Who acts on the answer to a question may report it; words in the place of an approval are none.
     """
     if len(words) > LONGEST_OUTCOME:
         raise InvalidInput(f"An outcome can have at most {LONGEST_OUTCOME:,} characters.")
@@ -252,7 +244,7 @@ async def report(
             "card shows no outcome. If the action was done all the same, tell the reviewers."
         )
     verb = runs.Verb.FINISH if succeeded else runs.Verb.FAIL
-    return await end(store, target, verb, words, stateless=() if keep_state else (target.request.id,))
+    return await end(store, target, verb, words)
 
 
 async def end(
@@ -261,7 +253,6 @@ async def end(
     verb: runs.Verb,
     words: str,
     *,
-    stateless: tuple[RequestId, ...] = (),
     ended_as: str = "",
 ) -> ProgramRequest:
     """End the request with what came of it, or without, as `ended_as` says.
@@ -282,33 +273,7 @@ async def end(
         running = replace(run, status=runs.Status.RUNNING)  # also one that ended as nothing was reported
         step = runs.end(running, verb, seen.now, result=words, ended_as=ended_as)
         events = tuple(replace(event, request=target.request.id) for event in step.events)
-        put, delivered = Put(step.run, seen.version), (target.request.id,)
-        change = Change(runs=(put,), events=events, delivered=delivered, stateless=stateless)
+        change = Change(runs=(Put(step.run, seen.version),), events=events, delivered=(target.request.id,))
         return Swap(change, ProgramRequest(step.run, target.request))
 
     return (await update(store, propose)).value
-
-
-async def find_state(store: Store, request: Request) -> ProgramState:
-    """Read the state that is kept with the request. NotFound if there is none."""
-    seen = await store.program_state(request.id)
-    if seen is None:
-        raise NotFound(f"No state is kept with the request “{request.id}”.")
-    return seen.value
-
-
-async def replace_state(store: Store, request: Request, number: int, sealed: str) -> None:
-    """Replace the state, or end it if nothing is sealed. Conflict as for `follows`."""
-    state = ProgramState(request.id, number, sealed)
-
-    async def propose() -> Keep[None] | Swap[None] | Refuse:
-        seen = await store.program_state(request.id)
-        try:
-            newer = follows(state, None if seen is None else seen.value)
-        except Conflict as older:
-            return Refuse(older)
-        if seen is None or not newer:
-            return Keep(None)
-        return Swap(Change(states=(Put(state, seen.version),)), None)
-
-    await update(store, propose)

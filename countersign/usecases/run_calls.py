@@ -6,6 +6,7 @@ from countersign.domain import run_calls as calls
 from countersign.domain.calls import Call, is_canonical
 from countersign.domain.errors import InvalidInput, NotFound
 from countersign.domain.ids import ApiKeyId
+from countersign.domain.made_files import LARGEST, LeftOut, clean
 from countersign.domain.run_calls import Claimed, R, RunCall
 from countersign.domain.runs import Run
 from countersign.usecases import executions, run_end, run_progress, run_requests, run_start
@@ -95,8 +96,10 @@ async def _attach(store: Store, lease: Lease, call: calls.Attach) -> None:
         files = call.decoded()
     except ValueError:
         raise InvalidInput("A file is not base64. Nothing was attached.") from None
+    if any(len(file.content) > LARGEST for file in files):
+        raise InvalidInput(f"A file has more than {LARGEST:,} bytes. Nothing was attached.")
     await live(store, lease)
-    await store.made.keep(lease.run, files, call.left)
+    await store.made.keep(lease.run, files, [LeftOut(one.why, clean(one.name)) for one in call.left])
 
 
 def _check(call: Call | None) -> None:

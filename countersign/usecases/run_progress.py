@@ -11,7 +11,7 @@ from countersign.domain.events import EventType, shortened, without_secrets
 from countersign.domain.ids import RequestId, digest_of
 from countersign.domain.run_calls import Judge, Ruling
 from countersign.domain.runs import Run
-from countersign.policy.evaluation import Effect
+from countersign.policy.evaluation import Action
 from countersign.usecases.compare_and_set import Keep, Swap, advance, if_live, live, update
 from countersign.usecases.effective_settings import judge
 from countersign.usecases.ports import Change, Lease, Put, Store
@@ -55,20 +55,20 @@ async def judge_call(store: Store, lease: Lease, call: Judge) -> Ruling:
 
     LeaseLost if the run is no longer ours. InvalidInput if the team says something else than pass, ask or refuse.
     """
-    if call.team_says not in (None, *Effect):
+    if call.team_says not in (None, *Action):
         raise InvalidInput("A team says pass, ask or refuse. The call was not judged.")
-    says = None if call.team_says is None else Effect(call.team_says)
+    says = None if call.team_says is None else Action(call.team_says)
 
     async def propose() -> Keep[Ruling] | Swap[Ruling]:
         seen = await live(store, lease)
         run = seen.value
         judged = await judge(store, run, call.agent, call.call, says)
-        why = call.team_why if says is judged.effect else ""
-        if judged.clause and judged.effect is not Effect.ASK:  # the card of a question names the rule by itself
+        why = call.team_why if says is judged.then else ""
+        if judged.clause and judged.then is not Action.ASK:  # the card of a question names the rule by itself
             why = f"The workspace's policy, rule “{judged.clause}”. {judged.why}".strip()
-        ruling = Ruling(judged.effect, judged.clause, why, judged.version)
-        passes = judged.effect is Effect.PASS
-        if judged.effect is Effect.ASK or (passes and call.edited):
+        ruling = Ruling(judged.then, judged.clause, why, judged.version)
+        passes = judged.then is Action.ALLOW
+        if judged.then is Action.ASK or (passes and call.edited):
             return Keep(ruling)
         kind = EventType.CALL_PASSED if passes else EventType.CALL_REFUSED
         event = replace(runs.event(kind, run, seen.now), data=_recorded(run, call, ruling))

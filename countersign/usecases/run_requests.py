@@ -14,13 +14,13 @@ from countersign.domain.question_salts import asker, salted
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Question, Request, digest
 from countersign.domain.runs import Run
-from countersign.policy.evaluation import Effect
+from countersign.policy.evaluation import Action
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, live, update
 from countersign.usecases.effective_settings import Ruled, ruled_for
 from countersign.usecases.ports import Change, Lease, Put, Seen, SeenRequest, Store
 
 
-async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, team_says: str = Effect.ASK) -> Request:
+async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, team_says: str = Action.ASK) -> Request:
     """Ask a question of the run, or find the request that was asked before.
 
     Another question in the same place of the run withdraws the one asked there before. Refused, with an event, if

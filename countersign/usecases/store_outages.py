@@ -10,15 +10,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from countersign.domain.errors import StoreUnavailable
+from countersign.domain.pauses import doubling
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-FIRST_PAUSE: Final = timedelta(milliseconds=100)
-LONGEST_PAUSE: Final = timedelta(seconds=2)
+FIRST_PAUSE: Final = 0.1
+LONGEST_PAUSE: Final = 2.0
 CANCELLED_AGAIN_AFTER: Final = timedelta(milliseconds=50)
 
 
@@ -28,21 +29,41 @@ async def patiently(call: Callable[[], Awaitable[T]], stop: asyncio.Event | None
     A call that changes something must bear repetition, because only its reply may have been lost. The wait ends early
     only by cancellation, or with the StoreUnavailable once `stop` is set.
     """
-    pause = FIRST_PAUSE
+    pauses, told = doubling(FIRST_PAUSE, LONGEST_PAUSE), False
     while True:
         try:
             answer = await call()
         except StoreUnavailable as away:
             if stop is not None and stop.is_set():
                 raise
-            if pause == FIRST_PAUSE:
+            if not told:
                 log.warning("Waiting for the store: %s", f"{away} {hint}".rstrip())
+            told = True
         else:
             if being_cancelled():
                 raise asyncio.CancelledError
             return answer
-        await asyncio.sleep(pause.total_seconds())
-        pause = min(pause * 2, LONGEST_PAUSE)
+        await asyncio.sleep(next(pauses))
+
+
+def patient(thing: T, stop: asyncio.Event | None = None, *, hint: str = "") -> T:
+    """Return the thing, with each call of its asynchronous methods made `patiently`."""
+    return cast(T, _Patient(thing, stop, hint))
+
+
+class _Patient:
+    def __init__(self, thing: object, stop: asyncio.Event | None, hint: str) -> None:
+        self._thing = thing
+        self._stop = stop
+        self._hint = hint
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._thing, name)
+
+        def call(*args: Any, **options: Any) -> Awaitable[Any]:
+            return patiently(lambda: method(*args, **options), self._stop, hint=self._hint)
+
+        return call
 
 
 def being_cancelled() -> bool:

@@ -13,7 +13,7 @@ from ag2.testing import TestConfig, TrackingConfig
 
 from countersign.client import executions
 from countersign.frameworks.ag2 import ask_human, slack_hook, with_approval
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, cards
@@ -150,7 +150,7 @@ async def test_people_say_whether_a_call_was_done_whose_program_was_killed(
 
 async def test_what_the_policy_refuses_is_read_by_the_model(store: Store, slack: LocalSlack) -> None:
     """R16, R19."""
-    await store.set_rulebook(Rulebook((Clause("till", Effect.REFUSE, 1, tool="refund", why="Use the till."),)))
+    await store.set_rulebook(Rulebook((Clause("till", Action.DENY, 1, tool="refund", why="Use the till."),)))
     paid: list[float] = []
     assert "Use the till." in await one_refund(paid)
     assert (paid, cards(slack)) == ([], 0)

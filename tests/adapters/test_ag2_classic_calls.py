@@ -14,7 +14,7 @@ from autogen.coding import LocalCommandLineCodeExecutor
 from countersign.client import executions
 from countersign.domain.channel_settings import Risk
 from countersign.frameworks.ag2_classic import ask_in_slack
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, Script, cards
@@ -107,7 +107,7 @@ async def test_a_rule_that_refuses_holds_for_each_call(
     store: Store, slack: LocalSlack, bob: Bob, script: Script, shop: Shop
 ) -> None:
     """R19: in one message with a call that people approve, and alone; the model reads the sentence."""
-    await store.set_rulebook(Rulebook((Clause("no cash", Effect.REFUSE, 1, tool="cash", why="Use the till."),)))
+    await store.set_rulebook(Rulebook((Clause("no cash", Action.DENY, 1, tool="cash", why="Use the till."),)))
     script.plays("clerk", [CASH, ORDER_18], CASH, "Well.")
     paid: list[str] = []
     result = await played(lambda: shop(paid), bob, ("Refund:", *GO), ("Well.", *STOP))
@@ -158,7 +158,7 @@ async def test_a_call_is_judged_however_its_model_writes_it(
     store: Store, slack: LocalSlack, bob: Bob, call: str
 ) -> None:
     """R19: what AG2 reads as a call is one for the policy."""
-    await store.set_rulebook(Rulebook((Clause("no cash", Effect.REFUSE, 1, tool="cash", why="Use the till."),)))
+    await store.set_rulebook(Rulebook((Clause("no cash", Action.DENY, 1, tool="cash", why="Use the till."),)))
     paid: list[str] = []
     user = autogen.UserProxyAgent("user", code_execution_config=False, function_map={"cash": paid.append})
     text = '{"order": "1\n9"}' if call == "newline" else '{"order": "19"}'

@@ -1,14 +1,10 @@
 """Agents and workflows of Microsoft Agent Framework ask people; the programs are those of the documentation."""
 
-import asyncio
 import re
 import signal
-import sys
-from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
-from cryptography.fernet import Fernet
 
 from bot.api.endpoints import Interface
 from countersign.domain.errors import InvalidInput
@@ -93,26 +89,6 @@ async def test_a_workflow_goes_on_from_its_checkpoint(slack: LocalSlack, url: st
 
 
 @pytest.mark.slow
-async def test_a_program_that_leaves_its_run_to_people_is_started_again_when_they_have_decided(
-    slack: LocalSlack, url: str, token: str, tmp_path: Path
-) -> None:
-    """R8: nothing runs meanwhile, and what is kept is sealed."""
-    env = environment(url, token, COUNTERSIGN_STATE_KEY=Fernet.generate_key().decode())
-    code = AGENT.replace('folder="runs"', 'folder="runs", leave=True')
-    program = await Program(tmp_path, code, MODELS, env).start()
-    await program.said("Stopped to wait for people.")
-    assert await program.wait() == 1
-    (kept,) = (tmp_path / "runs").glob("*.json")
-    assert b"refund" not in kept.read_bytes()
-    command = (sys.executable, "-m", "countersign", "resume", str(tmp_path / "runs"))
-    resuming = await asyncio.create_subprocess_exec(*command, cwd=HERE, env=program.env, stdout=PIPE)
-    await slack.user("bob").click(await card_of(slack), "Approve")
-    words, _ = await resuming.communicate()
-    assert (resuming.returncode, "45.00 EUR were paid back." in words.decode()) == (0, True)
-    assert (program.done(), cards(slack, "Refund:")) == (["17 45.0"], 1)
-
-
-@pytest.mark.slow
 async def test_a_run_that_is_resumed_before_the_decision_waits_as_before(
     slack: LocalSlack, interface: Interface, url: str, token: str, tmp_path: Path
 ) -> None:
@@ -146,22 +122,3 @@ async def test_a_run_that_is_resumed_before_the_decision_waits_as_before(
     await resuming.start()
     await resuming.said(f"No run in {tmp_path / 'runs'} is waiting for people.")
     assert await resuming.wait() == 0
-
-
-def test_a_sealed_run_opens_with_its_key_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And a changed one, or a key that is none, is refused with a sentence."""
-    monkeypatch.setenv("COUNTERSIGN_STATE_KEY", Fernet.generate_key().decode())
-    with opened(tmp_path, "order-17", "Refund it.") as run:
-        run.save()
-    with opened(tmp_path, "order-17", "Refund it.") as run:
-        assert run.task == "Refund it."
-    for other in (Fernet.generate_key().decode(), ""):
-        with monkeypatch.context() as patch, pytest.raises(InvalidInput, match="was encrypted with another"):
-            patch.setenv("COUNTERSIGN_STATE_KEY", other)
-            opened(tmp_path, "order-17", "Refund it.").__enter__()
-    run.path.write_bytes(run.path.read_bytes()[:-1])
-    with pytest.raises(InvalidInput, match="was changed"):
-        opened(tmp_path, "order-17", "Refund it.").__enter__()
-    monkeypatch.setenv("COUNTERSIGN_STATE_KEY", "short")
-    with pytest.raises(InvalidInput, match="must be 32 bytes"):
-        run.save()

@@ -9,7 +9,6 @@ from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
 import pytest
-from cryptography.fernet import Fernet
 
 from demo import scripted_model
 from localslack import LocalSlack
@@ -98,61 +97,33 @@ async def test_a_program_that_is_killed_twice_has_one_card_and_does_it_once(
     assert cards(slack) == 1 + ("autogen" in program)
 
 
-async def test_a_graph_that_is_left_to_people_is_started_again_when_they_have_decided(
+async def test_a_graph_that_is_left_to_people_goes_on_elsewhere(
     slack: LocalSlack, bob: Bob, script: Script, tmp_path: Path
 ) -> None:
-    """R8: its checkpointer alone keeps the state, and nothing runs meanwhile."""
-    program = PROGRAMS["LangChain and LangGraph"].replace('{"refund"}', '{"refund"}, leave="runs"')
+    """R8: from a checkpointer and a folder that both machines reach, and nothing runs before people decided."""
+    program = PROGRAMS["LangChain and LangGraph"].replace('{"refund"}', '{"refund"}, leave="../runs"')
+    program = program.replace("agent.db", "../agent.db")
     script.plays("gpt-5-mini", REFUND, "All is done.")
-    state_key = Fernet.generate_key().decode()
-    environment = {**os.environ, "PYTHONPATH": str(HERE), "COUNTERSIGN_STATE_KEY": state_key}
-
-    async def begun(*command: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, *command), cwd=tmp_path, env=environment, stdout=PIPE, stderr=PIPE
-        )
-
-    _, why = await (first := await begun("-uc", program)).communicate()
-    assert (first.returncode, "Stopped to wait for people." in why.decode()) == (1, True)
-    _, elsewhere = await (await begun("-m", "countersign", "resume", "empty")).communicate()
-    assert "No run in empty is waiting for people." in elsewhere.decode()
-    assert b"refund" not in b"".join(path.read_bytes() for path in (tmp_path / "runs").glob("*.json"))
-    resuming = await begun("-m", "countersign", "resume", "runs")
-    await bob.presses("Refund:", "Approve")
-    words, _ = await resuming.communicate()
-    assert (resuming.returncode, re.findall("PAID .*", words.decode())) == (0, ["PAID 45.00"])
-    assert "All is done." in words.decode()
-    assert cards(slack) == 1
-
-
-async def test_a_graph_whose_machine_is_gone_goes_on_elsewhere_with_an_empty_database(
-    slack: LocalSlack, bob: Bob, script: Script, tmp_path: Path
-) -> None:
-    """R8: with the line of the page that brings its thread back."""
-    left, restored = re.findall(r"```python\n(.*?)```", PAGE.split("## LangChain and LangGraph")[1], re.S)[
-        1
-    ].splitlines()
-    assert restored.strip().startswith("restore(")
-    program = PROGRAMS["LangChain and LangGraph"].replace("import SlackApproval", "import SlackApproval, restore")
-    program = program.replace('approval = SlackApproval("#general", {"refund"})', left)
-    program = program.replace("    result = ", f"    {restored}\n    result = ")
-    script.plays("gpt-5-mini", REFUND, "All is done.")
-    state_key = Fernet.generate_key().decode()
-    environment = {**os.environ, "PYTHONPATH": str(HERE), "COUNTERSIGN_STATE_KEY": state_key}
     for name in ("here", "elsewhere"):
         (tmp_path / name).mkdir()
 
-    async def ended(where: str, *command: str) -> tuple[int | None, str]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *command), cwd=tmp_path / where, env=environment, stdout=PIPE, stderr=STDOUT
+    async def begun(where: str, *command: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, *command),
+            cwd=tmp_path / where,
+            env={**os.environ, "PYTHONPATH": str(HERE)},
+            stdout=PIPE,
+            stderr=STDOUT,
         )
-        words, _ = await process.communicate()
-        return process.returncode, words.decode()
 
-    assert "Stopped to wait for people." in (await ended("here", "-uc", program))[1]
-    await bob.presses("Refund:", "Approve")
+    why, _ = await (first := await begun("here", "-uc", program)).communicate()
+    assert (first.returncode, "Stopped to wait for people." in why.decode()) == (1, True)
     shutil.rmtree(tmp_path / "here")
-    status, words = await ended("elsewhere", "-m", "countersign", "resume", "runs")
-    assert (status, re.findall("PAID .*", words)) == (0, ["PAID 45.00"]), words
-    assert "All is done." in words
+    nothing, _ = await (await begun("elsewhere", "-m", "countersign", "resume", "empty")).communicate()
+    assert "No run in empty is waiting for people." in nothing.decode()
+    resuming = await begun("elsewhere", "-m", "countersign", "resume", "../runs")
+    await bob.presses("Refund:", "Approve")
+    words, _ = await resuming.communicate()
+    assert (resuming.returncode, re.findall("PAID .*", words.decode())) == (0, ["PAID 45.00"]), words.decode()
+    assert "All is done." in words.decode()
     assert cards(slack) == 1

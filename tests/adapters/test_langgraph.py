@@ -6,9 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
 
-import httpx
 import pytest
-from cryptography.fernet import Fernet
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.language_models import BaseChatModel
@@ -20,15 +18,11 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
 from countersign.client import executions
-from countersign.client.client import AsyncClient
-from countersign.client.exchange import ServiceRefused
 from countersign.domain.errors import InvalidInput
 from countersign.domain.typed_answers import UNANSWERED
-from countersign.frameworks import resume
-from countersign.frameworks.langgraph import SlackApproval, adecide, arestore, decide, restore
+from countersign.frameworks.langgraph import SlackApproval, adecide, decide
 from countersign.frameworks.run_files import LeftToPeople, path_of, read
-from countersign.frameworks.run_storage import fetch
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.stage import Bob, cards
@@ -401,7 +395,7 @@ async def test_an_interrupt_gets_the_whole_decision(bob: Bob, button: str, outco
 @pytest.mark.parametrize("middleware", [SlackApproval("#general"), HumanInTheLoopMiddleware({"refund": True})])
 async def test_what_the_policy_refuses_is_read_by_the_model(store: Store, slack: LocalSlack, middleware: Any) -> None:
     """R16, R19."""
-    await store.set_rulebook(Rulebook((Clause("till", Effect.REFUSE, 1, tool="refund", why="Use the till."),)))
+    await store.set_rulebook(Rulebook((Clause("till", Action.DENY, 1, tool="refund", why="Use the till."),)))
     shop = Shop()
     clerk = agent(shop, middleware)
     result = await clerk.ainvoke(TASK, THREAD)
@@ -512,158 +506,3 @@ async def test_thread_without_its_last_checkpoint_continues_the_approved_call(bo
     assert not shop.paid
     await clerk.ainvoke(None if clerk.get_state(THREAD).tasks else TASK, THREAD)
     assert shop.paid == [90.0]
-
-
-class Machine:
-    """A folder, a database that is empty at first, and the program that runs there."""
-
-    def __init__(self, folder: Path, calls: int = 1, secret: str = "") -> None:
-        self.folder, self.saver, self.shop = folder, InMemorySaver(), Shop()
-        approval = SlackApproval("#general", leave=folder, checkpointer=self.saver)
-        self._secret = secret
-        self._agent = create_agent(
-            Model(calls=calls), [self.shop.refund], middleware=[approval], checkpointer=self.saver
-        )
-
-    async def runs(self, *, asynchronous: bool = True) -> Any:
-        """Start the program, to its end: a call of the same turn may still ask when the first one ended it."""
-        return await asyncio.to_thread(lambda: asyncio.run(self._runs_in_a_loop()) if asynchronous else self._runs())
-
-    async def _runs_in_a_loop(self) -> Any:
-        await arestore(self.saver, THREAD, self.folder)
-        return await self._agent.ainvoke(await asyncio.to_thread(self._begins), THREAD)
-
-    def _runs(self) -> Any:
-        restore(self.saver, THREAD, self.folder)
-        return self._agent.invoke(self._begins(), THREAD)
-
-    def _begins(self) -> Any:
-        task = {"messages": [("user", f"Refund order 17. {self._secret}")]}
-        return None if self._agent.get_state(THREAD).tasks else task
-
-
-@pytest.fixture
-def state_key(monkeypatch: pytest.MonkeyPatch) -> str:
-    key = Fernet.generate_key().decode()
-    monkeypatch.setenv("COUNTERSIGN_STATE_KEY", key)
-    return key
-
-
-async def kept(program: httpx.AsyncClient) -> int:
-    """With how many requests something is kept."""
-    return len((await program.get("/v1/requests?kept=true")).json()["requests"])
-
-
-@pytest.mark.parametrize("asynchronous", [False, True])
-async def test_another_machine_with_an_empty_database_goes_on_and_the_first_one_does_no_more(
-    slack: LocalSlack, bob: Bob, program: httpx.AsyncClient, state_key: str, tmp_path: Path, asynchronous: bool
-) -> None:
-    """R8: two calls of one turn, of which one was decided when it went on."""
-    first, other = Machine(tmp_path / "a", calls=2), Machine(tmp_path / "b", calls=2)
-    with pytest.raises(LeftToPeople, match="countersign resume"):
-        await first.runs(asynchronous=asynchronous)
-    await bob.presses("17000000", "Approve")
-    with pytest.raises(LeftToPeople):
-        await other.runs(asynchronous=asynchronous)
-    await bob.presses("17000001", "Reject", {"reason": "too little"})
-    result = await other.runs(asynchronous=asynchronous)
-    assert other.shop.paid == [90.0]
-    assert "too little" in json.dumps([m.content for m in result["messages"]])
-    assert cards(slack) <= 2, "two rows of one card, if they were asked within seconds"
-    assert await kept(program) == 0
-    with pytest.raises(ServiceRefused, match="another program"):
-        await first.runs(asynchronous=asynchronous)
-    assert first.shop.paid == []
-
-
-async def test_a_machine_that_comes_back_while_another_one_does_the_call_does_nothing(
-    bob: Bob, state_key: str, tmp_path: Path
-) -> None:
-    """R8: who goes on takes the thread over before it does anything."""
-    first, other, loop = Machine(tmp_path / "a"), Machine(tmp_path / "b"), asyncio.get_running_loop()
-    with pytest.raises(LeftToPeople):
-        await first.runs()
-    await bob.presses("Refund:", "Approve")
-    refused: list[BaseException | None] = []
-    waiting: list[str] = []
-
-    async def left_to_people() -> None:
-        async with AsyncClient() as client:
-            waiting.extend(*(await fetch(client, tmp_path / "c"))[0].values())
-
-    def pay(order: int, euros: float) -> str:
-        refused.append(asyncio.run_coroutine_threadsafe(first.runs(), loop).exception())
-        asyncio.run_coroutine_threadsafe(left_to_people(), loop).result()
-        return f"{euros:.2f} EUR"
-
-    other.shop.pays = pay
-    assert "90.00 EUR" in (await other.runs())["messages"][-2].content
-    assert "Another program has gone on with this run" in str(refused[0])
-    assert waiting == [], "`countersign resume` starts nothing meanwhile"
-    assert first.shop.paid == []
-
-
-async def test_a_thread_without_a_state_key_comes_back_from_its_folder_alone(
-    bob: Bob, program: httpx.AsyncClient, tmp_path: Path
-) -> None:
-    with pytest.raises(LeftToPeople):
-        await Machine(tmp_path / "a").runs()
-    await bob.presses("Refund:", "Approve")
-    assert await kept(program) == 0
-    again = Machine(tmp_path / "a")
-    assert "90.00 EUR" in (await again.runs())["messages"][-2].content
-    assert again.shop.paid == [90.0]
-
-
-async def test_a_thread_that_is_too_large_stays_in_its_folder_with_a_sentence(
-    bob: Bob, program: httpx.AsyncClient, state_key: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with pytest.raises(LeftToPeople):
-        await Machine(tmp_path / "a", secret="long " * 60_000).runs()
-    assert "The service keeps at most 262,144" in caplog.text.replace("the service", "The service")
-    await bob.presses("Refund:", "Approve")
-    assert await kept(program) == 0
-    again = Machine(tmp_path / "a")
-    await again.runs()
-    assert again.shop.paid == [90.0]
-
-
-async def test_another_state_key_gets_a_sentence_and_no_thread(
-    bob: Bob, state_key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """R15: neither the folder nor the service tells what the agent was told."""
-    secret = "the customer's birthday is in May"
-    with pytest.raises(LeftToPeople):
-        await Machine(tmp_path / "a", secret=secret).runs()
-    assert secret.encode() not in path_of(tmp_path / "a", "order-17").read_bytes()
-    await bob.presses("Refund:", "Approve")
-    monkeypatch.setenv("COUNTERSIGN_STATE_KEY", Fernet.generate_key().decode())
-    assert await asyncio.to_thread(resume.main, [str(tmp_path / "b")]) == 2
-    assert "encrypted with another COUNTERSIGN_STATE_KEY" in capsys.readouterr().err
-    late = Machine(tmp_path / "a")
-    with pytest.raises(InvalidInput, match="encrypted with another COUNTERSIGN_STATE_KEY"):
-        await late.runs()
-    assert late.shop.paid == []
-
-
-async def test_an_interrupt_is_answered_on_another_machine(
-    bob: Bob, program: httpx.AsyncClient, state_key: str, tmp_path: Path
-) -> None:
-    """R8: `decide` leaves the thread, and takes it over."""
-
-    def ask(state: Answer) -> Answer:
-        return {"answer": interrupt("Publish this?")}
-
-    graph = StateGraph(Answer).add_node("ask", ask).add_edge(START, "ask").add_edge("ask", END)
-    savers = InMemorySaver(), InMemorySaver()
-    there = graph.compile(checkpointer=savers[0])
-    stopped = await there.ainvoke({}, THREAD)
-    with pytest.raises(LeftToPeople):
-        await adecide("#general", stopped, THREAD, leave=tmp_path / "a", checkpointer=savers[0])
-    await bob.presses("Publish", "Approve")
-    await arestore(savers[1], THREAD, tmp_path / "b")
-    here = graph.compile(checkpointer=savers[1])
-    stopped = await here.ainvoke(None, THREAD)
-    command = await adecide("#general", stopped, THREAD, leave=tmp_path / "b", checkpointer=savers[1])
-    assert (await here.ainvoke(command, THREAD))["answer"] is True
-    assert await kept(program) == 0

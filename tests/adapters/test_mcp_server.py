@@ -17,7 +17,7 @@ from mcp.client.stdio import stdio_client
 from mcp.types import TextContent
 
 from countersign.frameworks import mcp_server
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.framework_programs import HERE, cards, environment, examples
@@ -170,7 +170,7 @@ async def test_what_the_policy_refuses_is_told_with_its_reason(
     slack: LocalSlack, store: Store, url: str, token: str
 ) -> None:
     """R16, R19: as a decision, not as an error."""
-    await store.set_rulebook(Rulebook((Clause("till", Effect.REFUSE, 1, tool="refund", why="Use the till."),)))
+    await store.set_rulebook(Rulebook((Clause("till", Action.DENY, 1, tool="refund", why="Use the till."),)))
     async with client(environment(url, token)) as session:
         decided = json.loads(await answer(session, "request_approval", REFUND))
     assert (decided["approved"], decided["arguments"], "Use the till." in decided["decision"]) == (False, None, True)

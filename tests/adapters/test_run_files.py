@@ -8,14 +8,13 @@ import pytest
 
 from countersign.domain.errors import InvalidInput
 from countersign.frameworks import resume
-from countersign.frameworks.run_files import KEY, leave, opened, path_of, read
+from countersign.frameworks.run_files import leave, opened, path_of, read
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="folders have other rights there")
 
 
 @pytest.fixture(autouse=True)
-def unsealed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(KEY, raising=False)
+def configured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERSIGN_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("COUNTERSIGN_KEY", f"csk_k{'2' * 12}_{'x' * 43}")
 

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cryptography.fernet import Fernet
 
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, Message, text_of
 from tests.adapters import test_agent_framework, test_openai_agents
@@ -37,9 +36,9 @@ def make(request: pytest.FixtureRequest, url: str, token: str, tmp_path: Path) -
         code, models = test_openai_agents.AGENT, test_openai_agents.MODELS
         interpreter = request.getfixturevalue("python")
 
-    def made(machine: str = ".", *, options: str = "", **env: str) -> Program:
+    def made(machine: str = ".", *, options: str = "", folder: str = "runs", **env: str) -> Program:
         (tmp_path / machine).mkdir(exist_ok=True)
-        how = code.replace('folder="runs"', f'folder="runs"{options}')
+        how = code.replace('folder="runs"', f'folder="{folder}"{options}')
         return Program(tmp_path / machine, how, models, environment(url, token, **env), interpreter)
 
     return made
@@ -92,7 +91,7 @@ async def test_a_call_that_nobody_judges_does_not_run(
 
 async def test_what_the_policy_refuses_is_read_by_the_model(slack: LocalSlack, store: Store, make: Make) -> None:
     """R16, R19."""
-    await store.set_rulebook(Rulebook((Clause("till", Effect.REFUSE, 1, tool="refund", why="Use the till."),)))
+    await store.set_rulebook(Rulebook((Clause("till", Action.DENY, 1, tool="refund", why="Use the till."),)))
     program = await make().start()
     assert "Use the till." in await program.ended()
     assert (program.done(), cards(slack, CARD)) == ([], 0)
@@ -175,14 +174,13 @@ async def test_an_idempotent_call_whose_program_ended_runs_again(slack: LocalSla
 
 
 async def test_another_machine_goes_on_after_the_decision(slack: LocalSlack, make: Make, tmp_path: Path) -> None:
-    """R8: the first one is gone with its folder, and the other one has the program and both keys."""
-    key = Fernet.generate_key().decode()
-    first = await make("first", options=", leave=True", COUNTERSIGN_STATE_KEY=key).start()
+    """R8: the first one is gone, and the other one has the program and the folder of the runs."""
+    first = await make("first", options=", leave=True", folder="../runs").start()
     await first.said("Stopped to wait for people.")
     assert await first.wait() == 1
     shutil.rmtree(first.folder)
-    other = make("other", options=", leave=True", COUNTERSIGN_STATE_KEY=key)
-    command = (other.python, "-m", "countersign", "resume", "runs")
+    other = make("other", options=", leave=True", folder="../runs")
+    command = (other.python, "-m", "countersign", "resume", "../runs")
     resuming = await asyncio.create_subprocess_exec(*command, cwd=other.folder, env=other.env, stdout=PIPE)
     await slack.user("bob").click(await card_of(slack), "Approve")
     words, _ = await resuming.communicate()

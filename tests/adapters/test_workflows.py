@@ -1,14 +1,12 @@
-"""Workflows of Agent Framework: what they are answered, and how they go on after their program, also elsewhere."""
+"""Workflows of Agent Framework: what they are answered, and how they go on after their program."""
 
 import asyncio
-import shutil
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from agent_framework import (
     Agent,
@@ -34,13 +32,11 @@ from agent_framework import (
     tool,
     workflow,
 )
-from cryptography.fernet import Fernet
 
-from countersign.client.exchange import Decision, ServiceRefused
+from countersign.client.exchange import Decision
 from countersign.domain.errors import InvalidInput
 from countersign.domain.typed_answers import UNANSWERED
 from countersign.frameworks.agent_framework import SlackApprovals
-from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.framework_programs import HERE, STOPS, Program, cards, environment
 from tests.adapters.stage import Bob
@@ -400,104 +396,36 @@ async def test_an_agent_that_is_run_past_the_adapter_says_how_to_start_it(tmp_pa
     assert till.paid == []
 
 
-@pytest.fixture
-def state_key() -> str:
-    return Fernet.generate_key().decode()
-
-
-@pytest.fixture
-def env(url: str, token: str, state_key: str) -> dict[str, str]:
-    return environment(url, token, COUNTERSIGN_STATE_KEY=state_key)
-
-
-def machine(tmp_path: Path, name: str, env: dict[str, str], code: str = TWO_STEPS) -> Program:
-    (tmp_path / name).mkdir()
-    return Program(tmp_path / name, code, MODELS, env)
-
-
-async def test_another_machine_finishes_a_workflow_that_was_killed_after_the_decision(
-    slack: LocalSlack, bob: Bob, program: httpx.AsyncClient, env: dict[str, str], tmp_path: Path
+async def test_a_workflow_that_was_killed_after_the_decision_ends(
+    slack: LocalSlack, bob: Bob, url: str, token: str, tmp_path: Path
 ) -> None:
-    """R8: from its last step, and the machine that comes back does nothing."""
-    first = machine(tmp_path, "a", env)
-    first.stops("before the end")
-    await first.start()
+    """R8: from its last step, and what is kept is for this account alone."""
+    program = Program(tmp_path, TWO_STEPS, MODELS, environment(url, token))
+    program.stops("before the end")
+    await program.start()
     await bob.presses("Deploy 2.1?", "Approve")
-    await first.said("stops at before the end")
-    await first.kill()
-    second = await machine(tmp_path, "b", env).start()
-    assert await second.ended() == "Deploy 2.1? Deployed."
-    assert (first.done(), second.done(), cards(slack, "Deploy 2.1?")) == (["deployed"], [], 1)
-    assert (await program.get("/v1/requests?kept=true")).json()["requests"] == []
-    await first.start()
-    await first.said("another program went on with it")
-    assert await first.wait() == 1
-    assert first.done() == ["deployed"]
+    await program.said("stops at before the end")
+    await program.kill()
+    await program.start()
+    assert await program.ended() == "Deploy 2.1? Deployed."
+    assert (program.done(), cards(slack, "Deploy 2.1?")) == (["deployed"], 1)
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "runs").iterdir() if path.suffix != ".lock")
 
 
-async def test_a_workflow_that_is_left_to_people_goes_on_in_an_empty_folder(
-    slack: LocalSlack, store: Store, bob: Bob, env: dict[str, str], tmp_path: Path
+async def test_a_workflow_that_is_left_to_people_goes_on(
+    slack: LocalSlack, bob: Bob, url: str, token: str, tmp_path: Path
 ) -> None:
-    """R8, R15: what it was told is readable neither in Redis nor in its folder."""
+    """R8"""
     code = WORKFLOW.replace('folder="runs"', 'folder="runs", leave=True')
-    first = await machine(tmp_path, "a", env, code).start()
-    await first.said("Stopped to wait for people.")
-    assert await first.wait() == 1
-    files = [path for path in (tmp_path / "a" / "runs").rglob("*") if path.is_file()]
-    assert files and not any(b"Deploy" in path.read_bytes() for path in files)
-    shutil.rmtree(tmp_path / "a" / "runs")
+    program = await Program(tmp_path, code, MODELS, environment(url, token)).start()
+    await program.said("Stopped to wait for people.")
+    assert await program.wait() == 1
     command = (sys.executable, "-m", "countersign", "resume", str(tmp_path / "runs"))
-    resuming = await asyncio.create_subprocess_exec(*command, cwd=HERE, env=first.env, stdout=PIPE)
+    resuming = await asyncio.create_subprocess_exec(*command, cwd=HERE, env=program.env, stdout=PIPE)
     await bob.presses("Deploy 2.1?", "Approve")
     words, _ = await resuming.communicate()
     assert (resuming.returncode, "Deploy 2.1? Deployed." in words.decode()) == (0, True)
     assert cards(slack, "Deploy 2.1?") == 1
-
-
-class Hands(Asks):
-    """It hands on what people approved, after something happened."""
-
-    def __init__(self, first: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(bool)
-        self.first, self.last = first, Last("last")
-
-    @response_handler
-    async def yes_or_no(self, asked: str, yes: bool, ctx: WorkflowContext[int, Any]) -> None:
-        await self.first()
-        await ctx.send_message(1)
-
-    def built(self) -> WorkflowBuilder:
-        return super().built().add_edge(self, self.last)
-
-
-class Last(Executor):
-    """The last step, counted."""
-
-    steps = 0
-
-    @handler
-    async def step(self, number: int, ctx: WorkflowContext[Any, Any]) -> None:
-        self.steps += number
-
-
-async def test_a_machine_from_which_a_workflow_was_taken_takes_no_further_step(
-    bob: Bob, tmp_path: Path, state_key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """R8: its next checkpoint is refused, which the framework alone would only log."""
-    monkeypatch.setenv("COUNTERSIGN_STATE_KEY", state_key)
-
-    async def nothing() -> None: ...
-
-    async def another() -> None:
-        await (other := Hands(nothing)).answered(tmp_path / "b", "Deploy 2.1?")
-        assert other.last.steps == 1
-
-    first = Hands(another)
-    running = asyncio.create_task(first.answered(tmp_path / "a", "Deploy 2.1?"))
-    await bob.presses("Deploy 2.1?", "Approve")
-    with pytest.raises(ServiceRefused):
-        await running
-    assert first.last.steps == 0
 
 
 class Unknown:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from countersign import AlreadyRan, NotApproved, ServiceRefused, requires_approval, slack_input
-from countersign.client import executions
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign import NotApproved, requires_approval, slack_input
+from countersign.client import AlreadyRan, ServiceRefused, executions
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, cards
@@ -159,7 +159,7 @@ async def test_two_that_hear_that_it_was_not_done_do_it_once(bob: Bob, guard: Gu
 
 async def test_what_the_policy_refuses_is_not_approved(store: Store, slack: LocalSlack, guard: Guard) -> None:
     """R16, R19: the model reads the sentence."""
-    await store.set_rulebook(Rulebook((Clause("no cash", Effect.REFUSE, 1, tool="pay", why="Use the till."),)))
+    await store.set_rulebook(Rulebook((Clause("no cash", Action.DENY, 1, tool="pay", why="Use the till."),)))
     paid = list[int]()
 
     async def act() -> str:

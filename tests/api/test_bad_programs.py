@@ -27,7 +27,7 @@ from countersign.domain.ids import AttemptId, RequestId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Verb
 from countersign.frameworks.run_files import opened
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.audit_log import Ledger
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
@@ -304,7 +304,9 @@ async def test_many_polls_hear_of_one_decision(slack: LocalSlack, program: httpx
 async def test_a_program_whose_clock_is_wrong_gets_its_decision(
     slack: LocalSlack, url: str, token: str, hours: int
 ) -> None:
-    asks = "import countersign\nwith countersign.Client() as c: print(c.ask({'title': 't', 'message': 'm'}).text)"
+    asks = (
+        "import countersign\nwith countersign.client.Client() as c: print(c.ask({'title': 't', 'message': 'm'}).text)"
+    )
     wrong = f"from tests.chaos import clock_skew; clock_skew.shift({hours * 3600})\n{asks}"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", wrong),
@@ -323,7 +325,7 @@ async def test_the_record_names_the_key_that_asked(
     """R25: its name and its id, in the entries, an export, a receipt and the report, also of what was refused."""
     parts = api_keys.parts_of(token)
     assert parts is not None
-    await store.set_rulebook(Rulebook((Clause("no cash", Effect.REFUSE, 1, tool="cash"),)))
+    await store.set_rulebook(Rulebook((Clause("no cash", Action.DENY, 1, tool="cash"),)))
     name = (await ask(program)).json()["id"]
     assert (await ask(program, "cash", title="Pay?", call={"tool": "cash", "arguments": {}})).status_code == 422
     await slack.user("bob").click(await card_of(slack), "Approve")

@@ -29,7 +29,7 @@ from countersign.domain.calls import Call
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId, RequestId, UserId
 from countersign.domain.requests import Kind, Question, Verb
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.programs import ApiKeys, Callbacks
 from countersign.store.store import Store
 from countersign.usecases.program_requests import submit
@@ -233,7 +233,7 @@ async def asked(store: Store, token: str, url: str, count: int) -> None:
     parts = api_keys.parts_of(token)
     key = await ApiKeys(store).get(parts[0]) if parts else None
     assert key is not None
-    await store.set_rulebook(Rulebook((Clause("all", Effect.PASS, 1, tool="*"),)))
+    await store.set_rulebook(Rulebook((Clause("all", Action.ALLOW, 1, tool="*"),)))
     question = Question("ci", 0, Kind.TOOL, "Ship?", "All of it.", (Verb.APPROVE,), Call("ship", "{}"))
     to = {"workspace": HERE, "channel": ChannelId("C0GENERAL"), "requester": UserId("U0BOT"), "task": "ship"}
     for number in range(count):

@@ -12,7 +12,7 @@ from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.ids import RequestId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Request
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack, text_of
@@ -104,9 +104,9 @@ async def test_people_are_reminded_of_what_a_program_asks(
 
 async def test_claimed_names_pass_no_call(store: Store, program: httpx.AsyncClient) -> None:
     """R43: a key called like a team, and the agent that its program names, are no team and no agent of ours."""
-    by_name = (Clause("team", Effect.PASS, 1, team="ci"), Clause("agent", Effect.PASS, 2, agent="clerk"))
+    by_name = (Clause("team", Action.ALLOW, 1, team="ci"), Clause("agent", Action.ALLOW, 2, agent="clerk"))
     await store.set_rulebook(Rulebook(by_name))
     assert (await ask(program, key="first", **REFUND, agent="clerk")).json()["status"] == "pending"
-    await store.set_rulebook(Rulebook((*by_name, Clause("key", Effect.PASS, 3, program="ci"))))
+    await store.set_rulebook(Rulebook((*by_name, Clause("key", Action.ALLOW, 3, program="ci"))))
     passed = (await ask(program, key="second", **REFUND, agent="other")).json()
     assert (passed["status"], passed["decision"]["how"]) == ("approved", "policy")

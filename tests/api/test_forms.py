@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from countersign.client.ask import ask
 from countersign.client.exchange import NotApproved
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.sample_requests import rules
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("service_in_environment")
 
 async def test_a_form_comes_back_as_its_model(slack: LocalSlack, store: Store) -> None:
     """No policy that lets calls pass fills it in."""
-    await store.set_rulebook(Rulebook((Clause("all", Effect.PASS, 1, tool="*"),)))
+    await store.set_rulebook(Rulebook((Clause("all", Action.ALLOW, 1, tool="*"),)))
     asking = asyncio.create_task(ask("#general", "How far?", "Version 2.1.", form=Rollout))
     card = await slack.wait_message("#approvals", lambda m: "How far?" in text_of(m) and bool(m.buttons))
     bob = slack.user("bob")

@@ -23,8 +23,8 @@ from autogen_core import FunctionCall
 from autogen_core.models import CreateResult, ModelFamily, ModelInfo, RequestUsage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign import AlreadyRan, NotApproved, requires_approval
-from countersign.client import exchange
+from countersign import NotApproved, requires_approval
+from countersign.client import AlreadyRan, exchange
 from countersign.domain import api_keys
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store

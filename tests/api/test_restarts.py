@@ -30,8 +30,9 @@ pytestmark = pytest.mark.slow
 
 ASK = """
 import countersign, sys
-with countersign.Client() as client:
-    print((client.ask(countersign.question("#general", "Deploy?", "To staging."), key="deploy")).text, flush=True)
+with countersign.client.Client() as client:
+    asked = countersign.client.question("#general", "Deploy?", "To staging.")
+    print(client.ask(asked, key="deploy").text, flush=True)
 """
 
 

@@ -156,7 +156,7 @@ def test_the_log_says_once_that_the_service_is_away_and_when_it_is_back(caplog: 
 async def test_a_program_without_a_terminal_says_at_once_what_does_not_answer(seconds: float | None) -> None:
     """R7: on standard error, with the address, the reason, and how long it tries."""
     url = f"http://127.0.0.1:{free_port()}"
-    program = f"import countersign\ncountersign.Client({url!r}, {KEY!r}, timeout={seconds}).ask({REFUND})"
+    program = f"import countersign\ncountersign.client.Client({url!r}, {KEY!r}, timeout={seconds}).ask({REFUND})"
     running = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stderr=asyncio.subprocess.PIPE)
     assert running.stderr is not None
     line = (await asyncio.wait_for(running.stderr.readline(), PATIENCE)).decode()

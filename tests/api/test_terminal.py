@@ -26,15 +26,15 @@ from tests.processes import hear_interrupts
 from tests.sample_requests import HERE
 from tests.slack.test_projector import card_of
 
-SYNC = "with countersign.Client() as c: print(c.ask(asked, key=key).text)"
+SYNC = "with countersign.client.Client() as c: print(c.ask(asked, key=key).text)"
 ASYNC = """
 async def main():
-    async with countersign.AsyncClient() as c: print((await c.ask(asked, key=key)).text)
+    async with countersign.client.AsyncClient() as c: print((await c.ask(asked, key=key)).text)
 asyncio.run(main())
 """
 PROGRAM = """
 import asyncio, countersign
-asked, key = countersign.question("#general", "Deploy?", "To staging."), {key!r}
+asked, key = countersign.client.question("#general", "Deploy?", "To staging."), {key!r}
 {ask}
 """
 
@@ -93,7 +93,7 @@ import asyncio
 from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_ext.models.replay import ReplayChatCompletionClient
-from countersign import run_here
+from countersign.teams import run_here
 def build(run):
     return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer")), run.reviewer("human")], max_turns=2)
 model = ReplayChatCompletionClient(["Ten percent off, please."])
@@ -167,7 +167,7 @@ async def test_ctrl_c_leaves_a_question_that_a_key_finds_again(
 async def test_a_question_left_without_a_key_says_that_nothing_finds_it_again(
     slack: LocalSlack, url: str, token: str
 ) -> None:
-    source = PROGRAM.format(key=None, ask=SYNC.replace("key=key", "key=key, leave=True"))
+    source = PROGRAM.format(key=None, ask=SYNC.replace("key=key", "key=key, on_interrupt='leave'"))
     terminal = Terminal(source, url, token)
     await terminal.start()
     await terminal.shows("Ctrl-C leaves the request open")
@@ -177,15 +177,18 @@ async def test_a_question_left_without_a_key_says_that_nothing_finds_it_again(
 
 
 LEAVES = {
-    "ask": 'asyncio.run(countersign.ask("#general", "Deploy?", key={key!r}, leave={leave}))',
-    "slack_input": 'asyncio.run(countersign.slack_input("#general", key={key!r}, leave={leave})("Deploy?"))',
+    "ask": 'asyncio.run(countersign.ask("#general", "Deploy?", key={key!r}, on_interrupt={on_interrupt!r}))',
+    "slack_input": """
+answer = countersign.slack_input("#general", key={key!r}, on_interrupt={on_interrupt!r})
+asyncio.run(answer("Deploy?"))
+""",
     "a function": """
-@countersign.requires_approval("#general", key={key!r} and (lambda call: {key!r}), leave={leave})
+@countersign.requires_approval("#general", key={key!r} and (lambda call: {key!r}), on_interrupt={on_interrupt!r})
 def deploy(): pass
 deploy()
 """,
     "a coroutine function": """
-@countersign.requires_approval("#general", key={key!r} and (lambda call: {key!r}), leave={leave})
+@countersign.requires_approval("#general", key={key!r} and (lambda call: {key!r}), on_interrupt={on_interrupt!r})
 async def deploy(): pass
 asyncio.run(deploy())
 """,
@@ -199,7 +202,9 @@ async def test_ctrl_c_does_what_the_program_says_with_leave(
     slack: LocalSlack, url: str, token: str, program: httpx.AsyncClient, way: str, leave: bool
 ) -> None:
     """Whatever its key would mean: without one a question is taken back, and with one it is left."""
-    source = "import asyncio, countersign\n" + LEAVES[way].format(key=None if leave else "mine", leave=leave)
+    source = "import asyncio, countersign\n" + LEAVES[way].format(
+        key=None if leave else "mine", on_interrupt="leave" if leave else "withdraw"
+    )
     terminal = Terminal(source, url, token)
     await terminal.start()
     await terminal.shows("Ctrl-C leaves the request open" if leave else "Ctrl-C withdraws the request")
@@ -284,4 +289,5 @@ async def test_a_proxy_of_the_environment_is_used_and_its_exceptions_count(monke
     monkeypatch.setenv("no_proxy", "inside.example")
     proxy = Address.of("https://outside.example", "k").pool()["proxy"]
     assert (proxy.url.host, proxy.url.port, proxy.auth) == (b"proxy.example", 3128, (b"user", b"p@ss"))
-    assert "proxy" not in Address.of("https://inside.example", "k").pool()
+    for direct in ("https://inside.example", "https://localhost", "https://127.0.0.1:8080", "https://[::1]"):
+        assert "proxy" not in Address.of(direct, "k").pool()

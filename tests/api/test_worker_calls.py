@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -20,9 +21,10 @@ from countersign import usecases
 from countersign.domain import api_keys
 from countersign.domain.api_keys import Issued
 from countersign.domain.calls import Call
-from countersign.domain.errors import InvalidInput
+from countersign.domain.errors import InvalidInput, StoreUnavailable
 from countersign.domain.events import EventType
-from countersign.domain.ids import AttemptId, RequestId, RunId, TeamName, WorkspaceId
+from countersign.domain.ids import AttemptId, RequestId, RunId, TeamName, WorkerId, WorkspaceId
+from countersign.domain.made_files import LARGEST as LARGEST_FILE
 from countersign.domain.made_files import LeftOut, MadeFile, Why
 from countersign.domain.people import Actor
 from countersign.domain.requests import Question, Request, Status
@@ -45,7 +47,9 @@ from countersign.domain.run_calls import (
 from countersign.domain.runs import LONGEST_REPORT, LONGEST_RESULT, Run
 from countersign.domain.runs import Status as RunStatus
 from countersign.domain.runs import Verb as RunVerb
-from countersign.runs.decision_stream import READ_BACK, Waiting
+from countersign.runs.area import WebAddress
+from countersign.runs.decision_stream import READ_BACK, WaitingAnswer
+from countersign.runs.service import HttpService
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
@@ -82,10 +86,10 @@ class Caller:
     async def send(self, run: str, name: str, body: Any) -> httpx.Response:
         return await self.http.post(f"/v1/runs/{run}/{name}", content=json.dumps(body))
 
-    async def waiting(self, *requests: str, runs: tuple[str, ...] = ()) -> Waiting:
+    async def waiting(self, *requests: str, runs: tuple[str, ...] = ()) -> WaitingAnswer:
         answer = await self.http.post("/v1/waiting", json={"requests": requests, "runs": runs})
         assert answer.status_code == 200, answer.text
-        return Waiting.load(answer.content)
+        return WaitingAnswer.load(answer.content)
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[AsyncIterator[str]]:
@@ -175,7 +179,7 @@ def kind_of(answer: httpx.Response) -> tuple[int, str]:
 
 
 START: Final = Start(GENERAL, ALICE, TeamName("script"), "Tidy up.")
-PASSES: Final = Judge("clerk", Call("look", "{}"), AttemptId("rtest-look-0"), team_says="pass", team_why="Looking.")
+PASSES: Final = Judge("clerk", Call("look", "{}"), AttemptId("rtest-look-0"), team_says="allow", team_why="Looking.")
 
 
 async def test_wrong_key_reaches_nothing(lease: Lease, web: Served, calling: Calling) -> None:
@@ -477,8 +481,8 @@ async def test_questions_of_a_program_count_against_its_rate(store: Store, calli
 
 async def test_policy_judges_a_call_for_its_worker(lease: Lease, worker: Caller) -> None:
     asks = Judge("clerk", call().call, AttemptId("one"))  # type: ignore[arg-type]
-    assert (await worker.call(lease.run, asks)).json()["effect"] == "ask"
-    assert (await worker.call(lease.run, PASSES)).json() == {"effect": "pass", "why": "Looking."}
+    assert (await worker.call(lease.run, asks)).json()["then"] == "ask"
+    assert (await worker.call(lease.run, PASSES)).json() == {"then": "allow", "why": "Looking."}
 
 
 async def test_stream_pushes_a_decision_and_an_end_as_a_line_each(store: Store, lease: Lease, worker: Caller) -> None:
@@ -598,7 +602,7 @@ async def test_decision_after_a_cut_stream_is_read_back(store: Store, lease: Lea
         pass
     decided = await decide(store, asked)
     known = await worker.waiting(asked.id, other.id, "qmissing", runs=(lease.run, "rmissing"))
-    assert known == Waiting((decided,), (RequestId("qmissing"),), (RunId("rmissing"),))
+    assert known == WaitingAnswer((decided,), (RequestId("qmissing"),), (RunId("rmissing"),))
     await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
     assert (await worker.waiting(runs=(lease.run,))).ended == (lease.run,)
 
@@ -647,7 +651,7 @@ async def test_records_of_a_newer_web_are_neither_gone_nor_over(store: Store, wo
     await decide(store, second)
     await store.client.set(store.keys.request(first.id), NEWER, keepttl=True)
     await store.client.set(store.keys.run(OTHER), NEWER, keepttl=True)
-    assert await worker.waiting(first.id, second.id, runs=(one.run, OTHER)) == Waiting()
+    assert await worker.waiting(first.id, second.id, runs=(one.run, OTHER)) == WaitingAnswer()
 
 
 async def test_slow_reader_is_cut_and_loses_nothing(
@@ -721,3 +725,42 @@ async def test_run_with_enormous_texts_and_files_ends(web: Served, store: Store,
     assert len(ended.reported[0].words) == LONGEST_REPORT
     kept = await store.made.kept(lease.run)
     assert [*kept.files.values()] == ["b.txt"] and kept.left == (LeftOut(Why.LARGE, "answer.txt"),)
+
+
+async def test_attached_files_are_bounded_and_safely_named(web: Served, store: Store, lease: Lease) -> None:
+    """R15, R27, R29: whatever a worker sends."""
+    async with web.service() as service:
+        with pytest.raises(InvalidInput, match="Nothing was attached"):
+            await service.call(lease, Attach((("large.txt", b64encode(b"x" * (LARGEST_FILE + 1)).decode()),)))
+        await service.call(lease, Attach((("../b.txt", ""),), (LeftOut(Why.MANY, "<!channel>"),)))
+    kept = await store.made.kept(lease.run)
+    assert [*kept.files.values()] == ["_b.txt"] and kept.left == (LeftOut(Why.MANY, "__channel_"),)
+
+
+@pytest.mark.parametrize("around", ["", "web.invalid"])
+async def test_worker_reaches_web_as_the_environment_says(around: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through its proxy, as programs do, unless the host is left out."""
+    asked = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = (await reader.readline()).decode()
+        if line.startswith("DELETE"):
+            asked.append(line)
+        writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        for name, value in (("http_proxy", f"http://127.0.0.1:{port}"), ("no_proxy", around)):
+            monkeypatch.setenv(name, value)
+
+        async def resolve() -> WebAddress:
+            return WebAddress(("http://web.invalid:81",), "key")
+
+        async with HttpService(resolve) as service:
+            if around:
+                with pytest.raises(StoreUnavailable):
+                    await service.retire(WorkerId("one"))
+            else:
+                await service.retire(WorkerId("one"))
+    assert asked == ([] if around else ["DELETE http://web.invalid:81/v1/workers/one HTTP/1.1\r\n"])

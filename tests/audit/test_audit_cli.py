@@ -23,9 +23,8 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.hash_chain import START, seal
 from countersign.domain.ids import digest_of
 from countersign.domain.people import Actor
-from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.requests import Kind, Question, Request, Verb, digest, request_id
-from countersign.domain.standing_permissions import Permission
+from countersign.domain.requests import Kind, Question, Request, Scope, Verb, digest, request_id
+from countersign.domain.standing_permissions import Permission, PermissionChoice, Span
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import compress, decompress
 from countersign.store.store import Store

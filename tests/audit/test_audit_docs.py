@@ -41,7 +41,7 @@ async def test_every_command_of_the_page_works(
     monkeypatch.setenv("NAMESPACE", namespace)
     monkeypatch.chdir(tmp_path)
     for name in ("approvals.yaml", "suggested.yaml"):
-        (tmp_path / name).write_text("version: 1\nrules:\n  - {name: all, then: pass}\n")
+        (tmp_path / name).write_text("version: 1\nrules:\n  - {name: all, then: allow}\n")
     commands = re.findall(r"^\$ countersign audit (.*)$", DOC, re.M)
     assert len(commands) >= 10
     said = ""

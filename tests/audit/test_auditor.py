@@ -20,8 +20,8 @@ from bot.slack.slack_calls import GatedCalls
 from countersign import usecases
 from countersign.domain import runs
 from countersign.domain.attempt_refusals import Sentence
+from countersign.domain.channel_settings import Escalation
 from countersign.domain.errors import InvalidInput, Refused
-from countersign.domain.escalation import Escalation
 from countersign.domain.events import Event, EventType
 from countersign.domain.hash_chain import START, Kept, Verifier, seal
 from countersign.domain.ids import ChannelId, RequestId
@@ -30,7 +30,7 @@ from countersign.domain.quiet_hours import Quiet
 from countersign.domain.requests import Verb
 from countersign.domain.run_calls import Finish
 from countersign.policy import file
-from countersign.policy.evaluation import Effect
+from countersign.policy.evaluation import Action
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import from_ms
 from countersign.store.outbox import GROUP
@@ -132,7 +132,7 @@ async def test_quiet_hours_are_on_record_and_stop_nobody(store: Store, lease: Le
 
 async def test_what_may_not_be_asked_is_on_record_with_all_that_a_policy_judges(store: Store, lease: Lease) -> None:
     """R25: so that another policy can be tried on it."""
-    text = "version: 1\nrules:\n  - {name: no refunds, tool: refund, then: refuse}\n"
+    text = "version: 1\nrules:\n  - {name: no refunds, tool: refund, then: deny}\n"
     await store.set_rulebook(file.understand(text))
     with pytest.raises(Refused):
         await usecases.ask(store, lease, call(amount=20, password=SECRET), team_says="nothing")
@@ -153,7 +153,7 @@ async def test_what_may_not_be_asked_is_on_record_with_all_that_a_policy_judges(
     assert json.loads(entry["data"]["arguments"]) == {"amount": 20, "password": f"⟦hidden: {len(SECRET)} characters⟧"}
     was = recorded(Kept(json.dumps(entry), ""))
     assert was is not None
-    assert (was.effect, was.settings, was.requester) == (Effect.REFUSE, rules(), ALICE)
+    assert (was.then, was.settings, was.requester) == (Action.DENY, rules(), ALICE)
 
 
 async def _no_problem(_: object) -> list[Sentence]:

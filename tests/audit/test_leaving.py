@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
@@ -19,6 +18,7 @@ from countersign.domain.hash_chain import START
 from countersign.store.audit_log import Ledger
 from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.outbox import GROUP, Outbox
+from countersign.store.redis.connection import RedisClient
 from countersign.store.store import Store
 from tests.audit.test_auditor import record, stream, tell, whole
 from tests.longest_wait import PATIENCE
@@ -218,7 +218,7 @@ async def test_an_auditor_that_looked_before_everything_left_chains_nothing_twic
 async def test_the_place_in_an_empty_stream_survives_a_restart_and_a_rewritten_file(tmp_path: Path) -> None:
     """R4: new events come after those that have left, to the record and to the projector."""
     async with EmbeddedRedis(tmp_path) as server:
-        client = redis.asyncio.Redis.from_url(server.url, retry=Retry(ConstantBackoff(0.02), 200))
+        client = RedisClient.from_url(server.url, retry=Retry(ConstantBackoff(0.02), 200))
         store = Store(client, "leaving")
         outbox, auditor = Outbox(store), Auditor(store, "web")
         await outbox.open()

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-import redis.exceptions
 
 from bot.audit.auditor import Auditor
 from countersign.domain.errors import StoreUnavailable
@@ -46,7 +45,7 @@ def losing(script: Callable[..., Awaitable[Any]], *, after: bool) -> Callable[..
     async def call(**words: Any) -> Any:
         if after:
             await script(**words)
-        raise redis.exceptions.ConnectionError("Connection lost")
+        raise StoreUnavailable("Connection lost")
 
     return call
 

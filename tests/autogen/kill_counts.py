@@ -11,22 +11,22 @@ from datetime import timedelta
 from pathlib import Path
 from unittest.mock import patch
 
-import redis.asyncio
 from autogen_agentchat.base import Team as AutoGenTeam
 
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.events import EventType
 from countersign.domain.requests import Kind, Request
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.record_codecs import EVENTS
+from countersign.store.redis.connection import RedisClient
 from tests.autogen.harness import RULES, House, housed
 from tests.autogen.kill_shapes import KILL_SHAPES
 from tests.autogen.rebuild_teams import World
 from tests.autogen.test_rebuild import Told, live
 from tests.longest_wait import PATIENCE
 
-Build = Callable[[World, RunContext], AutoGenTeam]
+Build = Callable[[World, Run], AutoGenTeam]
 
 
 async def bad_kills(
@@ -108,7 +108,7 @@ async def main() -> None:
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
-        async with EmbeddedRedis(Path(folder)) as server, redis.asyncio.Redis.from_url(server.url) as client:
+        async with EmbeddedRedis(Path(folder)) as server, RedisClient.from_url(server.url) as client:
             for name in given.shapes:
                 rules = replace(RULES, on_timeout=OnTimeout.WAIT)
                 async with housed(client, server.url, name, Path(folder), rules) as house:

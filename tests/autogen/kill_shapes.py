@@ -21,8 +21,8 @@ from autogen_core.memory import ListMemory, MemoryContent
 from autogen_core.models import UserMessage
 from autogen_core.tools import FunctionTool, StaticWorkbench, ToolSchema
 
-from countersign.frameworks.autogen.run_context import RunContext
-from countersign.frameworks.autogen.tools.team_policy import Tier
+from countersign.frameworks.autogen.run_context import Run
+from countersign.policy.evaluation import Action
 from tests.autogen.rebuild_shapes import merged
 from tests.autogen.rebuild_teams import SCRIPT, SLOW, World
 
@@ -73,7 +73,7 @@ class Speaker(BaseChatAgent):
 
 def leaver(
     world: World,
-    run: RunContext,
+    run: Run,
     *,
     idempotent: bool = False,
     ask: bool = False,
@@ -115,38 +115,38 @@ def leaver(
     return Speaker("leaver", say)
 
 
-def left_call(world: World, run: RunContext) -> AutoGenTeam:
+def left_call(world: World, run: Run) -> AutoGenTeam:
     """A call under way is left by the agent that made it."""
     return RoundRobinGroupChat([leaver(world, run), run.reviewer("human"), world.agent(run, "merger")], max_turns=3)
 
 
-def left_in_a_branch(world: World, run: RunContext) -> AutoGenTeam:
+def left_in_a_branch(world: World, run: Run) -> AutoGenTeam:
     """The same beside a branch that works."""
     branches: list[list[ChatAgent]] = [[leaver(world, run)], [world.agent(run, "legal")]]
     return merged(world, run, branches)
 
 
-def left_idempotent(world: World, run: RunContext) -> AutoGenTeam:
+def left_idempotent(world: World, run: Run) -> AutoGenTeam:
     """The call that is left may be made again."""
     return RoundRobinGroupChat([leaver(world, run, idempotent=True), run.reviewer("human")], max_turns=2)
 
 
-def left_approved(world: World, run: RunContext) -> AutoGenTeam:
+def left_approved(world: World, run: Run) -> AutoGenTeam:
     """The call that is left was approved."""
     return RoundRobinGroupChat([leaver(world, run, ask=True), run.reviewer("human")], max_turns=2)
 
 
-def left_early(world: World, run: RunContext) -> AutoGenTeam:
+def left_early(world: World, run: Run) -> AutoGenTeam:
     """The call is left in doubt, or before it is made again."""
     return RoundRobinGroupChat([leaver(world, run, early=True), run.reviewer("human")], max_turns=2)
 
 
-def left_at_the_gate(world: World, run: RunContext) -> AutoGenTeam:
+def left_at_the_gate(world: World, run: Run) -> AutoGenTeam:
     """The call is left before anything of it is recorded."""
     return RoundRobinGroupChat([leaver(world, run, hurried=True), run.reviewer("human")], max_turns=4)
 
 
-def left_model(world: World, run: RunContext) -> AutoGenTeam:
+def left_model(world: World, run: Run) -> AutoGenTeam:
     """An answer of a model is left, then the same is asked again."""
     model = run.model("thinker")
 
@@ -176,7 +176,7 @@ def _as(agent: str, messages: Sequence[Any]) -> list[Any]:
     return [UserMessage(content=f"You are {agent}", source="user"), *messages]
 
 
-def nested_human(world: World, run: RunContext) -> AutoGenTeam:
+def nested_human(world: World, run: Run) -> AutoGenTeam:
     """A tool runs a team with a human of its own; outside, another human judges."""
 
     async def consult(about: str) -> str:
@@ -188,7 +188,7 @@ def nested_human(world: World, run: RunContext) -> AutoGenTeam:
     return _consulting(world, run, "boss", consult, idempotent=True)
 
 
-def nested_human_once(world: World, run: RunContext) -> AutoGenTeam:
+def nested_human_once(world: World, run: Run) -> AutoGenTeam:
     """The same, and the tool may not be called again by itself."""
 
     async def consult(about: str) -> str:
@@ -200,7 +200,7 @@ def nested_human_once(world: World, run: RunContext) -> AutoGenTeam:
     return _consulting(world, run, "boss", consult, idempotent=False)
 
 
-def _consulting(world: World, run: RunContext, name: str, tool: Callable[..., Any], *, idempotent: bool) -> AutoGenTeam:
+def _consulting(world: World, run: Run, name: str, tool: Callable[..., Any], *, idempotent: bool) -> AutoGenTeam:
     """An agent with the tool, and outside a human who judges an agent of the name that one inside has."""
     tools = run.tools(name, [tool], ask=False, idempotent=idempotent)
     boss = world.agent(run, name, workbench=[tools], reflect_on_tool_use=True)
@@ -208,12 +208,12 @@ def _consulting(world: World, run: RunContext, name: str, tool: Callable[..., An
     return RoundRobinGroupChat(agents, max_turns=3)
 
 
-def _adviser(run: RunContext) -> AssistantAgent:
+def _adviser(run: Run) -> AssistantAgent:
     """An agent without tools, whose name and words are the same inside and outside."""
     return AssistantAgent("inner", run.model("inner"), system_message="You are inner")
 
 
-def nested_call(world: World, run: RunContext) -> AutoGenTeam:
+def nested_call(world: World, run: Run) -> AutoGenTeam:
     """An agent inside a tool makes the call that another of the same name makes outside; people decide on both."""
 
     async def order(item: str) -> str:
@@ -238,7 +238,7 @@ def nested_call(world: World, run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([boss, spendthrift(), run.reviewer("human")], max_turns=3)
 
 
-def one_human(world: World, run: RunContext) -> AutoGenTeam:
+def one_human(world: World, run: Run) -> AutoGenTeam:
     """One human is asked inside a tool and outside, about the same agent."""
     human = run.human("human")
 
@@ -252,7 +252,7 @@ def one_human(world: World, run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([asker, run.reviewer("human"), world.agent(run, "merger")], max_turns=3)
 
 
-def clock_and_luck(world: World, run: RunContext) -> AutoGenTeam:
+def clock_and_luck(world: World, run: Run) -> AutoGenTeam:
     """The clock, luck and a model of one name, inside a tool and outside."""
     model, outside = run.model("adviser"), world.lucky
 
@@ -275,7 +275,7 @@ def clock_and_luck(world: World, run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([gambler, Speaker("fate", say), run.reviewer("human")], max_turns=3)
 
 
-def same_names(world: World, run: RunContext) -> AutoGenTeam:
+def same_names(world: World, run: Run) -> AutoGenTeam:
     """Two tools at once, each with a team of agents of the same names, and a human of the same name."""
 
     def nested(name: str) -> FunctionTool:
@@ -291,7 +291,7 @@ def same_names(world: World, run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([leader, _adviser(run), run.reviewer("insider")], max_turns=3)
 
 
-def refused_again(world: World, run: RunContext) -> AutoGenTeam:
+def refused_again(world: World, run: Run) -> AutoGenTeam:
     """A call that people rejected is made again, and denied at once, beside two branches that work."""
 
     async def order(item: str) -> str:
@@ -305,7 +305,7 @@ def refused_again(world: World, run: RunContext) -> AutoGenTeam:
     return merged(world, run, [[miser], [spender], [world.agent(run, "legal")]])
 
 
-def as_they_come(world: World, run: RunContext) -> AutoGenTeam:
+def as_they_come(world: World, run: Run) -> AutoGenTeam:
     """An agent takes down the results of calls at once as they come: a refusal that holds again, and two looks."""
 
     async def order(item: str) -> str:
@@ -316,7 +316,7 @@ def as_they_come(world: World, run: RunContext) -> AutoGenTeam:
         """See one."""
         return f"{item} seen"
 
-    tools = run.tools("collector", [order, see], ask={"order": Tier.ASK, "see": Tier.PASS})
+    tools = run.tools("collector", [order, see], ask={"order": Action.ASK, "see": Action.ALLOW})
     model = run.model("collector")
     SCRIPT["collector"] = ["Collected."]
 
@@ -335,7 +335,7 @@ def as_they_come(world: World, run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([Speaker("collector", say), run.reviewer("human")], max_turns=2)
 
 
-def agent_tools(world: World, run: RunContext) -> AutoGenTeam:
+def agent_tools(world: World, run: Run) -> AutoGenTeam:
     """Two agents that are tools, called at once."""
     expert = world.agent(run, "expert", max_tool_iterations=3)
     adviser = world.agent(run, "adviser")
@@ -345,7 +345,7 @@ def agent_tools(world: World, run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([chair, run.reviewer("human"), world.agent(run, "merger")], max_turns=3)
 
 
-def agent_tool_twice(world: World, run: RunContext) -> AutoGenTeam:
+def agent_tool_twice(world: World, run: Run) -> AutoGenTeam:
     """One agent that is a tool is called twice in one turn: the second call sees the first one's conversation."""
     expert = world.agent(run, "expert", max_tool_iterations=3)
     SCRIPT["chair"] = [[("expert", {"task": "pens"}), ("expert", {"task": "ink"})], "The chair has heard it twice."]
@@ -354,7 +354,7 @@ def agent_tool_twice(world: World, run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([chair, run.reviewer("human"), world.agent(run, "merger")], max_turns=3)
 
 
-def team_tool(world: World, run: RunContext) -> AutoGenTeam:
+def team_tool(world: World, run: Run) -> AutoGenTeam:
     """A team with a human of its own is a tool, in one of two branches."""
     inner = RoundRobinGroupChat([world.agent(run, "inner"), run.reviewer("insider")], max_turns=2)
     SCRIPT["chair"] = [[("panel", {"task": "pens"})], "The chair has heard them."]
@@ -363,7 +363,7 @@ def team_tool(world: World, run: RunContext) -> AutoGenTeam:
     return merged(world, run, [[chair], [world.agent(run, "legal")]])
 
 
-def to_the_user_and_back(world: World, run: RunContext) -> AutoGenTeam:
+def to_the_user_and_back(world: World, run: Run) -> AutoGenTeam:
     """Handed to the user twice, and back."""
     steward = world.agent(run, "steward", handoffs=["user", "clerk"], workbench=None)
     clerk = world.agent(run, "clerk", max_tool_iterations=2)
@@ -371,7 +371,7 @@ def to_the_user_and_back(world: World, run: RunContext) -> AutoGenTeam:
     return Swarm([steward, run.reviewer("user"), clerk], termination_condition=done)
 
 
-def loop_on_text(world: World, run: RunContext) -> AutoGenTeam:
+def loop_on_text(world: World, run: Run) -> AutoGenTeam:
     """Back to the writer until it says a word."""
 
     def done(message: BaseChatMessage) -> bool:
@@ -384,7 +384,7 @@ def loop_on_text(world: World, run: RunContext) -> AutoGenTeam:
     return GraphFlow([poet, human, clerk], graph.build(), termination_condition=MaxMessageTermination(20))
 
 
-def decided_in_parallel(world: World, run: RunContext) -> AutoGenTeam:
+def decided_in_parallel(world: World, run: Run) -> AutoGenTeam:
     """Refused, edited and approved at once, and a model that reflects on it."""
 
     async def order(item: str) -> str:
@@ -397,7 +397,7 @@ def decided_in_parallel(world: World, run: RunContext) -> AutoGenTeam:
     return merged(world, run, [[mixed], [world.agent(run, "legal")]])
 
 
-def streams(world: World, run: RunContext) -> AutoGenTeam:
+def streams(world: World, run: Run) -> AutoGenTeam:
     """Branches whose models stream."""
     more: dict[str, Any] = {"model_client_stream": True, "reflect_on_tool_use": True}
     return merged(world, run, [[world.agent(run, name, **more)] for name in ("talker", "gossip")])
@@ -417,7 +417,7 @@ class Shuffled(StaticWorkbench):
         return listed[:: -1 if count % 2 else 1]
 
 
-def changing_tools(world: World, run: RunContext) -> AutoGenTeam:
+def changing_tools(world: World, run: Run) -> AutoGenTeam:
     """A server lists its tools differently each time."""
 
     async def look(item: str) -> str:
@@ -430,12 +430,12 @@ def changing_tools(world: World, run: RunContext) -> AutoGenTeam:
         return world.done[-1]
 
     bench = Shuffled([FunctionTool(look, "Look."), FunctionTool(order, "Order one.")])
-    tools = run.tools("browser2", bench, ask={"look": Tier.PASS, "order": Tier.ASK})
+    tools = run.tools("browser2", bench, ask={"look": Action.ALLOW, "order": Action.ASK})
     browser = world.agent(run, "browser2", workbench=[tools], max_tool_iterations=3)
     return RoundRobinGroupChat([browser, run.reviewer("human"), world.agent(run, "merger")], max_turns=3)
 
 
-def memory(world: World, run: RunContext) -> AutoGenTeam:
+def memory(world: World, run: Run) -> AutoGenTeam:
     """A memory that one agent fills, and another reads."""
     kept = ListMemory()
 
@@ -448,13 +448,13 @@ def memory(world: World, run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([writer, Speaker("keeper", say), run.reviewer("human"), clerk], max_turns=4)
 
 
-def forty_branches(world: World, run: RunContext) -> AutoGenTeam:
+def forty_branches(world: World, run: Run) -> AutoGenTeam:
     """Forty agents at once."""
     agents = [AssistantAgent(f"b{n}", run.model(f"b{n}"), system_message=f"You are b{n}") for n in range(BRANCHES)]
     return merged(world, run, [[agent] for agent in agents])
 
 
-def deep_society(world: World, run: RunContext) -> AutoGenTeam:
+def deep_society(world: World, run: Run) -> AutoGenTeam:
     """Societies in societies, with a human in the innermost."""
     agents: list[ChatAgent | AutoGenTeam] = [world.agent(run, "writer"), run.reviewer("human")]
     for depth in range(_DEEP):
@@ -463,14 +463,14 @@ def deep_society(world: World, run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([*agents, world.agent(run, "clerk")], max_turns=2)
 
 
-def tokens(world: World, run: RunContext) -> AutoGenTeam:
+def tokens(world: World, run: Run) -> AutoGenTeam:
     """Ends by the tokens that its models used."""
     writer = world.agent(run, "writer", reflect_on_tool_use=True)
     limit = TokenUsageTermination(max_total_token=6)
     return RoundRobinGroupChat([writer, run.reviewer("human")], termination_condition=limit, max_turns=9)
 
 
-KILL_SHAPES: Mapping[str, Callable[[World, RunContext], AutoGenTeam]] = {
+KILL_SHAPES: Mapping[str, Callable[[World, Run], AutoGenTeam]] = {
     build.__name__: build
     for build in (
         left_call,

@@ -18,7 +18,7 @@ from autogen_agentchat.tools import AgentTool, TeamTool
 
 from countersign.frameworks.autogen.people.conversation import ConversationOver, over_in
 from countersign.frameworks.autogen.people.human_input_modes import HumanInputMode, any_of, every, last_line, when_said
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from tests.autogen.rebuild_teams import SCRIPT, World
 
 FINISHED = last_line("TERMINATE")
@@ -30,23 +30,23 @@ SCRIPT |= {
 }
 
 
-def talker(run: RunContext) -> AssistantAgent:
+def talker(run: Run) -> AssistantAgent:
     return AssistantAgent("talker", model_client=run.model("talker"), system_message="You are talker")
 
 
-def round_robin(world: World, run: RunContext) -> RoundRobinGroupChat:
+def round_robin(world: World, run: Run) -> RoundRobinGroupChat:
     people = run.reviewer("human", mode=HumanInputMode.ALWAYS, is_termination_msg=FINISHED)
     return RoundRobinGroupChat([talker(run), people], termination_condition=ConversationOver())
 
 
-def adaptive(world: World, run: RunContext) -> AutoGenTeam:
+def adaptive(world: World, run: Run) -> AutoGenTeam:
     """Asks at a word."""
     policy = any_of(when_said("two"), every(9))
     people = run.reviewer("human", mode=policy, is_termination_msg=FINISHED)
     return RoundRobinGroupChat([talker(run), people], termination_condition=ConversationOver())
 
 
-def selector(world: World, run: RunContext) -> AutoGenTeam:
+def selector(world: World, run: Run) -> AutoGenTeam:
     def other(thread: Sequence[BaseAgentEvent | BaseChatMessage]) -> str:
         return "human" if thread[-1].source == "talker" else "talker"
 
@@ -59,7 +59,7 @@ def selector(world: World, run: RunContext) -> AutoGenTeam:
     )
 
 
-def swarm(world: World, run: RunContext) -> AutoGenTeam:
+def swarm(world: World, run: Run) -> AutoGenTeam:
     hander = AssistantAgent(
         "hander", model_client=run.model("hander"), system_message="You are hander", handoffs=["human"]
     )
@@ -67,7 +67,7 @@ def swarm(world: World, run: RunContext) -> AutoGenTeam:
     return Swarm([hander, people], termination_condition=ConversationOver())
 
 
-def graph(world: World, run: RunContext) -> AutoGenTeam:
+def graph(world: World, run: Run) -> AutoGenTeam:
     """Back to the talker until the conversation is over, and then to somebody who comes after it."""
     one, people = talker(run), run.reviewer("human", mode=HumanInputMode.ALWAYS, is_termination_msg=FINISHED)
     merger = world.agent(run, "merger", workbench=None)
@@ -79,7 +79,7 @@ def graph(world: World, run: RunContext) -> AutoGenTeam:
     return GraphFlow([one, people, merger], builder.build(), termination_condition=MaxMessageTermination(20))
 
 
-def magentic_one(world: World, run: RunContext) -> AutoGenTeam:
+def magentic_one(world: World, run: Run) -> AutoGenTeam:
     people = run.reviewer("human", mode=HumanInputMode.ALWAYS)
     return MagenticOneGroupChat(
         [world.agent(run, "writer"), people, world.agent(run, "clerk")],
@@ -88,13 +88,13 @@ def magentic_one(world: World, run: RunContext) -> AutoGenTeam:
     )
 
 
-def society(world: World, run: RunContext) -> AutoGenTeam:
+def society(world: World, run: Run) -> AutoGenTeam:
     """The conversation is a team inside an agent."""
     mind = SocietyOfMindAgent("society", team=round_robin(world, run), model_client=run.model("society"))
     return RoundRobinGroupChat([mind], max_turns=1)
 
 
-def agent_tool(world: World, run: RunContext) -> AutoGenTeam:
+def agent_tool(world: World, run: Run) -> AutoGenTeam:
     """A model asks the human as a tool."""
     people = run.reviewer("human", mode=HumanInputMode.ALWAYS)
     asker = AssistantAgent(
@@ -107,7 +107,7 @@ def agent_tool(world: World, run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([asker], max_turns=1)
 
 
-def team_tool(world: World, run: RunContext) -> AutoGenTeam:
+def team_tool(world: World, run: Run) -> AutoGenTeam:
     """The conversation is a tool of a model."""
     inner = round_robin(world, run)
     caller = AssistantAgent(
@@ -120,7 +120,7 @@ def team_tool(world: World, run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([caller], max_turns=1)
 
 
-BUILDERS: list[Callable[[World, RunContext], AutoGenTeam]] = [
+BUILDERS: list[Callable[[World, Run], AutoGenTeam]] = [
     round_robin,
     adaptive,
     selector,

@@ -15,8 +15,8 @@ from autogen_core.models import CreateResult, LLMMessage
 from autogen_core.tools import FunctionTool, StaticWorkbench, ToolSchema
 
 from countersign.frameworks.autogen.models.wrapper import WrappedModel
-from countersign.frameworks.autogen.run_context import RunContext
-from countersign.frameworks.autogen.tools.team_policy import Tier
+from countersign.frameworks.autogen.run_context import Run
+from countersign.policy.evaluation import Action
 from tests.autogen.rebuild_teams import SCRIPT, SLOW, World
 
 SCRIPT.update(
@@ -51,7 +51,7 @@ class Thinker(BaseChatAgent):
 class Impatient(Thinker):
     """Asks people about a call, and goes on without their answer after a moment."""
 
-    def __init__(self, world: World, run: RunContext) -> None:
+    def __init__(self, world: World, run: Run) -> None:
         super().__init__("impatient", lambda: None)
 
         async def order(item: str) -> str:
@@ -74,7 +74,7 @@ class Impatient(Thinker):
 class Hurried(Impatient):
     """Waits for its answers at first; where they are recorded, its deadline has passed before it asks again."""
 
-    def __init__(self, world: World, run: RunContext) -> None:
+    def __init__(self, world: World, run: Run) -> None:
         super().__init__(world, run)
         self._journal = run.held.journal
         self._people = run.human("passer-by", title="Which pens?")
@@ -112,7 +112,7 @@ class BusyError(Exception):
         self.status_code = status_code
 
 
-def merged(world: World, run: RunContext, branches: Sequence[Sequence[ChatAgent]]) -> AutoGenTeam:
+def merged(world: World, run: Run, branches: Sequence[Sequence[ChatAgent]]) -> AutoGenTeam:
     """A writer, branches that go on at once, and a human who sees what they said, and a merger."""
     writer, human, merger = world.agent(run, "writer"), run.reviewer("human"), world.agent(run, "merger")
     graph = DiGraphBuilder().add_node(writer).add_node(human).add_node(merger)
@@ -126,7 +126,7 @@ def merged(world: World, run: RunContext, branches: Sequence[Sequence[ChatAgent]
     return GraphFlow([writer, *agents, human, merger], graph.build())
 
 
-def refusals(world: World, run: RunContext) -> AutoGenTeam:
+def refusals(world: World, run: Run) -> AutoGenTeam:
     """A policy refuses what two branches want; one reads the refusal and goes on."""
 
     def forbidden(name: str, *, reads: bool) -> AssistantAgent:
@@ -134,14 +134,14 @@ def refusals(world: World, run: RunContext) -> AutoGenTeam:
             """Order one."""
             raise AssertionError("It was refused.")
 
-        tools = [run.tools(name, [order], ask={"order": Tier.REFUSE})]
+        tools = [run.tools(name, [order], ask={"order": Action.DENY})]
         return world.agent(run, name, more_tools=tools, reflect_on_tool_use=reads)
 
     branches = [[forbidden("thrifty", reads=True)], [world.agent(run, "legal")], [forbidden("prudent", reads=False)]]
     return merged(world, run, branches)
 
 
-def local_work(world: World, run: RunContext) -> AutoGenTeam:
+def local_work(world: World, run: Run) -> AutoGenTeam:
     """Local work beside models: done before one has answered, and after the other."""
 
     def quick() -> None:
@@ -168,7 +168,7 @@ def local_work(world: World, run: RunContext) -> AutoGenTeam:
     return merged(world, run, branches)
 
 
-def retrying(world: World, run: RunContext) -> AutoGenTeam:
+def retrying(world: World, run: Run) -> AutoGenTeam:
     """A model fails twice, and the team's own client asks it again."""
     failures = [BusyError(status_code=503), BusyError(status_code=503)]
 
@@ -191,7 +191,7 @@ class SlowToList(StaticWorkbench):
         return await super().list_tools()
 
 
-def slow_list(world: World, run: RunContext) -> AutoGenTeam:
+def slow_list(world: World, run: Run) -> AutoGenTeam:
     """Two calls at once, of which one is made only after a long look at what there is."""
 
     async def find(item: str) -> str:
@@ -209,12 +209,12 @@ def slow_list(world: World, run: RunContext) -> AutoGenTeam:
     return merged(world, run, [[world.agent(run, "browser", workbench=[quick, slow])], [world.agent(run, "legal")]])
 
 
-def impatient(world: World, run: RunContext) -> AutoGenTeam:
+def impatient(world: World, run: Run) -> AutoGenTeam:
     """A question is left by the team itself, beside a branch that goes on."""
     return merged(world, run, [[Impatient(world, run), world.agent(run, "finance")], [world.agent(run, "legal")]])
 
 
-def hurried(world: World, run: RunContext) -> AutoGenTeam:
+def hurried(world: World, run: Run) -> AutoGenTeam:
     """Answers that had come come again, though the team's own deadline passes before, beside a branch that works."""
 
     def slow() -> None:
@@ -223,6 +223,6 @@ def hurried(world: World, run: RunContext) -> AutoGenTeam:
     return merged(world, run, [[Hurried(world, run), world.agent(run, "finance")], [Thinker("slow", slow)]])
 
 
-SHAPES: Mapping[str, Callable[[World, RunContext], AutoGenTeam]] = {
+SHAPES: Mapping[str, Callable[[World, Run], AutoGenTeam]] = {
     build.__name__: build for build in (refusals, local_work, retrying, slow_list, impatient, hurried)
 }

@@ -34,7 +34,7 @@ from countersign.frameworks.autogen.models.demo import DemoModel
 from countersign.frameworks.autogen.models.wrapper import ModelRequest, Pieces
 from countersign.frameworks.autogen.people.decision_messages import decision_in
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team
 
 SCRIPT: dict[str, list[str | list[tuple[str, dict[str, Any]]]]] = {
@@ -153,7 +153,7 @@ class World:
     lucky: list[str] = field(default_factory=list)
     """Luck as each life of the run has it."""
 
-    def agent(self, run: RunContext, name: str, *, more_tools: Sequence[Workbench] = (), **more: Any) -> AssistantAgent:
+    def agent(self, run: Run, name: str, *, more_tools: Sequence[Workbench] = (), **more: Any) -> AssistantAgent:
         """An agent with the two tools that all agents share; `more_tools` take their place where names are the same."""
 
         async def look(item: str, idempotency_key: str) -> str:
@@ -171,7 +171,7 @@ class World:
         own = {"model_client": run.model(name), "system_message": f"You are {name}", "workbench": tools}
         return AssistantAgent(name, **{**own, **more})
 
-    async def conclude(self, run: RunContext, result: TaskResult) -> Conclusion:
+    async def conclude(self, run: Run, result: TaskResult) -> Conclusion:
         """Keeps the conversation, and adds the clock, luck and an effect of one's own."""
         said = [f"{type(m).__name__} {m.source}: {m.to_text()}" for m in result.messages]
 
@@ -184,18 +184,18 @@ class World:
         return Conclusion("Told.", "\n---\n".join(self.transcript))
 
 
-def round_robin(world: World, run: RunContext, **more: Any) -> AutoGenTeam:
+def round_robin(world: World, run: Run, **more: Any) -> AutoGenTeam:
     """AutoGen's own UserProxyAgent, and a model that reflects on what its tool returned."""
     writer = world.agent(run, "writer", reflect_on_tool_use=True, **more)
     human = UserProxyAgent("human", input_func=run.human().input_func)
     return RoundRobinGroupChat([writer, human], termination_condition=MaxMessageTermination(4))
 
 
-def streaming(world: World, run: RunContext) -> AutoGenTeam:
+def streaming(world: World, run: Run) -> AutoGenTeam:
     return round_robin(world, run, model_client_stream=True)
 
 
-def selector(world: World, run: RunContext) -> AutoGenTeam:
+def selector(world: World, run: Run) -> AutoGenTeam:
     return SelectorGroupChat(
         [world.agent(run, "writer"), run.reviewer("human"), world.agent(run, "clerk", max_tool_iterations=2)],
         model_client=run.model("selector"),
@@ -204,7 +204,7 @@ def selector(world: World, run: RunContext) -> AutoGenTeam:
     )
 
 
-def swarm(world: World, run: RunContext) -> AutoGenTeam:
+def swarm(world: World, run: Run) -> AutoGenTeam:
     return Swarm(
         [
             world.agent(run, "starter", handoffs=["human", "clerk"], workbench=None),
@@ -215,7 +215,7 @@ def swarm(world: World, run: RunContext) -> AutoGenTeam:
     )
 
 
-def graph_parallel(world: World, run: RunContext) -> AutoGenTeam:
+def graph_parallel(world: World, run: Run) -> AutoGenTeam:
     """Two branches share tools, ask with the same words, and come together at a human."""
     writer = world.agent(run, "writer")
     branches = [world.agent(run, name, reflect_on_tool_use=name == "legal") for name in ("legal", "finance")]
@@ -227,7 +227,7 @@ def graph_parallel(world: World, run: RunContext) -> AutoGenTeam:
     return GraphFlow([writer, *branches, human, merger], graph.build())
 
 
-def graph_humans(world: World, run: RunContext) -> AutoGenTeam:
+def graph_humans(world: World, run: Run) -> AutoGenTeam:
     """Two people are asked at once; the one asked last answers first."""
     writer, merger = world.agent(run, "writer"), world.agent(run, "merger")
     humans: list[ChatAgent] = [run.reviewer("first"), run.reviewer("second")]
@@ -237,7 +237,7 @@ def graph_humans(world: World, run: RunContext) -> AutoGenTeam:
     return GraphFlow([writer, *humans, merger], graph.build())
 
 
-def graph_cycle(world: World, run: RunContext) -> AutoGenTeam:
+def graph_cycle(world: World, run: Run) -> AutoGenTeam:
     """Back to the writer until the human approves."""
 
     def approved(message: BaseChatMessage) -> bool:
@@ -253,12 +253,12 @@ def graph_cycle(world: World, run: RunContext) -> AutoGenTeam:
     return GraphFlow([writer, human, clerk], graph.build(), termination_condition=MaxMessageTermination(20))
 
 
-def magentic_one(world: World, run: RunContext) -> AutoGenTeam:
+def magentic_one(world: World, run: Run) -> AutoGenTeam:
     agents: list[ChatAgent] = [world.agent(run, "writer"), run.reviewer("human"), world.agent(run, "clerk")]
     return MagenticOneGroupChat(agents, model_client=run.model("orchestrator"))
 
 
-def magentic_one_code(world: World, run: RunContext) -> AutoGenTeam:
+def magentic_one_code(world: World, run: Run) -> AutoGenTeam:
     """Its coder's program is run once people have approved it."""
 
     class Notes(CodeExecutor):
@@ -281,14 +281,14 @@ def magentic_one_code(world: World, run: RunContext) -> AutoGenTeam:
     return MagenticOneGroupChat([coder, runner], model_client=run.model("orchestrator"))
 
 
-def society(world: World, run: RunContext) -> AutoGenTeam:
+def society(world: World, run: Run) -> AutoGenTeam:
     """A team inside an agent."""
     inner = RoundRobinGroupChat([world.agent(run, "writer"), run.reviewer("human")], max_turns=2)
     mind = SocietyOfMindAgent("society", team=inner, model_client=run.model("society"))
     return RoundRobinGroupChat([mind, world.agent(run, "clerk")], max_turns=2)
 
 
-def nested(world: World, run: RunContext) -> AutoGenTeam:
+def nested(world: World, run: Run) -> AutoGenTeam:
     """A team as a participant of a team."""
     inner = RoundRobinGroupChat(
         [world.agent(run, "writer"), run.reviewer("human")], max_turns=2, name="inner", description="asks"
@@ -296,7 +296,7 @@ def nested(world: World, run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([inner, world.agent(run, "clerk")], max_turns=2)
 
 
-def gated(world: World, run: RunContext) -> AutoGenTeam:
+def gated(world: World, run: Run) -> AutoGenTeam:
     """Every call is asked about: approved, approved twice, changed, rejected, and the rejected one made again."""
 
     async def order(item: str) -> str:
@@ -309,7 +309,7 @@ def gated(world: World, run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([buyer], max_turns=1)
 
 
-BUILDERS: list[Callable[[World, RunContext], AutoGenTeam]] = [
+BUILDERS: list[Callable[[World, Run], AutoGenTeam]] = [
     round_robin,
     streaming,
     selector,
@@ -325,6 +325,6 @@ BUILDERS: list[Callable[[World, RunContext], AutoGenTeam]] = [
 ]
 
 
-def team(build: Callable[[World, RunContext], AutoGenTeam], world: World) -> Team:
+def team(build: Callable[[World, Run], AutoGenTeam], world: World) -> Team:
     """The team of this kind, working on this world."""
     return Team(build.__name__, "", lambda run: build(world, run), world.conclude)

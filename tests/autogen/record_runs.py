@@ -12,16 +12,16 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import redis.asyncio
 from autogen_agentchat.base import Team as AutoGenTeam
 
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.ids import RequestId, RunId
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Teams
 from countersign.runs.entries import SCHEMA
 from countersign.store.codec import decompress
 from countersign.store.embedded_server import EmbeddedRedis
+from countersign.store.redis.connection import RedisClient
 from tests.autogen.harness import RULES, House, housed
 from tests.autogen.rebuild_teams import World, graph_parallel, magentic_one, round_robin, team
 from tests.autogen.test_rebuild import live
@@ -50,7 +50,7 @@ def plain(record: bytes) -> str:
     return f"{head.decode()}\n{decompress(body).decode()}"
 
 
-async def write(house: House, build: Callable[[World, RunContext], AutoGenTeam], waiting: bool) -> None:
+async def write(house: House, build: Callable[[World, Run], AutoGenTeam], waiting: bool) -> None:
     path = RUNS / f"journal{SCHEMA}-{build.__name__}.json"
     if path.exists():
         return
@@ -77,7 +77,7 @@ async def write(house: House, build: Callable[[World, RunContext], AutoGenTeam],
 
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        async with EmbeddedRedis(Path(folder)) as server, redis.asyncio.Redis.from_url(server.url) as client:
+        async with EmbeddedRedis(Path(folder)) as server, RedisClient.from_url(server.url) as client:
             for build in (*WAITING, *TOLD):
                 rules = replace(RULES, on_timeout=OnTimeout.WAIT)
                 async with housed(client, server.url, build.__name__, Path(folder), rules) as house:

@@ -17,10 +17,11 @@ from countersign.domain.calls import LONGEST_ARGUMENTS, canonical
 from countersign.domain.errors import ActionFailed, GivenUp, WrongTeam
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Kind, Question, Request, Verb
-from countersign.frameworks.autogen.gated_function import gated
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.gated_function import requires_approval
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.tools.permits import Permit, ProposedAction
-from countersign.frameworks.autogen.tools.team_policy import Proposal, Tier, Verdict
+from countersign.frameworks.autogen.tools.team_policy import Proposal, Verdict
+from countersign.policy.evaluation import Action
 from countersign.usecases.ports import Change, Put
 from tests.autogen.harness import House, fact
 from tests.autogen.test_gated_tools import call, life
@@ -45,7 +46,7 @@ class Till:
         return f"paid {amount}"
 
 
-def asking(run: RunContext, till: Till, **rules: Any) -> asyncio.Task[tuple[str, bool]]:
+def asking(run: Run, till: Till, **rules: Any) -> asyncio.Task[tuple[str, bool]]:
     """A call of `refund`, order 17 and 20 EUR, under way."""
     return asyncio.create_task(call(run.tools("clerk", [till.refund], **rules), "refund", order=17, amount=20))
 
@@ -245,24 +246,24 @@ async def test_a_view_that_fails_shows_the_arguments_and_says_so(house: House, s
         job.cancel()
 
 
-POLICIES: list[tuple[Any, Tier]] = [
-    (False, Tier.PASS),
-    (True, Tier.ASK),
-    ("refund", Tier.ASK),
-    ({"refund"}, Tier.ASK),
-    ([], Tier.PASS),
-    ({"refund": Tier.PASS}, Tier.PASS),
-    ({"refund": Tier.REFUSE}, Tier.REFUSE),
-    ({}, Tier.ASK),
-    (lambda proposal: proposal.arguments["amount"] > 10, Tier.ASK),
-    (lambda proposal: proposal.arguments["amount"] > 100, Tier.PASS),
-    (lambda proposal: Verdict(Tier.REFUSE, "never"), Tier.REFUSE),
+POLICIES: list[tuple[Any, Action]] = [
+    (False, Action.ALLOW),
+    (True, Action.ASK),
+    ("refund", Action.ASK),
+    ({"refund"}, Action.ASK),
+    ([], Action.ALLOW),
+    ({"refund": Action.ALLOW}, Action.ALLOW),
+    ({"refund": Action.DENY}, Action.DENY),
+    ({}, Action.ASK),
+    (lambda proposal: proposal.arguments["amount"] > 10, Action.ASK),
+    (lambda proposal: proposal.arguments["amount"] > 100, Action.ALLOW),
+    (lambda proposal: Verdict(Action.DENY, "never"), Action.DENY),
 ]
 
 
 @pytest.mark.parametrize(("ask", "tier"), POLICIES)
 async def test_a_policy_passes_asks_or_refuses_and_what_it_does_alone_is_recorded_once(
-    house: House, ask: Any, tier: Tier
+    house: House, ask: Any, tier: Action
 ) -> None:
     """R19, R25: also when the run is rebuilt."""
     await house.start()
@@ -270,12 +271,12 @@ async def test_a_policy_passes_asks_or_refuses_and_what_it_does_alone_is_recorde
     for _ in range(2):
         async with life(house) as run:
             job = asking(run, till, ask=ask)
-            if tier is Tier.ASK:
+            if tier is Action.ASK:
                 await house.asked()
                 job.cancel()
                 return
             text, failed = await job
-    assert failed == (tier is Tier.REFUSE)
+    assert failed == (tier is Action.DENY)
     assert till.paid == ([] if failed else [(17, 20)])
     assert text.startswith("DECISION: REFUSED BY POLICY" if failed else "paid")
     told = [event for event in await house.events() if event["type"] in ("call_passed", "call_refused")]
@@ -351,7 +352,7 @@ async def test_a_policy_is_not_asked_again_when_the_run_is_rebuilt(house: House)
 
     def policy(proposal: Proposal) -> Verdict:
         asked.append(proposal)
-        return Verdict(Tier.ASK, f"The {len(asked)}. time.")
+        return Verdict(Action.ASK, f"The {len(asked)}. time.")
 
     made = []
     for _ in range(2):
@@ -462,7 +463,7 @@ async def test_a_tool_that_does_the_same_inside_itself_is_asked_about_twice_and_
     await house.start()
     done: list[str] = []
 
-    @gated()
+    @requires_approval()
     async def wipe(path: str) -> str:
         """Delete."""
         done.append(path)

@@ -1,4 +1,4 @@
-"""`ask_human`, and functions behind `gated`."""
+"""`ask_human`, and functions behind `requires_approval`."""
 
 import asyncio
 from enum import StrEnum
@@ -11,19 +11,19 @@ from autogen_core.tools import FunctionTool, StaticWorkbench
 from countersign.domain.calls import canonical
 from countersign.domain.errors import ActionFailed
 from countersign.domain.requests import Kind, Verb
-from countersign.frameworks.autogen.gated_function import gated
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.gated_function import requires_approval
+from countersign.frameworks.autogen.run_context import Run
 from tests.autogen.harness import House, fact
 from tests.autogen.test_gated_tools import life
 
 pytest_plugins = ["tests.redis_server"]
 
 
-def ask(run: RunContext, **arguments: Any) -> asyncio.Task[tuple[str, bool]]:
+def ask(run: Run, **arguments: Any) -> asyncio.Task[tuple[str, bool]]:
     return asyncio.create_task(said(run, arguments))
 
 
-async def said(run: RunContext, arguments: dict[str, Any]) -> tuple[str, bool]:
+async def said(run: Run, arguments: dict[str, Any]) -> tuple[str, bool]:
     tools = StaticWorkbench([run.ask_human("planner")])
     result = await tools.call_tool("ask_human", arguments, CancellationToken())
     return result.to_text(), result.is_error
@@ -109,14 +109,14 @@ def draw(arguments: dict[str, Any]) -> str:
     return f"{arguments['amount']} to {arguments['iban']}"
 
 
-@gated(show=draw, hide=["iban"])
+@requires_approval(show=draw, hide=["iban"])
 async def pay(amount: Annotated[int, "in cents"], iban: str, size: Size = Size.SMALL) -> str:
     """Pay somebody."""
     PAID.append((amount, iban, size))
     return f"paid {amount}"
 
 
-@gated(ask=False)
+@requires_approval(ask=False)
 def look(item: str) -> int:
     """How many."""
     return len(item)
@@ -174,5 +174,5 @@ async def test_a_gated_function_among_other_tools_asks_once_and_leaves_nothing_u
     assert sum(event["type"] == "request_asked" for event in await house.events()) == 1
 
 
-async def resting(run: RunContext) -> bool | None:
+async def resting(run: Run) -> bool | None:
     return True if run.activity.resting else None

@@ -18,31 +18,31 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from tests.autogen.harness import House
 
 pytest_plugins = ["tests.redis_server"]
 
 
-def two(run: RunContext) -> RoundRobinGroupChat:
+def two(run: Run) -> RoundRobinGroupChat:
     """A writer, and AutoGen's human."""
     writer = AssistantAgent("writer", model_client=run.model("writer"))
     human = UserProxyAgent("human", input_func=run.human().input_func)
     return RoundRobinGroupChat([writer, human], max_turns=2)
 
 
-def a_team(run: RunContext) -> BaseTool[Any, Any]:
+def a_team(run: Run) -> BaseTool[Any, Any]:
     return TeamTool(two(run), "draft", "Drafts.", return_value_as_last_message=True)
 
 
-def a_team_in_a_team(run: RunContext) -> BaseTool[Any, Any]:
+def a_team_in_a_team(run: Run) -> BaseTool[Any, Any]:
     tool = run.tools("inner", [a_team(run)], ask=False)
     inner = AssistantAgent("inner", model_client=run.model("inner"), workbench=tool)
     return TeamTool(RoundRobinGroupChat([inner], max_turns=1), "draft", "Drafts.")
 
 
-def the_human_alone(run: RunContext) -> BaseTool[Any, Any]:
+def the_human_alone(run: Run) -> BaseTool[Any, Any]:
     return AgentTool(UserProxyAgent("draft", input_func=run.human("draft").input_func))
 
 
@@ -64,13 +64,13 @@ CALL = CreateResult(
 )
 async def test_a_human_inside_a_tool_is_asked_about_the_words_inside(
     house: House,
-    inside: Callable[[RunContext], BaseTool[Any, Any]],
+    inside: Callable[[Run], BaseTool[Any, Any]],
     answers: list[CreateResult | str],
     shown: str,
 ) -> None:
     """R4, R13: also when the run leaves memory while people are asked; the run's thread shows the words, once."""
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         tools = run.tools("boss", [inside(run)], ask=False)
         return RoundRobinGroupChat(
             [AssistantAgent("boss", model_client=run.model("boss"), workbench=tools)], max_turns=1

@@ -44,8 +44,8 @@ from countersign.domain.runs import Status
 from countersign.frameworks.autogen.bypass_check import look_through
 from countersign.frameworks.autogen.code.executors import WITHIN, LocalExecutor
 from countersign.frameworks.autogen.code.gated_executor import approved_by_the_executor
-from countersign.frameworks.autogen.gated_function import gated
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.gated_function import requires_approval
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from tests.autogen.harness import House
 from tests.autogen.test_gate_bypasses import Model, TextAgent
@@ -62,7 +62,7 @@ async def wipe(path: str) -> str:
     return "gone"
 
 
-@gated()
+@requires_approval()
 async def asks(path: str) -> str:
     """Delete a folder, once people agree."""
     return await wipe(path)
@@ -76,7 +76,7 @@ class Mine(StaticWorkbench):
     """Of the team's own making."""
 
 
-def clerk(run: RunContext, name: str = "clerk", **more: Any) -> AssistantAgent:
+def clerk(run: Run, name: str = "clerk", **more: Any) -> AssistantAgent:
     return AssistantAgent(name, **{"model_client": run.model(name), **more})
 
 
@@ -84,33 +84,33 @@ def alone(agent: Any) -> RoundRobinGroupChat:
     return RoundRobinGroupChat([agent], max_turns=1)
 
 
-def raw(run: RunContext) -> AssistantAgent:
+def raw(run: Run) -> AssistantAgent:
     return clerk(run, tools=[wipe])
 
 
-def mcp(run: RunContext) -> AutoGenTeam:
+def mcp(run: Run) -> AutoGenTeam:
     from autogen_ext.tools.mcp import McpWorkbench, StdioServerParams  # takes long, and most collect it for nothing
 
     return alone(clerk(run, workbench=McpWorkbench(StdioServerParams(command="/bin/false"))))
 
 
-def openai_agent(_: RunContext) -> AutoGenTeam:
+def openai_agent(_: Run) -> AutoGenTeam:
     from autogen_ext.agents.openai import OpenAIAgent  # likewise
 
     return alone(OpenAIAgent("clerk", "", client=object(), model="m", instructions=""))  # type: ignore[arg-type]
 
 
-def graph(run: RunContext) -> AutoGenTeam:
+def graph(run: Run) -> AutoGenTeam:
     agent = raw(run)
     return GraphFlow([agent], DiGraphBuilder().add_node(agent).build())
 
 
-def local(run: RunContext, approval: Any) -> AutoGenTeam:
+def local(run: Run, approval: Any) -> AutoGenTeam:
     executor = LocalExecutor(run.settings.data_dir, WITHIN)
     return alone(CodeExecutorAgent("coder", executor, approval_func=approval))
 
 
-def beside_its_own_hand_off(run: RunContext) -> AutoGenTeam:
+def beside_its_own_hand_off(run: Run) -> AutoGenTeam:
     """A tool is not taken for a hand-off because it is called like one."""
     tool = FunctionTool(wipe, "", name="transfer_to_boss")
     return alone(clerk(run, workbench=StaticWorkbench([tool]), handoffs=["boss"]))
@@ -131,12 +131,12 @@ class Beside(FunctionTool):
         self.gated = asks
 
 
-def unapproved(run: RunContext) -> AutoGenTeam:
+def unapproved(run: Run) -> AutoGenTeam:
     with pytest.warns(UserWarning, match="No approval function"):
         return local(run, None)
 
 
-def looks_approved(run: RunContext) -> AutoGenTeam:
+def looks_approved(run: Run) -> AutoGenTeam:
     @wraps(approve := run.code_approval("coder"))
     async def approved(request: ApprovalRequest) -> ApprovalResponse:
         return ApprovalResponse(approved=True, reason="") if request else await approve(request)
@@ -144,7 +144,7 @@ def looks_approved(run: RunContext) -> AutoGenTeam:
     return local(run, approved)
 
 
-def answers_itself(run: RunContext) -> AutoGenTeam:
+def answers_itself(run: Run) -> AutoGenTeam:
     @wraps(asked := run.human().input_func)
     async def answer(prompt: str, cancellation_token: CancellationToken | None = None) -> str:
         return "yes" if prompt else await asked(prompt, cancellation_token)
@@ -183,8 +183,10 @@ class Holds(TextAgent):
         return "done"
 
 
-Build = Callable[[RunContext], AutoGenTeam]
-TOOL = r"The agent “clerk” has the tool “wipe” in a list of its own.*run\.tools\(\"clerk\", \[wipe\]\).*@gated"
+Build = Callable[[Run], AutoGenTeam]
+TOOL = (
+    r"The agent “clerk” has the tool “wipe” in a list of its own.*run\.tools\(\"clerk\", \[wipe\]\).*@requires_approval"
+)
 BENCH = r"The agent “clerk” has a workbench \({}\) of its own.*run\.tools\(\"clerk\", …\)"
 CODE = r"The agent “coder” runs code in an executor \(LocalExecutor\).*run\.executor\(\"coder\", …\)"
 MODEL = r"“{}” asks a model \(Model\) that is not the run's.*run\.model\(\"{}\"\)"
@@ -362,7 +364,7 @@ class Loud(ChatCompletionCache):
     """A model of the team's own around the run's."""
 
 
-def through_the_run(run: RunContext) -> list[Any]:
+def through_the_run(run: Run) -> list[Any]:
     """What may stand in one team."""
     tools: Sequence[Workbench] = [run.tools("a", [wipe]), run.tools("a", StaticWorkbench([FunctionTool(asks, "")]))]
     executor = LocalExecutor(run.settings.data_dir, WITHIN)

@@ -18,7 +18,7 @@ from countersign.domain.run_calls import Ask, R, RunCall
 from countersign.domain.runs import Status
 from countersign.frameworks.autogen.changed_code import _who
 from countersign.frameworks.autogen.people.decision_messages import DecisionTermination
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
@@ -71,7 +71,7 @@ async def test_continuing_leaves_out_the_missing_turn_too(house: House, monkeypa
 def writing(system: str, *, tools: tuple[Callable[[str], str], ...] = ()) -> Teams:
     """A team that writes for two readers at once, in the way that `system` says."""
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         workbench = run.tools("writer", tools) if tools else None
         writer = AssistantAgent("writer", run.model("writer"), system_message=system, workbench=workbench)
         ends = DecisionTermination({RequestStatus.APPROVED})
@@ -211,7 +211,7 @@ async def test_calls_whose_decisions_are_found_late_are_no_change_of_the_code(ho
         done.append(part)
         return f"did {part}"
 
-    async def at_once(run: RunContext, parts: str) -> list[tuple[str, bool]]:
+    async def at_once(run: Run, parts: str) -> list[tuple[str, bool]]:
         tools = run.tools("caller", [do], ask=lambda call: not (passes and call.arguments["part"] == "c"))
         return await asyncio.gather(*(call(tools, "do", part, part=part) for part in parts))
 

@@ -24,8 +24,8 @@ from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.run_calls import R, Report, RunCall
 from countersign.frameworks.autogen.code.executors import LocalExecutor, code_executor
 from countersign.frameworks.autogen.code.gated_executor import UNBOXED
-from countersign.frameworks.autogen.run_context import RunContext
-from countersign.frameworks.autogen.tools.team_policy import Tier
+from countersign.frameworks.autogen.run_context import Run
+from countersign.policy.evaluation import Action
 from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
 from countersign.store.record_codecs import REQUESTS
@@ -42,9 +42,7 @@ def local(house: House, seconds: float = 20) -> CodeExecutor:
     return LocalExecutor(house.folder / "code", timedelta(seconds=seconds))
 
 
-def executing(
-    run: RunContext, executor: CodeExecutor, blocks: list[CodeBlock], **more: Any
-) -> asyncio.Task[CodeResult]:
+def executing(run: Run, executor: CodeExecutor, blocks: list[CodeBlock], **more: Any) -> asyncio.Task[CodeResult]:
     gated = run.executor("coder", executor, **more)
     return asyncio.create_task(gated.execute_code_blocks(blocks, CancellationToken()))
 
@@ -274,7 +272,7 @@ async def test_code_that_fails_or_has_no_interpreter_is_a_result(house: House) -
     await house.start()
     async with life(house) as run:
         assert (await executing(run, local(house), [CodeBlock("exit 3", "sh")], ask=False)).exit_code == 3
-        unknown = await executing(run, local(house), [CodeBlock("10 GOTO 10", "basic")], ask={"run code": Tier.PASS})
+        unknown = await executing(run, local(house), [CodeBlock("10 GOTO 10", "basic")], ask={"run code": Action.ALLOW})
         assert unknown.exit_code != 0
         assert "basic" in unknown.output
     told = [event for event in await house.events() if event["type"] == "call_passed"]

@@ -147,14 +147,14 @@ def loop_state():
 
 async def main():
     loop_before = loop_state()
-    run = await countersign.run_here(build, "go", channel=CHANNEL, requester="U0ALICE",
+    run = await countersign.teams.run_here(build, "go", channel=CHANNEL, requester="U0ALICE",
                                      model=ReplayChatCompletionClient(["Done."]))
     seen.append((state(), loop_state()))
     assert str(run.status) == "finished", run
     assert [each[1] for each in seen] == [loop_before] * 2, "the event loop was changed"
 
 CHANNEL, seen, before = sys.argv[1], [], state()
-import countersign
+import countersign.teams
 for module in pkgutil.walk_packages(countersign.__path__, "countersign."):
     # Where `agents` is our own folder, the adapter of the OpenAI Agents SDK cannot be imported.
     if not module.name.endswith(("__main__", ".openai_agents", ".openai_agents_model")):

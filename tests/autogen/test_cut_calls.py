@@ -19,10 +19,10 @@ from countersign.domain.errors import ActionFailed
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Verb
 from countersign.domain.runs import Status
-from countersign.frameworks.autogen.gated_function import gated
+from countersign.frameworks.autogen.gated_function import requires_approval
 from countersign.frameworks.autogen.models.config import load_model
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
@@ -59,7 +59,7 @@ async def test_a_model_is_not_asked_what_to_do_about_a_call_that_was_cut_off(
 ) -> None:
     """R4: the answer was recorded, fitted nothing, and people were asked whether the code had changed."""
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         tools = run.tools("boss", [look])
         agent = AssistantAgent("boss", run.model("boss"), workbench=tools, model_client_stream=True, **more)
         return RoundRobinGroupChat([agent], max_turns=1)
@@ -77,24 +77,24 @@ async def test_a_model_is_not_asked_what_to_do_about_a_call_that_was_cut_off(
     assert (run.status, run.words, run.asked) == (Status.FINISHED, "There are 12.", 1)
 
 
-@gated()
+@requires_approval()
 async def refund(order: int) -> str:
     """Pay an order back."""
     return f"Order {order} was paid back."
 
 
-async def paid(run: RunContext, result: TaskResult) -> Conclusion:
+async def paid(run: Run, result: TaskResult) -> Conclusion:
     try:
         return Conclusion(await refund(17))
     except ActionFailed as failure:
         return Conclusion(f"Nothing was paid back: {failure}")
 
 
-def talk(run: RunContext) -> AutoGenTeam:
+def talk(run: Run) -> AutoGenTeam:
     return RoundRobinGroupChat([AssistantAgent("boss", run.model("boss"), model_client_stream=True)], max_turns=1)
 
 
-async def called(run: RunContext, result: TaskResult) -> Conclusion:
+async def called(run: Run, result: TaskResult) -> Conclusion:
     async def pay(order: int) -> str:
         """Pay an order back."""
         return f"Order {order} was paid back."
@@ -105,7 +105,7 @@ async def called(run: RunContext, result: TaskResult) -> Conclusion:
 
 @pytest.mark.parametrize("conclude", [paid, called])
 async def test_a_call_that_was_cut_off_when_a_worker_was_told_to_stop_is_no_refusal(
-    house: House, conclude: Callable[[RunContext, TaskResult], Awaitable[Conclusion]]
+    house: House, conclude: Callable[[Run, TaskResult], Awaitable[Conclusion]]
 ) -> None:
     """R4, R5: the run had ended so, and what people approved a moment later was never done."""
     await house.start(team="t")
@@ -143,7 +143,7 @@ async def test_a_tool_that_asks_a_model_when_its_run_is_let_go_has_not_failed(ho
     """R4: “CancelledError” was recorded as what it returned, and the agent told so for the rest of the run."""
     tries = []
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         async def sum_up() -> str:
             """Sum up."""
             tries.append(1)
@@ -177,7 +177,7 @@ async def test_an_action_that_asks_a_model_when_its_run_is_let_go_asks_nobody_be
 ) -> None:
     """R4: `run.step` likewise; the question about it comes once nobody knows, and not from a worker that leaves."""
 
-    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    async def conclude(run: Run, result: TaskResult) -> Conclusion:
         async def act() -> str:
             said = await run.model("inside").create([UserMessage(content="Sum up.", source="clerk")])
             return str(said.content)
@@ -203,7 +203,7 @@ async def test_team_inside_a_cut_effect_does_not_hold_the_worker(
     """R4: AutoGen's agents wait forever for a model call that was cancelled, and the worker waited for them."""
     monkeypatch.setattr("countersign.frameworks.autogen.team_execution.GRACE", timedelta(milliseconds=100))
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         async def sum_up() -> str:
             """Sum up."""
             inner = RoundRobinGroupChat([AssistantAgent("inside", run.model("inside"))], max_turns=1)

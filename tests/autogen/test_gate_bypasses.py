@@ -24,9 +24,9 @@ from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.runs import Status
 from countersign.frameworks.autogen.code.executors import code_executor
 from countersign.frameworks.autogen.code.gated_executor import CodeAgent, approved_by_the_executor
-from countersign.frameworks.autogen.gated_function import gated
+from countersign.frameworks.autogen.gated_function import requires_approval
 from countersign.frameworks.autogen.models.wrapper import ModelRequest, Pieces
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from tests.autogen.harness import House
 from tests.autogen.rebuild_teams import Scripted, ledger
@@ -38,7 +38,7 @@ HEARD: list[str] = []
 """What the models read, each time."""
 
 
-@gated()
+@requires_approval()
 async def wipe(path: str) -> str:
     """Delete a folder."""
     DONE.append(path)
@@ -82,7 +82,7 @@ class Model(Scripted):
         yield CreateResult(finish_reason="function_calls", content=calls, usage=usage, cached=False)
 
 
-def agent(run: RunContext, name: str, **more: Any) -> AssistantAgent:
+def agent(run: Run, name: str, **more: Any) -> AssistantAgent:
     return AssistantAgent(
         name, model_client=run.model(name), system_message=f"You are {name}", max_tool_iterations=3, **more
     )
@@ -107,42 +107,42 @@ class TextAgent(BaseChatAgent):
     async def on_reset(self, cancellation_token: Any) -> None: ...
 
 
-def alone(run: RunContext) -> RoundRobinGroupChat:
+def alone(run: Run) -> RoundRobinGroupChat:
     return RoundRobinGroupChat([agent(run, "clerk", workbench=run.tools("clerk", [_wipe]))], max_turns=1)
 
 
-def plain_list(run: RunContext) -> AutoGenTeam:
-    """A function behind `gated` in AutoGen's own list of tools."""
+def plain_list(run: Run) -> AutoGenTeam:
+    """A function behind `requires_approval` in AutoGen's own list of tools."""
     return RoundRobinGroupChat([agent(run, "clerk", tools=[wipe])], max_turns=1)
 
 
-def nested_team(run: RunContext) -> AutoGenTeam:
+def nested_team(run: Run) -> AutoGenTeam:
     return RoundRobinGroupChat([alone(run)], max_turns=1)
 
 
-def agent_tool(run: RunContext) -> AutoGenTeam:
+def agent_tool(run: Run) -> AutoGenTeam:
     inner = agent(run, "clerk", workbench=run.tools("clerk", [_wipe]))
     boss = agent(run, "boss", workbench=run.tools("boss", [AgentTool(inner)], ask=False))
     return RoundRobinGroupChat([boss], max_turns=1)
 
 
-def team_tool(run: RunContext) -> AutoGenTeam:
+def team_tool(run: Run) -> AutoGenTeam:
     tool = TeamTool(alone(run), name="clerk", description="does it")
     boss = agent(run, "boss", workbench=run.tools("boss", [tool], ask=False))
     return RoundRobinGroupChat([boss], max_turns=1)
 
 
-def team_tool_in_a_plain_list(run: RunContext) -> AutoGenTeam:
+def team_tool_in_a_plain_list(run: Run) -> AutoGenTeam:
     tool = TeamTool(alone(run), name="clerk", description="does it")
     return RoundRobinGroupChat([agent(run, "boss", tools=[tool])], max_turns=1)
 
 
-def society(run: RunContext) -> AutoGenTeam:
+def society(run: Run) -> AutoGenTeam:
     mind = SocietyOfMindAgent("society", team=alone(run), model_client=run.model("society"))
     return RoundRobinGroupChat([mind], max_turns=1)
 
 
-def wrapped(run: RunContext) -> AutoGenTeam:
+def wrapped(run: Run) -> AutoGenTeam:
     """A tool of one's own around the gated one, under another name, that needs no approval."""
 
     async def tidy(path: str) -> str:
@@ -152,7 +152,7 @@ def wrapped(run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([agent(run, "clerk", workbench=run.tools("clerk", [tidy], ask=False))], max_turns=1)
 
 
-def rewritten(run: RunContext) -> AutoGenTeam:
+def rewritten(run: Run) -> AutoGenTeam:
     """A workbench that changes what it is given after it was approved cannot: it gets a copy made from the request."""
     given: dict[str, Any] = {"path": "/tmp"}
 
@@ -173,7 +173,7 @@ def rewritten(run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([Changes("clerk")], max_turns=1)
 
 
-def code_in_a_hand_off(run: RunContext) -> AutoGenTeam:
+def code_in_a_hand_off(run: Run) -> AutoGenTeam:
     work = run.settings.data_dir / "code"
     coder = CodeExecutorAgent(
         "coder", run.executor("coder", code_executor(work)), approval_func=approved_by_the_executor
@@ -181,19 +181,19 @@ def code_in_a_hand_off(run: RunContext) -> AutoGenTeam:
     return Swarm([agent(run, "clerk", handoffs=["coder"]), coder], max_turns=2)
 
 
-def magentic_one(run: RunContext) -> AutoGenTeam:
+def magentic_one(run: Run) -> AutoGenTeam:
     """Its orchestrator lets the clerk write code and the coder run it."""
     coder = CodeAgent("coder", run.executor("coder", code_executor(run.settings.data_dir / "code")))
     return MagenticOneGroupChat([agent(run, "clerk"), coder], model_client=run.model("orchestrator"))
 
 
-def magentic_one_with_its_own_executor(run: RunContext) -> AutoGenTeam:
+def magentic_one_with_its_own_executor(run: Run) -> AutoGenTeam:
     executor = code_executor(run.settings.data_dir / "code")
     coder = CodeExecutorAgent("coder", executor, approval_func=run.code_approval("coder"))
     return MagenticOneGroupChat([agent(run, "clerk"), coder], model_client=run.model("orchestrator"))
 
 
-Build = Callable[[RunContext], AutoGenTeam]
+Build = Callable[[Run], AutoGenTeam]
 DOORS: list[tuple[Build, dict[str, list[Any]]]] = [
     (alone, {"clerk": [WIPE, "done"]}),
     (plain_list, {"clerk": [WIPE, "done"]}),

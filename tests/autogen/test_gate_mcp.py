@@ -9,7 +9,7 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 
 from countersign.domain.requests import Request, Verb
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from tests.autogen.harness import House
 from tests.autogen.test_gate_bypasses import agent, running
 
@@ -43,7 +43,7 @@ async def test_an_mcp_servers_tool_does_nothing_before_it_is_approved(house: Hou
     done = house.folder / "done"
     bench: Any = mcp.McpWorkbench(mcp.StdioServerParams(command=sys.executable, args=["-c", SERVER, str(done)]))
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         return RoundRobinGroupChat([agent(run, "clerk", workbench=run.tools("clerk", bench))], max_turns=1)
 
     async def answer(request: Request) -> None:

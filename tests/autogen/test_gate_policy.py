@@ -9,9 +9,10 @@ from countersign.domain.activity import NOT_DONE, ActionReport
 from countersign.domain.calls import canonical
 from countersign.domain.errors import Refused, WrongTeam
 from countersign.domain.requests import Verb
-from countersign.frameworks.autogen.gated_function import gated
-from countersign.frameworks.autogen.tools.team_policy import Ask, Proposal, Tier, Verdict
+from countersign.frameworks.autogen.gated_function import requires_approval
+from countersign.frameworks.autogen.tools.team_policy import Ask, Proposal, Verdict
 from countersign.policy import file
+from countersign.policy.evaluation import Action
 from countersign.runs.journal_storage import RedisJournal
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import House
@@ -28,11 +29,11 @@ async def policy(house: House, rule: str, risks: str = "{}") -> None:
     await house.store.set_rulebook(file.understand(text))
 
 
-@pytest.mark.parametrize("ask", [None, False, {"refund": Tier.PASS}], ids=["nothing", "never", "pass"])
+@pytest.mark.parametrize("ask", [None, False, {"refund": Action.ALLOW}], ids=["nothing", "never", "allow"])
 async def test_what_the_policy_lets_pass_passes_and_is_recorded_with_its_rule(house: House, ask: Ask) -> None:
     """S10, R25."""
     await house.start()
-    await policy(house, "if: amount <= 20, then: pass")
+    await policy(house, "if: amount <= 20, then: allow")
     till = Till()
     async with life(house) as run:
         assert await asking(run, till, ask=ask) == ("paid 20", False)
@@ -44,7 +45,7 @@ async def test_what_the_policy_lets_pass_passes_and_is_recorded_with_its_rule(ho
 async def test_a_run_counts_what_passed_and_a_rebuilt_one_counts_it_once(house: House) -> None:
     """R26: the requester reads one line at the end; R4."""
     await house.start()
-    await policy(house, "then: pass")
+    await policy(house, "then: allow")
     till = Till()
     for _ in range(2):
         async with life(house) as run:
@@ -56,16 +57,16 @@ async def test_a_run_counts_what_passed_and_a_rebuilt_one_counts_it_once(house: 
     assert "rule “refunds”" in passed.why
 
 
-@pytest.mark.parametrize("rule", ["if: amount > 10, then: ask", "then: pass"])
+@pytest.mark.parametrize("rule", ["if: amount > 10, then: ask", "then: allow"])
 async def test_the_stricter_of_team_and_policy_asks(house: House, rule: str) -> None:
     """The team's own code lets pass and the policy asks, or the other way round."""
     await house.start()
     await policy(house, rule)
     till = Till()
     async with life(house) as run:
-        job = asking(run, till, ask="pass" in rule)
+        job = asking(run, till, ask="allow" in rule)
         request = await house.asked()
-        assert request.rules.clause == ("" if "pass" in rule else "refunds")
+        assert request.rules.clause == ("" if "allow" in rule else "refunds")
         assert not till.paid
         await house.decide(request, Verb.APPROVE)
         assert await job == ("paid 20", False)
@@ -74,7 +75,7 @@ async def test_the_stricter_of_team_and_policy_asks(house: House, rule: str) -> 
 async def test_what_the_policy_refuses_does_not_run_and_the_model_reads_by_which_rule(house: House) -> None:
     """R19: whatever the team's code says; R25: and it is in the record."""
     await house.start()
-    await policy(house, "then: refuse")
+    await policy(house, "then: deny")
     till = Till()
     async with life(house) as run:
         text, failed = await asking(run, till, ask=False)
@@ -86,7 +87,7 @@ async def test_what_the_policy_refuses_does_not_run_and_the_model_reads_by_which
 
 async def test_a_condition_that_cannot_be_judged_lets_nothing_pass(house: House) -> None:
     await house.start()
-    await policy(house, "if: customer.vip, then: pass")
+    await policy(house, "if: customer.vip, then: allow")
     async with life(house) as run:
         job = asking(run, Till())
         await house.decide(await house.asked(), Verb.REJECT)
@@ -96,16 +97,16 @@ async def test_a_condition_that_cannot_be_judged_lets_nothing_pass(house: House)
 async def test_a_rebuilt_run_goes_by_the_policy_of_when_it_was_judged(house: House) -> None:
     """R4: a policy that became stricter meanwhile does not ask about what was done."""
     await house.start()
-    await policy(house, "then: pass")
+    await policy(house, "then: allow")
     till = Till()
-    for rule in ("then: pass", "then: refuse"):
+    for rule in ("then: allow", "then: deny"):
         await policy(house, rule)
         async with life(house) as run:
             assert await asking(run, till) == ("paid 20", False)
     assert till.paid == [(17, 20)]
 
 
-@pytest.mark.parametrize("then", ["refuse", "ask, quorum: 2, reviewers: [U0BOB, U0EVE]", "ask, reviewers: [U0EVE]"])
+@pytest.mark.parametrize("then", ["deny", "ask, quorum: 2, reviewers: [U0BOB, U0EVE]", "ask, reviewers: [U0EVE]"])
 async def test_a_reviewer_does_not_edit_a_call_past_the_policy(house: House, then: str) -> None:
     """R7, R19: told at the click, and a change within the same rule counts."""
     await house.start()
@@ -127,7 +128,7 @@ async def test_a_reviewer_does_not_edit_a_call_past_what_the_teams_code_refuses(
     till = Till()
 
     def only_small(proposal: Proposal) -> Verdict:
-        return Verdict(Tier.REFUSE, "Too much.") if proposal.arguments["amount"] > 500 else Verdict(Tier.ASK)
+        return Verdict(Action.DENY, "Too much.") if proposal.arguments["amount"] > 500 else Verdict(Action.ASK)
 
     async with life(house) as run:
         job = asking(run, till, ask=only_small)
@@ -147,14 +148,14 @@ async def test_a_card_does_not_say_why_the_team_would_let_pass_what_the_policy_a
     await house.start()
     await policy(house, "then: ask")
     async with life(house) as run:
-        job = asking(run, Till(), ask=lambda proposal: Verdict(Tier.PASS, "Small amounts ask nobody."))
+        job = asking(run, Till(), ask=lambda proposal: Verdict(Action.ALLOW, "Small amounts ask nobody."))
         request = await house.asked()
         assert request.question.notes == ()
         await house.decide(request, Verb.APPROVE)
         await job
 
 
-@gated(ask=False)
+@requires_approval(ask=False)
 async def pay(amount: int) -> str:
     """Pay."""
     return "paid"
@@ -165,7 +166,7 @@ async def test_rules_for_a_tool_that_asks_by_rules_of_its_own_are_refused_when_t
     await house.start()
     async with life(house) as run:
         with pytest.raises(WrongTeam, match="asks people itself"):
-            run.tools("clerk", [pay], ask={"pay": Tier.REFUSE})
+            run.tools("clerk", [pay], ask={"pay": Action.DENY})
 
 
 class Meanwhile(RedisJournal):
@@ -185,7 +186,7 @@ async def test_what_the_policy_refuses_since_the_verdict_is_denied_like_any_refu
     await house.start()
     await policy(house, "then: ask")
     till, journal, said = Till(), Meanwhile(house.area), []
-    journal.then = lambda: policy(house, "then: refuse")
+    journal.then = lambda: policy(house, "then: deny")
     for _ in range(2):
         async with life(house, journal=journal) as run:
             said.append(await asyncio.wait_for(asking(run, till), PATIENCE))
@@ -204,7 +205,7 @@ async def test_the_twin_of_what_the_policy_refuses_since_the_verdict_is_judged_b
     await house.start()
     await policy(house, "then: ask")
     till, journal = Till(), Meanwhile(house.area)
-    journal.then = lambda: policy(house, "then: refuse")
+    journal.then = lambda: policy(house, "then: deny")
     async with life(house, journal=journal) as run:
         assert (await asyncio.wait_for(asking(run, till), PATIENCE))[1]
     await policy(house, "then: ask")

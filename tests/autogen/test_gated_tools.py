@@ -18,10 +18,10 @@ from countersign.domain.errors import LeaseLost, OutcomeUnknown, WrongTeam
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Verb
 from countersign.domain.requests import Status as RequestStatus
-from countersign.frameworks.autogen.gated_function import gated
+from countersign.frameworks.autogen.gated_function import requires_approval
 from countersign.frameworks.autogen.held_run import HeldRun
 from countersign.frameworks.autogen.models.demo import DemoModel
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.tools.gated_tools import idempotency_key
 from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
@@ -33,14 +33,14 @@ pytest_plugins = ["tests.redis_server"]
 
 
 @asynccontextmanager
-async def life(house: House, owner: str = "w1", journal: ports.Journal | None = None) -> AsyncIterator[RunContext]:
+async def life(house: House, owner: str = "w1", journal: ports.Journal | None = None) -> AsyncIterator[Run]:
     """One process's life with the run."""
     lease = await house.area.leases.claim(RunId("r1"), owner, LEASE)
     assert lease is not None
     run = await usecases.begin(house.store, lease)
     kept = await RunJournal.open(journal or RedisJournal(house.area), lease)
     held = HeldRun(run, lease, house.area.leases, house.service, kept, house.settings())
-    yield RunContext(held, DemoModel())
+    yield Run(held, DemoModel())
     await house.area.leases.release(lease)
     await kept.late_writes.close()  # whoever was cancelled has begun its last write by now
 
@@ -90,7 +90,7 @@ async def test_the_place_of_a_result_holds_when_branches_ask_in_another_order(ho
         order: list[str] = []
         gates = {"ann": asyncio.Event(), "bob": asyncio.Event()}
 
-        async def branch(run: RunContext, name: str, gates: dict[str, asyncio.Event], order: list[str]) -> None:
+        async def branch(run: Run, name: str, gates: dict[str, asyncio.Event], order: list[str]) -> None:
             async def act() -> str:
                 await gates[name].wait()
                 return name
@@ -146,7 +146,9 @@ async def test_another_tool_that_was_cut_off_is_asked_about(house: House, answer
     shop = Shop()
     async with life(house) as run:
         journal = RunJournal(RedisJournal(house.area), run.held.lease, {})
-        key = journal.key("tool", "clerk", "order", '{"item": "pens"}', "c1")
+        about = ("clerk", "order", '{"item": "pens"}', "c1")
+        with journal.pending_calls.calling("clerk", journal.key("call", *about)):
+            key = journal.key("tool", *about)
         await journal.record(key, Entry("started", attempt="a process that was killed"))
     async with life(house) as run:
         asking = asyncio.create_task(call(run.tools("clerk", [shop.order], ask=False), item="pens"))
@@ -255,4 +257,4 @@ async def test_a_title_that_does_not_fit_its_tool_is_refused_before_anything_run
         with pytest.raises(WrongTeam, match="does not fit it"):
             run.tools("clerk", [refund], title={"refund": title}, hide={"refund": ["key"]})
     with pytest.raises(WrongTeam, match="correct the title"):
-        gated(title=title, hide=["key"])(refund)
+        requires_approval(title=title, hide=["key"])(refund)

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+import pytest
+
 from countersign import usecases
 from countersign.domain.activity import UNKNOWN
 from countersign.domain.errors import LeaseLost
@@ -13,7 +15,7 @@ from countersign.domain.people import Actor
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.run_calls import Begin, R, Report, RunCall
 from countersign.domain.runs import Status
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.runs.entries import Entry
 from countersign.runs.service import Service
 from countersign.usecases.ports import Lease
@@ -45,7 +47,7 @@ class Watched(Through):
         return cast(R, None)
 
 
-def ordering(run: RunContext, shop: Shop) -> asyncio.Task[tuple[str, bool]]:
+def ordering(run: Run, shop: Shop) -> asyncio.Task[tuple[str, bool]]:
     return asyncio.create_task(call(run.tools("clerk", [shop.order], ask=True), item="pens"))
 
 
@@ -101,6 +103,35 @@ async def test_action_that_was_never_granted_begins_without_a_question(house: Ho
             assert await ordering(run, shop) == ("ordered 1", False)
     assert len(shop.done) == 1
     assert [event["type"] for event in await house.events()].count("request_asked") == 1
+
+
+class Overtaken(Through):
+    """`web` for a process whose run it has given to another worker, before that one has the lease."""
+
+    async def call(self, lease: Lease, call: RunCall[R]) -> R:
+        if isinstance(call, Begin):
+            raise LeaseLost("Another worker advances this run.")
+        return await super().call(lease, call)
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["approved", "not gated"])
+async def test_action_of_overtaken_worker_begins_at_next(house: House, asked: bool) -> None:
+    """R4: the late worker recorded that the action was cancelled, so the team heard of an approval as of a failure."""
+    await house.start()
+    shop = Shop()
+    service, house.service = house.service, Overtaken(house.service)
+    async with life(house) as run:
+        job = asyncio.create_task(call(run.tools("clerk", [shop.order], ask=asked), item="pens"))
+        if asked:
+            await approved(house)
+        await asyncio.wait([job])
+        assert run.held.token.is_cancelled()
+    house.service = service
+    async with life(house, "w2") as run:
+        text = await call(run.tools("clerk", [shop.order], ask=asked), item="pens")
+    assert text == ("ordered 1", False)
+    assert shop.done == ["pens"]
+    assert [event["type"] for event in await house.events()].count("request_asked") == int(asked)
 
 
 async def test_action_that_was_granted_before_is_asked_about(house: House) -> None:

@@ -247,9 +247,9 @@ def test_an_entry_that_is_none_is_refused_by_name(raw: bytes) -> None:
     ("kind", "value"),
     [
         ("gate", "7"),
-        ("gate", '{"tier": "perhaps"}'),
-        ("gate", '{"tier": "ask", "of_another_version": 1}'),
-        ("gate", '{"tier": "ask", "question": {"number": "first", "about": "x"}}'),
+        ("gate", '{"action": "perhaps"}'),
+        ("gate", '{"action": "ask", "of_another_version": 1}'),
+        ("gate", '{"action": "ask", "question": {"number": "first", "about": "x"}}'),
         ("asks", '{"number": -1, "about": "x"}'),
         ("aside", '{"keys": ["k"], "turns": [{}]}'),
     ],

@@ -11,8 +11,8 @@ from redis.asyncio.connection import AbstractConnection
 
 from countersign.frameworks.autogen.code.gated_executor import GatedExecutor
 from countersign.frameworks.autogen.models.answer_recorder import JournaledModel
-from countersign.frameworks.autogen.people.input_func import RunQuestions
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.people.run_questions import RunQuestions
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.tools.gated_tools import JournaledTools
 from countersign.runs.replay_order import Order, OrderedEvent
 from countersign.store.redis.scripts import ScriptPipeline
@@ -67,8 +67,8 @@ WAYS_IN: Final = (
     (JournaledModel, "create"),
     (GatedExecutor, "execute_code_blocks"),
     (RunQuestions, "put"),
-    (RunContext, "now"),
-    (RunContext, "step"),
+    (Run, "now"),
+    (Run, "step"),
 )
 
 

@@ -16,7 +16,7 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from tests.autogen.harness import House, fact
 from tests.autogen.rebuild_teams import Scripted, World, magentic_one, team
@@ -94,7 +94,7 @@ class Clings(StaticWorkbench):
 
 
 def clinging(let_go: Callable[[], Awaitable[object]]) -> Teams:
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         tools = run.tools("writer", Clings(let_go))
         return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer"), workbench=tools)], max_turns=1)
 

@@ -19,7 +19,7 @@ from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.requests import Verb
 from countersign.domain.run_calls import Start
 from countersign.domain.runs import Status
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from countersign.store.programs import ApiKeys
 from tests.autogen.harness import ANN, CHANNEL, House
@@ -92,7 +92,7 @@ async def test_a_worker_that_loses_its_area_lets_its_runs_go(house: House) -> No
 class Doer(BaseChatAgent):
     """Calls a tool of which nobody is asked, and then asks people."""
 
-    def __init__(self, run: RunContext, done: list[str]) -> None:
+    def __init__(self, run: Run, done: list[str]) -> None:
         super().__init__("doer", "does and asks")
 
         async def note(part: str) -> str:
@@ -118,7 +118,7 @@ class Doer(BaseChatAgent):
 def acting(done: list[str]) -> Teams:
     """The team of `Doer`."""
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         return RoundRobinGroupChat([Doer(run, done)], max_turns=1)
 
     return Teams({TeamName("acting"): Team(TeamName("acting"), "", build)}, {})

@@ -14,14 +14,15 @@ from autogen_agentchat.teams import RoundRobinGroupChat, Swarm
 from autogen_core.models import ChatCompletionClient
 from pydantic import BaseModel
 
+from countersign.domain import runs
 from countersign.domain.activity import LINE, Usage, Writing
 from countersign.domain.requests import Verb
-from countersign.domain.runs import Run, Status
+from countersign.domain.runs import Status
 from countersign.frameworks.autogen import progress
 from countersign.frameworks.autogen.models import answer_recorder
 from countersign.frameworks.autogen.models.config import load_model
 from countersign.frameworks.autogen.models.demo import DemoModel
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from countersign.runs.journal_storage import RedisAnswers
 from tests.autogen.harness import House, fact
@@ -29,14 +30,14 @@ from tests.autogen.model_calls import ABLE, KEY, component, written
 from tests.openai_server import Fails, OpenAIServer, Says
 
 
-def talk(run: RunContext) -> AutoGenTeam:
+def talk(run: Run) -> AutoGenTeam:
     """A writer, who streams, and a person, in turns."""
     writer = AssistantAgent("writer", model_client=run.model("writer"), model_client_stream=True)
     human = UserProxyAgent("human", input_func=run.human().input_func)
     return RoundRobinGroupChat([writer, human], termination_condition=MaxMessageTermination(6))
 
 
-def work(run: RunContext) -> AutoGenTeam:
+def work(run: Run) -> AutoGenTeam:
     """A clerk with a tool, who calls it as long as the model wants."""
 
     async def look() -> str:
@@ -52,7 +53,7 @@ def work(run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([clerk], termination_condition=MaxMessageTermination(2))
 
 
-def tell(run: RunContext) -> AutoGenTeam:
+def tell(run: Run) -> AutoGenTeam:
     """A writer who needs words and nothing else."""
     writer = AssistantAgent("writer", model_client=run.model("writer"))
     return RoundRobinGroupChat([writer], termination_condition=MaxMessageTermination(2))
@@ -79,7 +80,7 @@ async def two(openai: OpenAIServer, house: House, **more: Any) -> AsyncIterator[
         await client.close()
 
 
-async def ended(house: House, model: ChatCompletionClient, team: str, run: str = "r1") -> Run:
+async def ended(house: House, model: ChatCompletionClient, team: str, run: str = "r1") -> runs.Run:
     """A run of the team that asks nobody, at its end."""
     await house.start(run, team=team)
     async with house.worker(found=TEAMS, model=model) as worker:
@@ -87,7 +88,7 @@ async def ended(house: House, model: ChatCompletionClient, team: str, run: str =
         return await house.over(run)
 
 
-async def rebuilt_at_each_question(house: House, model: ChatCompletionClient) -> Run:
+async def rebuilt_at_each_question(house: House, model: ChatCompletionClient) -> runs.Run:
     """A run of `talk` at its end, taken over by another worker at each question."""
     await house.start(team="talk")
     asked = None
@@ -97,7 +98,7 @@ async def rebuilt_at_each_question(house: House, model: ChatCompletionClient) ->
             if asked is not None:
                 await house.decide(asked, Verb.RESPOND, "again", f"a{life}")
             asked = await fact(lambda: _asked_or_over(house, asked))  # noqa: B023  # awaited here
-            if isinstance(asked, Run):
+            if isinstance(asked, runs.Run):
                 return asked
     raise AssertionError("the run does not end")
 
@@ -150,14 +151,14 @@ async def test_a_team_without_a_model_configured_says_so_in_what_it_took(house: 
     assert run.usage.models == (("DemoModel", 1),)
 
 
-def hand_over(run: RunContext) -> AutoGenTeam:
+def hand_over(run: Run) -> AutoGenTeam:
     """Agents who hand over to each other."""
     clerk = AssistantAgent("clerk", model_client=run.model("clerk"), handoffs=["other"])
     other = AssistantAgent("other", model_client=run.model("other"))
     return Swarm([clerk, other], termination_condition=MaxMessageTermination(3))
 
 
-def judge(run: RunContext) -> AutoGenTeam:
+def judge(run: Run) -> AutoGenTeam:
     """An agent who writes data."""
     agent = AssistantAgent("judge", model_client=run.model("judge"), output_content_type=Verdict)
     return RoundRobinGroupChat([agent], custom_message_types=[], termination_condition=MaxMessageTermination(2))
@@ -165,7 +166,7 @@ def judge(run: RunContext) -> AutoGenTeam:
 
 @pytest.mark.parametrize("build", [work, hand_over, judge], ids=["tools", "handoffs", "data"])
 async def test_a_team_that_needs_a_model_says_that_none_is_configured(
-    house: House, build: Callable[[RunContext], AutoGenTeam]
+    house: House, build: Callable[[Run], AutoGenTeam]
 ) -> None:
     """Who started it reads what to do, and neither AutoGen's words nor an answer that nobody wrote."""
     await house.start(team="t")
@@ -256,7 +257,7 @@ async def test_what_a_model_is_writing_is_shown_and_then_what_it_wrote(
     assert not any("vendor" in line for line in words[:-1]), "a text that is not finished is in no event"
 
 
-async def _told(house: House) -> Run | None:
+async def _told(house: House) -> runs.Run | None:
     run = await house.run()
     return run if run.progress else None
 

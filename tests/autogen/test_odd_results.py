@@ -25,8 +25,8 @@ from countersign.domain.runs import Status
 from countersign.domain.texts_for_models import CHANGED
 from countersign.frameworks.autogen import compat
 from countersign.frameworks.autogen.code.executors import LocalExecutor
-from countersign.frameworks.autogen.people.run_outcomes import Became, Conclusion
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.people.run_outcomes import Conclusion, OutcomeKind
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from countersign.frameworks.autogen.tools.team_policy import Proposal
 from tests.autogen.harness import House
@@ -92,7 +92,7 @@ async def test_what_code_prints_is_text_that_a_model_can_be_told(house: House) -
     assert result.output == "?"
 
 
-def boss(run: RunContext) -> AutoGenTeam:
+def boss(run: Run) -> AutoGenTeam:
     tools = run.tools("boss", [read], ask=False)
     return RoundRobinGroupChat([AssistantAgent("boss", run.model("boss"), workbench=tools)], max_turns=1)
 
@@ -111,7 +111,7 @@ async def test_half_a_surrogate_pair_in_a_call_that_a_model_makes_ends_no_run(ho
     assert (run.status, run.words) == (Status.FINISHED, "?: ?")
 
 
-def leaves(run: RunContext) -> AutoGenTeam:
+def leaves(run: Run) -> AutoGenTeam:
     sys.exit("Set the KEY.")
 
 
@@ -126,11 +126,11 @@ class Leaves(BaseChatAgent):
     async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
 
 
-def agent(run: RunContext) -> AutoGenTeam:
+def agent(run: Run) -> AutoGenTeam:
     return RoundRobinGroupChat([Leaves("leaves", "")], max_turns=1)
 
 
-async def left(run: RunContext, result: TaskResult) -> Conclusion:
+async def left(run: Run, result: TaskResult) -> Conclusion:
     sys.exit("Set the KEY.")
 
 
@@ -187,7 +187,11 @@ async def test_a_changed_call_that_failed_says_what_was_changed(house: House) ->
         await house.decide(await house.asked(), Verb.EDIT, arguments='{"path":"b"}')
         text, failed = await asking
         (outcome,) = run.outcomes
-    assert (outcome.became, outcome.result, outcome.changes) == (Became.FAILED, "There is no b.", ('path: "a" → "b"',))
+    assert (outcome.became, outcome.result, outcome.changes) == (
+        OutcomeKind.FAILED,
+        "There is no b.",
+        ('path: "a" → "b"',),
+    )
     assert failed
     assert text.startswith("DECISION: CALL APPROVED WITH CHANGES")
     assert f'{CHANGED}\n- path: "a" → "b"' in text
@@ -224,25 +228,23 @@ def draws(arguments: dict[str, Any]) -> str:
     sys.exit("Set the KEY.")
 
 
-def gives_a_leaver(run: RunContext) -> Workbench:
+def gives_a_leaver(run: Run) -> Workbench:
     return run.tools("boss", [AgentTool(Leaves("read", ""))], ask=False)
 
 
-def is_judged_by_a_leaver(run: RunContext) -> Workbench:
+def is_judged_by_a_leaver(run: Run) -> Workbench:
     return run.tools("boss", [read], ask=policy_leaves)
 
 
-def is_drawn_by_a_leaver(run: RunContext) -> Workbench:
+def is_drawn_by_a_leaver(run: Run) -> Workbench:
     return run.tools("boss", [read], ask=True, show={"read": draws})
 
 
 @pytest.mark.parametrize("tools", [gives_a_leaver, is_judged_by_a_leaver, is_drawn_by_a_leaver])
-async def test_what_belongs_to_a_tool_ends_no_process_either(
-    house: House, tools: Callable[[RunContext], Workbench]
-) -> None:
+async def test_what_belongs_to_a_tool_ends_no_process_either(house: House, tools: Callable[[Run], Workbench]) -> None:
     """R4: AutoGen calls tools in tasks of their own, and what leaves a task so ends the worker."""
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         return RoundRobinGroupChat([AssistantAgent("boss", run.model("boss"), workbench=tools(run))], max_turns=1)
 
     usage = RequestUsage(prompt_tokens=1, completion_tokens=1)
@@ -275,4 +277,4 @@ async def test_a_tool_s_own_error_is_not_read_as_what_people_decided(house: Hous
             text, failed = await call(run.tools("clerk", [mimics], ask=False), "mimics", path="a")
         assert failed
         assert "CALL REJECTED" in text
-        assert [(one.tool, one.became) for one in run.outcomes] == [("mimics", Became.FAILED)]
+        assert [(one.tool, one.became) for one in run.outcomes] == [("mimics", OutcomeKind.FAILED)]

@@ -28,14 +28,14 @@ from countersign.domain.errors import ActionFailed
 from countersign.domain.ids import ChannelId, UserId, digest_of
 from countersign.domain.json_arguments import written
 from countersign.domain.requests import Kind, Verb
-from countersign.frameworks.autogen.gated_function import gated
+from countersign.frameworks.autogen.gated_function import requires_approval
 from countersign.frameworks.autogen.models.demo import DemoCall, demo_turns
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from countersign.frameworks.autogen.tools.arguments import by_model, by_schema
-from countersign.frameworks.autogen.tools.team_policy import Proposal, Tier, Verdict
+from countersign.frameworks.autogen.tools.team_policy import Proposal, Verdict
 from countersign.policy import file
-from countersign.policy.evaluation import Action, Effect, Rulebook, judge
+from countersign.policy.evaluation import Action, Rulebook, WantedAction, judge
 from tests.autogen.harness import House
 from tests.autogen.test_gated_tools import call, life
 
@@ -121,14 +121,14 @@ class Remote(Workbench):
 
 
 Judge = Callable[[Proposal], Verdict]
-Made = Callable[[RunContext, Judge | None], Workbench]
+Made = Callable[[Run, Judge | None], Workbench]
 
 
-def behind_gated(run: RunContext, judge: Judge | None) -> Workbench:
-    return run.tools("clerk", [gated(ask=judge)(pay)])
+def behind_gated(run: Run, judge: Judge | None) -> Workbench:
+    return run.tools("clerk", [requires_approval(ask=judge)(pay)])
 
 
-def overridden(run: RunContext, judge: Judge | None) -> Workbench:
+def overridden(run: Run, judge: Judge | None) -> Workbench:
     bench = StaticWorkbench([Tool("transfer")], {"transfer": ToolOverride(name="pay")})
     return run.tools("clerk", bench, ask=judge)
 
@@ -190,13 +190,13 @@ def forbidden(ran: Pay) -> bool:
 
 
 def refusing(known: Collection[str] = FORBIDDEN) -> Rulebook:
-    rules = [f"  - {{name: “{n}”, tool: pay, if: '{FORBIDDEN[n]}', then: refuse}}\n" for n in known]
-    return file.understand(f"version: 1\nrules:\n  - {{name: all, tool: pay, then: pass}}\n{''.join(rules)}")
+    rules = [f"  - {{name: “{n}”, tool: pay, if: '{FORBIDDEN[n]}', then: deny}}\n" for n in known]
+    return file.understand(f"version: 1\nrules:\n  - {{name: all, tool: pay, then: allow}}\n{''.join(rules)}")
 
 
 def passing() -> Rulebook:
     text = " or ".join(f"({condition})" for condition in FORBIDDEN.values())
-    return file.understand(f"version: 1\nrules:\n  - {{name: all, tool: pay, if: 'not ({text})', then: pass}}\n")
+    return file.understand(f"version: 1\nrules:\n  - {{name: all, tool: pay, if: 'not ({text})', then: allow}}\n")
 
 
 def team(proposal: Proposal) -> Verdict:
@@ -207,7 +207,7 @@ def team(proposal: Proposal) -> Verdict:
     other = (given["mode"], given["day"], given.get("currency")) != ("dry", "2026-01-02", given.get("currency"))
     eur = given.get("currency") == "eur"
     no = account or large or other or eur or given["production"] is True or given["customer"]["vip"] is True
-    return Verdict(Tier.REFUSE if no else Tier.PASS)
+    return Verdict(Action.DENY if no else Action.ALLOW)
 
 
 def by_itself(given: dict[str, Any]) -> dict[str, Any]:
@@ -226,14 +226,14 @@ def test_no_way_of_writing_a_value_passes_what_judges_it_by(subtests: pytest.Sub
                     continue  # the model is told, and nothing runs
                 if take is by_itself and given in ONLY_IN_A_MODEL:
                     continue
-                action = Action("t", "clerk", "pay", taken, ChannelId("C1"))
+                action = WantedAction("t", "clerk", "pay", taken, ChannelId("C1"))
                 proposal = Proposal("clerk", "pay", taken, "t", "", UserId("U1"))
                 passes = [
-                    judge(refusing(), action).effect is Effect.PASS,
-                    judge(passing(), action).effect is Effect.PASS,
+                    judge(refusing(), action).then is Action.ALLOW,
+                    judge(passing(), action).then is Action.ALLOW,
                 ]
                 with suppress(TypeError, KeyError):  # then people are asked
-                    passes.append(team(proposal).tier is Tier.PASS)
+                    passes.append(team(proposal).action is Action.ALLOW)
                 assert not any(passes) if forbidden(ran) else given != {} or all(passes)
 
 
@@ -413,7 +413,7 @@ async def test_a_tool_that_a_workbench_has_only_later_asks_though_others_are_nam
         known = StaticWorkbench([Tool(), FunctionTool(fee, "")])
         asking = run.tools("aide", known, ask=["pay"])
         assert not (await asking.call_tool("fee", {"cents": 1}, CancellationToken(), "c2")).is_error
-        explicit = run.tools("boss", files, ask={"wipe": Tier.ASK, "shred": Tier.PASS})
+        explicit = run.tools("boss", files, ask={"wipe": Action.ASK, "shred": Action.ALLOW})
         assert not (await explicit.call_tool("shred", {"path": "/"}, CancellationToken(), "c3")).is_error
     assert files.called == [("shred", {"path": "/", "depth": 3})]
 
@@ -440,8 +440,8 @@ async def test_what_a_reviewer_enters_is_what_runs_or_nothing_does(
     await house.start()
     DONE.clear()
 
-    def only_others(proposal: Proposal) -> Tier:
-        return Tier.REFUSE if proposal.arguments["account"] == 4711 else Tier.ASK
+    def only_others(proposal: Proposal) -> Action:
+        return Action.DENY if proposal.arguments["account"] == 4711 else Action.ASK
 
     async with life(house) as run:
         job = asyncio.create_task(call(run.tools("clerk", [Tool()], ask=only_others), "pay", account=1))
@@ -534,7 +534,7 @@ async def test_what_is_hidden_stays_so_in_changes_and_in_errors(
 
 async def test_why_a_rule_refuses_is_read_by_who_asked_and_by_the_model(house: House) -> None:
     """R16: and why a rule asks by the model; whatever the team's agents say at the end."""
-    rule = "{name: no cash, tool: cash, then: refuse, why: Use the till.}"
+    rule = "{name: no cash, tool: cash, then: deny, why: Use the till.}"
     asks = "{name: all, then: ask, why: Nobody pays alone.}"
     await house.store.set_rulebook(file.understand(f"version: 1\nrules:\n  - {rule}\n  - {asks}\n"))
     reads: list[str] = []
@@ -552,7 +552,7 @@ async def test_why_a_rule_refuses_is_read_by_who_asked_and_by_the_model(house: H
         uses = [DemoCall("cash", {"amount": 1}), DemoCall("card", {"amount": 1})]
         return [uses[demo_turns(messages)]] if demo_turns(messages) < 2 else "That is all."
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         bench = run.tools("clerk", [cash, card])
         clerk = AssistantAgent("clerk", run.model("clerk"), workbench=bench, max_tool_iterations=4)
         return RoundRobinGroupChat([clerk], max_turns=1)

@@ -18,7 +18,7 @@ from countersign.domain.ids import RunId, WorkerId
 from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from countersign.metrics import Repair
 from countersign.runs.job_queue import Queue
@@ -218,7 +218,7 @@ async def test_a_run_whose_job_was_lost_is_asked_for_and_one_that_is_held_is_not
 class Busy(BaseChatAgent):
     """Asks people, and does something else meanwhile."""
 
-    def __init__(self, run: RunContext, go_on: asyncio.Event) -> None:
+    def __init__(self, run: Run, go_on: asyncio.Event) -> None:
         super().__init__("clerk", "")
         self._run, self._go_on = run, go_on
 
@@ -267,7 +267,7 @@ async def test_five_hundred_parked_runs_leave_nothing_in_the_worker(
 
     def teams_in_memory() -> int:
         gc.collect()
-        return sum(type(o) in (RunContext, RoundRobinGroupChat) for o in gc.get_objects())
+        return sum(type(o) in (Run, RoundRobinGroupChat) for o in gc.get_objects())
 
     team = Team("t", "", lambda run: RoundRobinGroupChat([run.reviewer("people")], max_turns=1))
     names = [f"r{n}" for n in range(500)]

@@ -9,9 +9,8 @@ from countersign.domain.channel_settings import Rules
 from countersign.domain.decision_attempts import Attempt
 from countersign.domain.ids import AttemptId
 from countersign.domain.people import Actor
-from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.requests import How, Request, Status, Verb
-from countersign.domain.standing_permissions import Permission
+from countersign.domain.requests import How, Request, Scope, Status, Verb
+from countersign.domain.standing_permissions import Permission, PermissionChoice, Span
 from countersign.domain.texts_for_models import answer
 from countersign.usecases import permission_use
 from tests.autogen.harness import BOB, WORKSPACE, House, Silent, fact

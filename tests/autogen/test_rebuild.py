@@ -17,7 +17,7 @@ from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.run_calls import R, RunCall
 from countersign.domain.runs import Status
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.runner import Runner
 from countersign.frameworks.autogen.team import Teams
 from countersign.runs.entries import Entry
@@ -151,7 +151,8 @@ class People:
         done = [raw.decode() for raw in entries.values() if Entry.load(raw).state == "done"]
         for what in self.world.done:
             recorded = sum(what in raw for raw in done)
-            if what.split()[-1] in request.question.content and self.world.done.count(what) > recorded:
+            about = rf"(?<!blue ){re.escape(what.partition(' ')[2])}"  # “ink” stands in “blue ink” too
+            if re.search(about, request.question.content) and self.world.done.count(what) > recorded:
                 return what
         return ""
 
@@ -173,7 +174,7 @@ class Told:
 
 async def live(
     house: House,
-    build: Callable[[World, RunContext], AutoGenTeam],
+    build: Callable[[World, Run], AutoGenTeam],
     run: str,
     dies_at: int = 0,
     lives: int = 3,
@@ -234,7 +235,7 @@ def plain(text: str) -> str:
     ids=lambda what: what.__name__ if callable(what) else ("right before it" if what else "with the entry"),
 )
 async def test_a_run_lost_at_any_entry_ends_as_if_nothing_had_been(
-    house: House, build: Callable[[World, RunContext], AutoGenTeam], early: bool, monkeypatch: pytest.MonkeyPatch
+    house: House, build: Callable[[World, Run], AutoGenTeam], early: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the same transcript, and no model, tool or person asked twice."""
     monkeypatch.setattr(

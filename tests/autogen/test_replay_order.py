@@ -116,6 +116,19 @@ async def test_what_is_recorded_next_holds_the_turns_and_questions_since() -> No
     assert not any((order.has_unrecorded_turns,))
 
 
+async def test_turn_of_a_left_agent_keeps_no_place() -> None:
+    """R4: nothing passed after the turn of an inner agent whose call was left meanwhile."""
+    passing = Passing(order_of())
+    first = passing.order.append(KEYS["a"])
+    turn = passing.ended("inner")
+    assert await passing.so_far() == []
+    turn.cancel()
+    passing.come("b")
+    assert await passing.so_far() == []
+    passing.order.remove(first)
+    assert await passing.so_far() == ["b"]
+
+
 async def test_one_turn_inside_another_is_no_branch() -> None:
     order = order_of()
     with order.turn("society"), order.turn("society/writer"):

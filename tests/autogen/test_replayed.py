@@ -40,7 +40,7 @@ def rules(*written: str) -> str:
 
 
 NEW = rules(
-    "name: small, tool: refund, if: amount <= 20, then: pass", "name: r, then: ask, timeout: 2h, if: order == 1"
+    "name: small, tool: refund, if: amount <= 20, then: allow", "name: r, then: ask, timeout: 2h, if: order == 1"
 )
 
 
@@ -54,7 +54,7 @@ async def recorded(house: House) -> None:
         asked = asyncio.create_task(call(tools, "refund", order=1, amount=50, password="hunter2!hunter2!"))
         await house.decide(await house.asked(), Verb.APPROVE)
         await asked
-        for order, then in ((2, "pass"), (3, "refuse")):
+        for order, then in ((2, "allow"), (3, "deny")):
             await policy(house, f"then: {then}")
             await call(tools, "refund", order=order, amount=20, password="hunter2!hunter2!")
     await Auditor(house.store, "web").catch_up()
@@ -72,17 +72,17 @@ async def test_a_month_of_the_record_is_judged_anew_and_told_in_a_table(house: H
     assert lines[5].endswith("asked → asks otherwise  r      timeout: 15 min → 2 h")
     assert lines[6].endswith("  r1   email  clerk  refund  refused → passes now    small")
     assert len(lines) == 7
-    _, out, _ = await replay(rules("name: all, then: pass"), "--all")
+    _, out, _ = await replay(rules("name: all, then: allow"), "--all")
     assert [line.split()[-1] for line in out.splitlines()[-3:]] == ["all"] * 3
 
 
 async def test_where_a_rule_looks_at_a_secret_the_record_cannot_tell(house: House, replay: Replay) -> None:
     """R15: secrets are not in the record, so nothing is guessed about them."""
     await recorded(house)
-    status, out, _ = await replay(rules("name: weak, if: password like 'hunter*', then: refuse"), "--format", "jsonl")
+    status, out, _ = await replay(rules("name: weak, if: password like 'hunter*', then: deny"), "--format", "jsonl")
     assert status == 0
     found = [json.loads(line) for line in out.splitlines()]
-    assert [one["was"]["effect"] for one in found] == ["ask", "pass", "refuse"]
+    assert [one["was"]["then"] for one in found] == ["ask", "allow", "deny"]
     assert [one["outcome"] for one in found] == ["untold", "untold", "untold"]
     assert {one["how"] for one in found} == {"rule “weak”: the record does not hold “password”"}
     assert {(one["team"], one["channel"], one["tool"]) for one in found} == {("email", CHANNEL, "refund")}
@@ -92,7 +92,7 @@ async def test_an_exported_file_says_the_same_as_redis(house: House, replay: Rep
     await recorded(house)
     file = tmp_path / "record.jsonl"
     file.write_text("".join([kept.line() + "\n" async for _, kept in Ledger(house.store).all()]))
-    new = rules("name: none, then: refuse")
+    new = rules("name: none, then: deny")
     status, out, err = await replay(new, "--format", "jsonl")
     assert len(out.splitlines()) == 3
     assert (status, out, err) == await replay(new, "--format", "jsonl", "--file", file)
@@ -103,10 +103,10 @@ async def test_an_exported_file_says_the_same_as_redis(house: House, replay: Rep
 
 
 async def test_nothing_to_replay_and_a_policy_with_problems_get_their_sentences(house: House, replay: Replay) -> None:
-    status, out, err = await replay(rules("name: all, then: pass"))
+    status, out, err = await replay(rules("name: all, then: allow"))
     assert (status, err) == (0, "")
     assert out.endswith(" to now: nothing to replay.\n")
-    status, out, err = await replay(rules("name: a, then: pas", "name: b, then: pass, quorum: 2"))
+    status, out, err = await replay(rules("name: a, then: pas", "name: b, then: allow, quorum: 2"))
     assert (status, out) == (2, "")
     assert ["line 3" in line for line in err.splitlines()] == [True]
     status, out, err = await replay("version: 1\nrulez: []\nrules:\n  - {name: b, then: what}\n")

@@ -8,7 +8,7 @@ import pytest
 
 from countersign.domain.requests import Verb
 from countersign.domain.run_calls import Ask, Judge, R, RunCall
-from countersign.frameworks.autogen.tools.team_policy import Tier
+from countersign.policy.evaluation import Action
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import House, Through, fact
 from tests.autogen.test_approval_gate import Till, asking
@@ -34,9 +34,9 @@ class Holding(Through):
         return await super().call(lease, call)
 
 
-@pytest.mark.parametrize(("tier", "kind"), [(Tier.REFUSE, Judge), (Tier.PASS, Judge), (Tier.ASK, Ask)])
+@pytest.mark.parametrize(("tier", "kind"), [(Action.DENY, Judge), (Action.ALLOW, Judge), (Action.ASK, Ask)])
 async def test_a_run_that_stores_something_does_not_rest_beside_a_question_that_waits(
-    house: House, tier: Tier, kind: type[RunCall[Any]]
+    house: House, tier: Action, kind: type[RunCall[Any]]
 ) -> None:
     """R22: what a policy refuses or lets pass, and the next question, beside one that waits for people."""
     service = Holding(house)
@@ -55,10 +55,10 @@ async def test_a_run_that_stores_something_does_not_rest_beside_a_question_that_
         assert run.activity.asked
         assert not run.activity.resting
         service.go.set()
-        if tier is Tier.ASK:
+        if tier is Action.ASK:
             await house.decide(await house.asked(not_this=asked), Verb.REJECT)
         await other
         await fact(lambda: resting(run))
         await house.decide(asked, Verb.REJECT)
         await first
-    assert till.paid == ([(18, 5)] if tier is Tier.PASS else [])
+    assert till.paid == ([(18, 5)] if tier is Action.ALLOW else [])

@@ -11,14 +11,15 @@ from autogen_agentchat.messages import HandoffMessage, TextMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
+from countersign.domain import runs
 from countersign.domain.errors import ActionFailed
 from countersign.domain.requests import Kind, Request, Verb
-from countersign.domain.runs import Run, Status
-from countersign.frameworks.autogen.gated_function import gated
+from countersign.domain.runs import Status
+from countersign.frameworks.autogen.gated_function import requires_approval
 from countersign.frameworks.autogen.models.demo import DemoCall, demo_turns
 from countersign.frameworks.autogen.people.conversation import for_people
-from countersign.frameworks.autogen.people.run_outcomes import Became, Outcome, Outcomes
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.people.run_outcomes import Outcome, OutcomeKind, Outcomes
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from tests.autogen.demo_runs import Playing, playing
 from tests.autogen.harness import House
@@ -45,7 +46,7 @@ EDITS: dict[str, dict[str, Any]] = {
 }
 
 
-def read_by_people(run: Run, asked: list[Request]) -> str:
+def read_by_people(run: runs.Run, asked: list[Request]) -> str:
     """Everything that cards, notes and the thread show of words of agents."""
     lines = [run.result, run.words, *(f"{line.agent}: {line.words}" for line in run.progress)]
     for one in (request.question for request in asked):
@@ -53,11 +54,11 @@ def read_by_people(run: Run, asked: list[Request]) -> str:
     return "\n".join(lines)
 
 
-async def judged(play: Playing, verb: Verb) -> Run:
+async def judged(play: Playing, verb: Verb) -> runs.Run:
     """The run at its end: the first question decided so, and what comes then approved."""
     while True:
         done = await play.asked_or_over()
-        if isinstance(done, Run):
+        if isinstance(done, runs.Run):
             return done
         offered = done.question.offers
         this = verb if len(play.seen) == 1 and (verb in offered or verb is Verb.EXPIRE) else Verb.APPROVE
@@ -89,7 +90,7 @@ async def test_nobody_is_shown_what_was_written_for_a_model(
         )
 
 
-@gated()
+@requires_approval()
 async def pay(cents: int) -> str:
     """Pay it."""
     raise ActionFailed(f"The bank has no {cents} cents.")
@@ -114,7 +115,7 @@ async def test_a_team_that_says_nothing_of_its_own_ends_with_what_became_of_its_
 ) -> None:
     """R31, R18: AutoGen makes the last message from the texts that the model got; the reason of a failure stays."""
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         clerk = AssistantAgent("clerk", run.model("clerk"), tools=[pay])
         return RoundRobinGroupChat([clerk], max_turns=1)
 
@@ -132,12 +133,12 @@ def test_an_outcome_is_told_in_a_sentence_and_stands_in_place_of_the_text_for_th
     """R31: wherever that text comes back, in other words of an agent too."""
     outcomes = Outcomes()
     outcomes.marks.add("DONE")
-    for became in Became:
+    for became in OutcomeKind:
         outcomes.add(Outcome("clerk", Kind.TOOL, became, "pay", result="paid"), f"FOR THE MODEL: {became}")
     assert outcomes.for_people("Well:\nFOR THE MODEL: expired\n\nDONE\n") == (
         "Well:\n“pay” was not done: nobody answered in time."
     )
-    assert [one.became for one in outcomes.of("pay")] == list(Became)
+    assert [one.became for one in outcomes.of("pay")] == list(OutcomeKind)
     assert outcomes.last("wire") is None
 
 

@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import redis.asyncio
 from autogen_agentchat.agents import AssistantAgent, BaseChatAgent, UserProxyAgent
 from autogen_agentchat.base import Response, TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
@@ -34,11 +33,12 @@ from countersign.domain.runs import Status
 from countersign.frameworks.autogen.models.demo import DemoModel
 from countersign.frameworks.autogen.models.wrapper import ModelRequest, Pieces
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from countersign.metrics import Repair
 from countersign.runs.service import Service
 from countersign.store.embedded_server import EmbeddedRedis
+from countersign.store.redis.connection import RedisClient
 from countersign.store.store import Store
 from countersign.usecases.ports import Announcement, Lease
 from tests.autogen.harness import ANN, CHANNEL, RULES, WORKSPACE, House, Through, fact, housed
@@ -52,14 +52,14 @@ def only(team: Team) -> Teams:
     return Teams({team.name: team}, {})
 
 
-def plain(run: RunContext) -> AutoGenTeam:
+def plain(run: Run) -> AutoGenTeam:
     """What the README shows: AutoGen's own UserProxyAgent."""
     writer = AssistantAgent("writer", model_client=run.model("writer"))
     human = UserProxyAgent("human", input_func=run.human().input_func)
     return RoundRobinGroupChat([writer, human], termination_condition=MaxMessageTermination(4))
 
 
-async def told(run: RunContext, result: TaskResult) -> Conclusion:
+async def told(run: Run, result: TaskResult) -> Conclusion:
     """The whole conversation."""
     said = [f"{m.source}: {m.to_text()}" for m in result.messages if isinstance(m, BaseChatMessage)]
     return Conclusion("Told.", "\n---\n".join(said))
@@ -120,7 +120,7 @@ async def test_a_run_stopped_at_the_last_moment_does_nothing_outside(house: Hous
     """A stop between the decision and the action: the store is asked once more right before."""
     reached, go_on = asyncio.Event(), asyncio.Event()
 
-    async def late(run: RunContext, result: TaskResult) -> Conclusion:
+    async def late(run: Run, result: TaskResult) -> Conclusion:
         reached.set()
         await go_on.wait()
         return Conclusion(await run.step("send", done))
@@ -157,7 +157,7 @@ async def test_an_action_under_way_is_not_cut_off_when_the_worker_is_told_to_sto
         await go_on.wait()
         return "Ordered."
 
-    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    async def conclude(run: Run, result: TaskResult) -> Conclusion:
         return Conclusion(await run.step("order", act))
 
     await house.start(team="plain")
@@ -175,7 +175,7 @@ async def test_an_action_under_way_is_not_cut_off_when_the_worker_is_told_to_sto
 class Orders(BaseChatAgent):
     """Acts the way AutoGen calls tools: the call is cancelled with the token, and the agent then fails."""
 
-    def __init__(self, run: RunContext, act: Callable[[], Awaitable[str]], cut: asyncio.Event) -> None:
+    def __init__(self, run: Run, act: Callable[[], Awaitable[str]], cut: asyncio.Event) -> None:
         super().__init__("clerk", "")
         self._run, self._act, self._cut = run, act, cut
 
@@ -249,7 +249,7 @@ async def test_a_team_that_fails_is_told_in_a_sentence_and_the_traceback_is_in_t
 
 
 async def test_a_team_that_cannot_be_built_fails_its_run(house: House) -> None:
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         raise KeyError("VENDOR")
 
     await house.start(team="t")
@@ -298,7 +298,7 @@ async def test_a_run_taken_over_by_another_worker_is_let_go_in_silence(house: Ho
 
 
 async def test_two_humans_asked_about_the_same_words_are_two_questions(house: House) -> None:
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         writer = AssistantAgent("writer", model_client=run.model("writer"))
         humans = [run.reviewer("legal"), run.reviewer("finance")]
         return RoundRobinGroupChat([writer, *humans], termination_condition=MaxMessageTermination(4))
@@ -332,7 +332,7 @@ class Counting(DemoModel):
 
 @asynccontextmanager
 async def on(server: EmbeddedRedis, folder: Path) -> AsyncIterator[House]:
-    async with redis.asyncio.Redis.from_url(server.url) as client, housed(client, server.url, "t", folder) as house:
+    async with RedisClient.from_url(server.url) as client, housed(client, server.url, "t", folder) as house:
         yield house
 
 

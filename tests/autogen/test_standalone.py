@@ -10,12 +10,12 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.domain import api_keys
+from countersign.domain import api_keys, runs
 from countersign.domain.errors import InvalidInput, LeaseLost, NotFound, StoreUnavailable
 from countersign.domain.requests import Verb
 from countersign.domain.run_calls import R, Read, RunCall, Start
-from countersign.domain.runs import Run, Status
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.domain.runs import Status
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.standalone import run_here
 from countersign.runs.service import HttpService
 from countersign.usecases import program_requests
@@ -26,11 +26,11 @@ from tests.sample_requests import call
 pytest_plugins = ["tests.redis_server"]
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer"))], max_turns=1)
 
 
-def asking(run: RunContext) -> AutoGenTeam:
+def asking(run: Run) -> AutoGenTeam:
     writer = AssistantAgent("writer", run.model("writer"))
     return RoundRobinGroupChat([writer, run.reviewer("human")], max_turns=2)
 
@@ -43,17 +43,17 @@ async def program(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-async def here(house: House, team: Any = build, channel: str = CHANNEL, **how: Any) -> Run:
+async def here(house: House, team: Any = build, channel: str = CHANNEL, **how: Any) -> runs.Run:
     model = ReplayChatCompletionClient(["It is written."])
     return await run_here(
         team, "ask the vendor", channel=channel, requester=ANN, model=model, settings=house.settings(), **how
     )
 
 
-async def started(house: House) -> Run:
+async def started(house: House) -> runs.Run:
     """The script's run, once it is stored."""
 
-    async def look() -> Run | None:
+    async def look() -> runs.Run | None:
         return next(iter(await house.store.indexes.active_runs(9)), None)
 
     return await fact(look)

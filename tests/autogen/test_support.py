@@ -13,7 +13,8 @@ import pytest
 from agents.services.shop import Shop
 from agents.teams.support import policy
 from countersign.domain.requests import Verb
-from countersign.frameworks.autogen.tools.team_policy import Proposal, Tier, Verdict
+from countersign.frameworks.autogen.tools.team_policy import Proposal, Verdict
+from countersign.policy.evaluation import Action
 from tests.autogen.demo_runs import playing
 from tests.autogen.harness import ANN, House
 
@@ -133,19 +134,19 @@ async def test_small_refunds_do_not_add_up_to_a_large_one(house: House) -> None:
     shop = Shop(house.folder / "shop.db")
     judge = policy(shop, 2000)
 
-    async def tier(cents: int) -> Tier:
+    async def tier(cents: int) -> Action:
         said = await judge(Proposal("clerk", "refund", {"order": 17, "cents": cents}, "support", "", ANN))
         assert isinstance(said, Verdict)
-        return said.tier
+        return said.action
 
-    assert sorted(await asyncio.gather(*(tier(900) for _ in range(3)))) == [Tier.ASK, Tier.PASS, Tier.PASS]
-    assert [await tier(cents) for cents in (-900, -5, 0)] == [Tier.REFUSE] * 3
-    assert await tier(900) is Tier.ASK
+    assert sorted(await asyncio.gather(*(tier(900) for _ in range(3)))) == [Action.ALLOW, Action.ALLOW, Action.ASK]
+    assert [await tier(cents) for cents in (-900, -5, 0)] == [Action.DENY] * 3
+    assert await tier(900) is Action.ASK
     await shop.refund(17, 900, "a")
-    assert await tier(200) is Tier.PASS
+    assert await tier(200) is Action.ALLOW
     judge = policy(shop, 2000)
-    assert await tier(1200) is Tier.ASK
-    assert await tier(1100) is Tier.PASS
+    assert await tier(1200) is Action.ASK
+    assert await tier(1100) is Action.ALLOW
 
 
 async def test_money_is_paid_once_for_a_key_and_never_more_than_was_paid(house: House) -> None:

@@ -25,7 +25,7 @@ from countersign.domain.run_calls import Begin, R, RunCall
 from countersign.domain.runs import Status
 from countersign.frameworks.autogen import held_run
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from countersign.frameworks.autogen.tools.gated_tools import idempotency_key
 from countersign.runs.journal_storage import RedisJournal
@@ -87,11 +87,11 @@ def ordering(*outcomes: str | Exception, acted: list[str]) -> Teams:
             raise outcome
         return outcome
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         writer = AssistantAgent("writer", model_client=run.model("writer"))
         return RoundRobinGroupChat([writer], termination_condition=MaxMessageTermination(2))
 
-    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    async def conclude(run: Run, result: TaskResult) -> Conclusion:
         return Conclusion(await run.step("order", act, content="a.17", shown="10 boxes"))
 
     return Teams({"t": Team("t", "", build, conclude)}, {})
@@ -123,7 +123,7 @@ async def test_two_identical_actions_in_doubt_are_two_questions(house: House) ->
     async def act() -> str:
         raise OutcomeUnknown("The vendor hung up.")
 
-    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    async def conclude(run: Run, result: TaskResult) -> Conclusion:
         both = (run.step("order", act, content="a.17", shown="10 boxes") for _ in range(2))
         return Conclusion(" ".join(await asyncio.gather(*both)))
 
@@ -263,10 +263,10 @@ async def test_worker_that_slept_while_it_listed_tools_does_not_call(
         called.append(f"{euros}")
         return "paid"
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer"))], max_turns=1)
 
-    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    async def conclude(run: Run, result: TaskResult) -> Conclusion:
         tools = run.tools("clerk", Slow([FunctionTool(pay, "Pay.")], sleep), ask=False)
         return Conclusion((await tools.call_tool("pay", {"euros": 5})).to_text())
 
@@ -299,7 +299,7 @@ async def test_repeated_call_keeps_its_idempotency_key(house: House) -> None:
     """Whatever people let run again, the other system sees one key, and may do it once."""
     keys: list[str] = []
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer"))], max_turns=1)
 
     async def pay(euros: int) -> str:
@@ -309,7 +309,7 @@ async def test_repeated_call_keeps_its_idempotency_key(house: House) -> None:
             raise OutcomeUnknown("The bank hung up.")
         return "paid"
 
-    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    async def conclude(run: Run, result: TaskResult) -> Conclusion:
         return Conclusion((await run.tools("clerk", [pay], ask=False).call_tool("pay", {"euros": 5})).to_text())
 
     await house.start(team="t")
@@ -340,7 +340,7 @@ class RobbedOnceLeft(RedisJournal):
 def leaving(began: asyncio.Event, end: asyncio.Event, *, patient: bool = False) -> Teams:
     """A team that leaves an action as soon as it has begun, or waits for its end."""
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer"))], max_turns=1)
 
     async def act() -> str:
@@ -348,7 +348,7 @@ def leaving(began: asyncio.Event, end: asyncio.Event, *, patient: bool = False) 
         await end.wait()
         return "posted"
 
-    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    async def conclude(run: Run, result: TaskResult) -> Conclusion:
         post = asyncio.ensure_future(run.step("post", act))
         await asyncio.wait({post, asyncio.ensure_future(began.wait())}, return_when=asyncio.FIRST_COMPLETED)
         if patient:
@@ -392,13 +392,13 @@ async def test_left_action_of_a_lost_worker_is_told_once(house: House) -> None:
 async def test_step_that_was_left_in_doubt_is_left_again(house: House) -> None:
     """R4: its question was taken back, and the next process ended the run for that."""
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer"))], max_turns=1)
 
     async def act() -> str:
         return "posted"
 
-    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    async def conclude(run: Run, result: TaskResult) -> Conclusion:
         post = asyncio.ensure_future(run.step("post", act))
         if run.held.lease.owner == "w2":
             await house.asked()

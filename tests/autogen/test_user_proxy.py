@@ -15,10 +15,11 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 from autogen_agentchat.teams import RoundRobinGroupChat, SelectorGroupChat
 from autogen_core.models import LLMMessage
 
+from countersign.domain import runs
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Request, Verb
-from countersign.domain.runs import Run, Status
+from countersign.domain.runs import Status
 from countersign.frameworks.autogen.models.demo import demo_turns
 from countersign.frameworks.autogen.people.conversation import (
     BY_RULE,
@@ -39,7 +40,7 @@ from countersign.frameworks.autogen.people.human_input_modes import (
     when_from,
 )
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import LEASE, RULES, House
@@ -64,13 +65,13 @@ class Talk:
         self.read.append(str(messages[-1].content))
         return self.says[min(demo_turns(messages), len(self.says) - 1)]
 
-    def build(self, run: RunContext) -> AutoGenTeam:
+    def build(self, run: Run) -> AutoGenTeam:
         assistant = AssistantAgent("assistant", model_client=run.model("assistant"))
         people = run.reviewer("people", mode=self.mode, **self.how)
         over = ConversationOver() | MaxMessageTermination(30)
         return RoundRobinGroupChat([assistant, people], termination_condition=over)
 
-    async def conclude(self, run: RunContext, result: TaskResult) -> Conclusion:
+    async def conclude(self, run: Run, result: TaskResult) -> Conclusion:
         self.messages = [m for m in result.messages if isinstance(m, BaseChatMessage)]
         return Conclusion("Over.")
 
@@ -100,7 +101,7 @@ class Table:
         await self.house.decide(asked, verb, words)
         return asked
 
-    async def over(self) -> Run:
+    async def over(self) -> runs.Run:
         run = await self.house.over()
         assert run.status is Status.FINISHED, run.result
         return run
@@ -283,7 +284,7 @@ async def test_where_the_channel_says_so_it_goes_on_by_timeout(house: House) -> 
     assert it.talk.read[1].endswith("Please go on.")
 
 
-def group(run: RunContext, *members: ChatAgent, over: str) -> AutoGenTeam:
+def group(run: Run, *members: ChatAgent, over: str) -> AutoGenTeam:
     return RoundRobinGroupChat(
         list(members), termination_condition=ConversationOver([over]) | MaxMessageTermination(30)
     )
@@ -293,7 +294,7 @@ async def test_a_worker_that_never_asks_and_an_approver_share_a_team(house: Hous
     """S6: only the approver's question reaches people, and only the approver ends the team."""
     talk = Talk(("draft\nTERMINATE",), HumanInputMode.ALWAYS)
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         researcher, writer = (AssistantAgent(name, model_client=run.model(name)) for name in ("researcher", "writer"))
         worker = run.reviewer("worker", mode=HumanInputMode.NEVER, max_consecutive_auto_reply=1)
         approver = run.reviewer("approver", mode=HumanInputMode.ALWAYS, is_termination_msg=DONE)
@@ -321,7 +322,7 @@ async def test_only_the_agent_that_is_named_asks(house: House) -> None:
     """S17: of three, two run free and one is looked at."""
     talk = Talk(("step",), HumanInputMode.ALWAYS)
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         three = [AssistantAgent(name, model_client=run.model(name)) for name in ("planner", "deployer", "tester")]
         people = run.reviewer("people", mode=when_from("deployer"))
 

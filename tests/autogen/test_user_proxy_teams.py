@@ -10,7 +10,7 @@ from autogen_agentchat.base import Team as AutoGenTeam
 
 from countersign.domain.requests import Kind, Verb
 from countersign.domain.runs import Status
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Teams
 from tests.autogen.harness import House
 from tests.autogen.proxy_teams import BUILDERS, agent_tool, graph, magentic_one, selector, society, team_tool
@@ -19,7 +19,7 @@ from tests.autogen.test_rebuild import live
 from tests.longest_wait import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
-Build = Callable[[World, RunContext], AutoGenTeam]
+Build = Callable[[World, Run], AutoGenTeam]
 
 
 @pytest.mark.slow

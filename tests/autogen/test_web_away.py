@@ -26,7 +26,7 @@ from countersign.domain.run_calls import Ask, R, Read, RunCall
 from countersign.domain.runs import Status
 from countersign.frameworks.autogen.people.decision_messages import decision_in
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from countersign.metrics import Repair
 from countersign.runs.area import WebAddress
@@ -135,7 +135,7 @@ CALLS = ("claim", "plan", "say", "ask", "deliver", "park", "judge", "begin", "st
 def team(acted: list[str]) -> Teams:
     """A team whose run makes each of these calls."""
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         writer = AssistantAgent("writer", run.model("writer"))
         return RoundRobinGroupChat([writer, run.reviewer("people")], max_turns=2)
 
@@ -148,7 +148,7 @@ def team(acted: list[str]) -> Teams:
         acted.append("sent")
         return "It is sent."
 
-    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    async def conclude(run: Run, result: TaskResult) -> Conclusion:
         await run.plan(["send"])
         await run.tools("clerk", [count], ask=False).call_tool("count", {"item": "pens"})
         decision = decision_in(result.messages[-1])
@@ -372,10 +372,10 @@ async def test_what_web_refuses_for_good_ends_the_run(house: House, monkeypatch:
     """R21: the call was repeated for ever, and nobody was told why."""
     monkeypatch.setattr("bot.api.worker_calls.LARGEST", 100_000)
 
-    def build(run: RunContext) -> AutoGenTeam:
+    def build(run: Run) -> AutoGenTeam:
         return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer"))], max_turns=1)
 
-    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    async def conclude(run: Run, result: TaskResult) -> Conclusion:
         return Conclusion("Done.", files={"large.txt": "x" * 200_000})
 
     await house.start(team="t")

@@ -15,7 +15,7 @@ from countersign.domain.errors import LeaseLost
 from countersign.domain.requests import Verb
 from countersign.domain.run_calls import Deliver, R, RunCall
 from countersign.domain.runs import Status
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, Teams
 from countersign.runs.journal_storage import RedisJournal
 from countersign.runs.write_behind import WriteBehind
@@ -45,7 +45,7 @@ def holding(house: House) -> tuple[House, Holding]:
     return replace(house, service=service), service
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     writer = AssistantAgent("writer", model_client=run.model("writer"))
     human = UserProxyAgent("human", input_func=run.human(title="Go on?").input_func)
     return RoundRobinGroupChat([writer, human], termination_condition=MaxMessageTermination(5))
@@ -100,7 +100,7 @@ async def test_nothing_that_follows_an_answer_is_kept_before_the_note_of_its_del
 async def test_the_next_question_and_the_end_wait_for_the_note_too(house: House) -> None:
     """R5: also where no model is asked in between."""
 
-    def two(run: RunContext) -> AutoGenTeam:
+    def two(run: Run) -> AutoGenTeam:
         writer = AssistantAgent("writer", model_client=run.model("writer"))
         people = [run.reviewer(name) for name in ("first", "second")]
         return RoundRobinGroupChat([writer, *people], termination_condition=MaxMessageTermination(4))

@@ -10,10 +10,10 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from agents import registry
 from countersign.domain.errors import InvalidInput
 from countersign.domain.requests import Verb
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.standalone import run_here
 from countersign.frameworks.autogen.team import Teams
-from countersign.frameworks.autogen.tools.team_policy import Tier
+from countersign.policy.evaluation import Action
 from tests.autogen.harness import House
 
 pytest_plugins = ["tests.redis_server"]
@@ -61,13 +61,13 @@ async def test_the_plan_of_the_page_is_ticked_step_by_step(house: House, found: 
 
 def test_everything_that_the_page_names_exists() -> None:
     for name in re.findall(r"\brun\.(\w+)", PAGE):
-        assert hasattr(RunContext, name) or name in ("run", "task", "options", "outcomes"), name
+        assert hasattr(Run, name) or name in ("run", "task", "options", "outcomes"), name
     for path in re.findall(r"`(agents/\w+/\w+\.py)`", PAGE):
         assert path == "agents/teams/stock.py" or (Path(registry.EXAMPLES).parents[1] / path).exists(), path
-    assert {tier for tier in Tier if f"Tier.{tier.name}" in PAGE} == set(Tier)
+    assert {tier for tier in Action if f"Action.{tier.name}" in PAGE} == set(Action)
 
 
-def never(run: RunContext) -> AutoGenTeam:
+def never(run: Run) -> AutoGenTeam:
     raise AssertionError(run)
 
 

@@ -9,14 +9,14 @@ from autogen_agentchat.messages import BaseChatMessage, TextMessage
 from autogen_core import CancellationToken
 
 from countersign.frameworks.autogen.people.decision_messages import decision_in
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from tests.chaos.side_effects import act, act_on, hear
 
 
 class Asker(BaseChatAgent):
     """Proposes the next part of the task each time."""
 
-    def __init__(self, run: RunContext) -> None:
+    def __init__(self, run: Run) -> None:
         super().__init__("asker", "proposes a part of the task")
         self._task = run.task
         self._parts = 0
@@ -36,7 +36,7 @@ class Asker(BaseChatAgent):
 class Doer(BaseChatAgent):
     """Does every part that it hears was approved."""
 
-    def __init__(self, run: RunContext) -> None:
+    def __init__(self, run: Run) -> None:
         super().__init__("doer", "does what was approved")
         self._run = run
 
@@ -58,7 +58,7 @@ class Doer(BaseChatAgent):
 class Caller(BaseChatAgent):
     """Calls a tool for each part of the task, all at once."""
 
-    def __init__(self, run: RunContext) -> None:
+    def __init__(self, run: Run) -> None:
         super().__init__("caller", "does the parts of the task")
         self._task = run.task
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import redis.asyncio
 
-from countersign.domain.errors import CountersignError
+from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.ids import RunId
 from countersign.runs.area import Area, AreaKeys
 from countersign.runs.job_queue import Queue
@@ -194,7 +194,7 @@ class Deployment:
 
         False if Redis does not answer.
         """
-        with contextlib.suppress(redis.RedisError, OSError, TimeoutError):
+        with contextlib.suppress(StoreUnavailable, TimeoutError):
             async with asyncio.timeout(5), connect(self.redis.url) as client:
                 names, going = AreaKeys(NAMESPACE), set[bytes]()
                 for index in (Keys(NAMESPACE).active, Keys(NAMESPACE).parked):

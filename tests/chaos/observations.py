@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-import redis.asyncio
-
 from countersign.domain import api_keys
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.events import Event, EventType
@@ -86,7 +84,7 @@ class Eye:
         """The same, or `unknown` while Redis does not answer."""
         try:
             return await self.going()
-        except (redis.RedisError, OSError):
+        except StoreUnavailable:
             return unknown
 
     async def drawn(self) -> bool:
@@ -103,7 +101,7 @@ class Eye:
             try:
                 if not await self.going() and await self.drawn():
                     return loop.time() - begun
-            except (redis.RedisError, OSError, StoreUnavailable):
+            except StoreUnavailable:
                 pass
             await asyncio.sleep(0.25)
         return None

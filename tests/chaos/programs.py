@@ -17,8 +17,8 @@ from random import Random
 from secrets import token_hex
 from typing import Any, Final
 
-from countersign import AlreadyRan, Client, NotApproved, requires_approval
-from countersign.client import exchange, executions
+from countersign import NotApproved, requires_approval
+from countersign.client import AlreadyRan, Client, exchange, executions
 from countersign.client.client import question
 from countersign.client.exchange import Decision
 from countersign.domain.ids import RequestId, RunId

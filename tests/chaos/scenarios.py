@@ -16,8 +16,8 @@ from autogen_core.models import CreateResult, LLMMessage
 
 from countersign.domain.request_endings import decided
 from countersign.frameworks.autogen.models.wrapper import WrappedModel
-from countersign.frameworks.autogen.run_context import RunContext
-from countersign.frameworks.autogen.tools.team_policy import Tier
+from countersign.frameworks.autogen.run_context import Run
+from countersign.policy.evaluation import Action
 from tests.chaos.chaos_agents import Asker, Doer
 from tests.chaos.side_effects import act, hear
 
@@ -77,14 +77,14 @@ class Thinker(Speaker):
 class Forbidden(Speaker):
     """Wants what its team's policy refuses."""
 
-    def __init__(self, run: RunContext) -> None:
+    def __init__(self, run: Run) -> None:
         super().__init__("forbidden")
 
         async def leak(part: str) -> str:
             """Never happens."""
             raise AssertionError("It was refused.")
 
-        self._tools = run.tools(self.name, [leak], ask={"leak": Tier.REFUSE})
+        self._tools = run.tools(self.name, [leak], ask={"leak": Action.DENY})
 
     async def say(self, last: BaseChatMessage) -> str:
         return (await self._tools.call_tool("leak", {"part": "all"})).to_text()
@@ -93,7 +93,7 @@ class Forbidden(Speaker):
 class Impatient(Speaker):
     """Asks people and goes on without them after a moment; what they approve until then is done."""
 
-    def __init__(self, run: RunContext) -> None:
+    def __init__(self, run: Run) -> None:
         super().__init__("impatient")
         self._run = run
         self._people = run.human("passer-by", title="Quick, is this right?")
@@ -110,7 +110,7 @@ class Impatient(Speaker):
         return f"They say: {request.status}, {await act(self._run, decision)}"
 
 
-def beside(run: RunContext, agent: BaseChatAgent) -> AutoGenTeam:
+def beside(run: Run, agent: BaseChatAgent) -> AutoGenTeam:
     """The agent and a model at once; a writer reads both, people judge its words, and what they approve is done."""
     asker, doer, human = Asker(run), Doer(run), run.reviewer("reviewer", title="Do this, after both?")
     model, writer = (

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from countersign.domain.request_endings import Decided
 from countersign.domain.requests import Status
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 
 EFFECTS: Final = "effects.jsonl"
 HEARD: Final = "heard.jsonl"
@@ -18,7 +18,7 @@ _LONGEST: Final = 0.06
 """Seconds before and after the line is written: time enough for a process to die on either side of it."""
 
 
-def hear(run: RunContext, decision: Decided) -> None:
+def hear(run: Run, decision: Decided) -> None:
     """An agent has this decision. Not an effect: a rebuilt run hears it again, and must hear the same."""
     line = {
         "run": run.run.id,
@@ -30,7 +30,7 @@ def hear(run: RunContext, decision: Decided) -> None:
     _append(run.settings.data_dir / HEARD, line)
 
 
-async def act(run: RunContext, decision: Decided) -> str:
+async def act(run: Run, decision: Decided) -> str:
     """What was approved is done, once; what was not is not."""
     if decision.outcome is not Status.APPROVED:
         return f"not done: {decision.outcome}"
@@ -38,12 +38,12 @@ async def act(run: RunContext, decision: Decided) -> str:
     return await run.step("act", lambda: _done(run, request=decision.request), content=decision.request)
 
 
-async def act_on(run: RunContext, part: str) -> str:
+async def act_on(run: Run, part: str) -> str:
     """What a tool does behind the gate, which knows what was approved; the part tells which request that was."""
     return await _done(run, part=part)
 
 
-async def _done(run: RunContext, **what: str) -> str:
+async def _done(run: Run, **what: str) -> str:
     await asyncio.sleep(random.uniform(0, _LONGEST))
     line = {"run": run.run.id, **what, "pid": os.getpid(), "id": secrets.token_hex(8)}
     _append(run.settings.data_dir / EFFECTS, line)

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.slack.views import setting_inputs, settings_modal, settings_text
-from countersign.domain import channel_settings, quiet_hours
-from countersign.domain.channel_settings import IN_POLICY, ChannelSettings, OnTimeout
+from countersign.domain import channel_settings, durations, quiet_hours
+from countersign.domain.channel_settings import IN_POLICY, ChannelSettings, Escalation, OnTimeout
 from countersign.domain.errors import InvalidInput
-from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Actor, Reviewers
 from tests.sample_requests import ALICE, APPROVALS, BOB, CAROL, DAVE, GENERAL, HERE, LEADS, rules
@@ -51,7 +50,7 @@ def test_a_setting_has_a_word_an_input_and_a_place_in_what_people_read() -> None
     [("5s", 5), ("15m", 900), ("1h30m", 5400), ("2d", 172800), ("1w", 604800), (" 1 H 30 m ", 5400), ("90s", 90)],
 )
 def test_durations_are_understood(words: str, seconds: int) -> None:
-    assert channel_settings.parse_duration(words) == timedelta(seconds=seconds)
+    assert durations.parse_duration(words) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -59,13 +58,13 @@ def test_durations_are_understood(words: str, seconds: int) -> None:
 )
 def test_nonsense_durations_are_refused_with_what_to_write(words: str) -> None:
     with pytest.raises(InvalidInput, match="nothing was changed"):
-        channel_settings.parse_duration(words)
+        durations.parse_duration(words)
 
 
 @given(st.integers(min_value=5, max_value=30 * 86400))
 def test_what_is_said_of_a_duration_is_understood_again(seconds: int) -> None:
     span = timedelta(seconds=seconds)
-    assert channel_settings.parse_duration(channel_settings.say_duration(span)) == span
+    assert durations.parse_duration(durations.say_duration(span)) == span
 
 
 def test_a_channels_own_settings_win_over_its_approvals_channels_and_those_over_the_defaults() -> None:
@@ -146,4 +145,4 @@ def test_a_timeout_never_approves_by_default() -> None:
     [(0.4, "0 s"), (42, "42 s"), (60, "1 min"), (400, "7 min"), (3600, "1 h"), (12_600, "3.5 h"), (864_000, "10 d")],
 )
 def test_a_figure_of_time_is_said_in_one_unit(seconds: float, text: str) -> None:
-    assert channel_settings.say_roughly(timedelta(seconds=seconds)) == text
+    assert durations.say_roughly(timedelta(seconds=seconds)) == text

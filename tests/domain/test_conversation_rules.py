@@ -5,10 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from countersign.domain.channel_settings import AS_ELSEWHERE, ChannelSettings, OnTimeout
+from countersign.domain.channel_settings import AS_ELSEWHERE, ChannelSettings, Escalation, OnTimeout
 from countersign.domain.decision_attempts import decide
 from countersign.domain.eligibility import for_requester, is_for_requester, seats, waits_for_words
-from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ApiKeyId, RunId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Kind, Request, Verb

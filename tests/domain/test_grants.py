@@ -14,9 +14,8 @@ from countersign.domain.decision_attempts import allow, decide
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, RunId, WorkspaceId
 from countersign.domain.people import Actor
-from countersign.domain.permission_scopes import LONGEST, PermissionChoice, Scope, Span
-from countersign.domain.requests import How, Kind, Question, Request, Status
-from countersign.domain.standing_permissions import Permission, covers
+from countersign.domain.requests import How, Kind, Question, Request, Scope, Status
+from countersign.domain.standing_permissions import LONGEST, Permission, PermissionChoice, Span, covers
 from tests.sample_requests import BOB, CAROL, HERE, NOW, attempt, call, later, question, request
 
 TEAM = "email"

@@ -12,8 +12,8 @@ from countersign.domain.channel_settings import Risk
 from countersign.domain.decision_attempts import decide, waits_for
 from countersign.domain.events import EventType
 from countersign.domain.people import Actor
-from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.requests import Kind, Question, Request, Status, Verb
+from countersign.domain.requests import Kind, Question, Request, Scope, Status, Verb
+from countersign.domain.standing_permissions import PermissionChoice, Span
 from tests.sample_requests import (
     ALICE,
     BOB,

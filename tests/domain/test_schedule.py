@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from countersign.domain import escalation, quiet_hours, schedule
+from countersign.domain import channel_settings, quiet_hours, schedule
 from countersign.domain.attempt_refusals import Refusal
-from countersign.domain.channel_settings import OnTimeout, problems_of
-from countersign.domain.escalation import Escalation
+from countersign.domain.channel_settings import Escalation, OnTimeout, problems_of
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Actor, Reviewers
@@ -184,7 +183,7 @@ def test_an_escalation_that_circles_or_never_comes_is_refused(steps: tuple[Escal
     """R10: when it is configured."""
     found = problems_of(rules(timeout=DAY, escalation=steps))
     assert any(sentence in problem for problem in found), found
-    assert escalation.problems((TO_LEADS, TO_DAVE), rules().reviewers, APPROVALS, DAY) == []
+    assert channel_settings.escalation_problems((TO_LEADS, TO_DAVE), rules().reviewers, APPROVALS, DAY) == []
 
 
 def test_a_settled_request_is_neither_reminded_of_nor_raised() -> None:

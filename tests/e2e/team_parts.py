@@ -13,7 +13,7 @@ from autogen_agentchat.messages import BaseChatMessage, ToolCallExecutionEvent
 from autogen_core.models import FunctionExecutionResultMessage, LLMMessage, UserMessage
 
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team, last_words
 
 
@@ -30,20 +30,20 @@ def name(messages: Sequence[LLMMessage]) -> str:
     return next(str(m.content) for m in messages if isinstance(m, UserMessage)).split()[-1]
 
 
-def done(run: RunContext, did: str, /, **how: Any) -> str:
+def done(run: Run, did: str, /, **how: Any) -> str:
     """Do something outside, which the file then holds."""
     _append(run, "done", {"did": did, **how})
     return f"{did} is done"
 
 
-def taken_down(run: RunContext, result: TaskResult) -> None:
+def taken_down(run: Run, result: TaskResult) -> None:
     """What the agents read, in order."""
     for message in result.messages:
         if isinstance(message, BaseChatMessage | ToolCallExecutionEvent):
             _append(run, "read", {"source": message.source, "text": message.to_text(), "metadata": message.metadata})
 
 
-async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+async def conclude(run: Run, result: TaskResult) -> Conclusion:
     """The usual conclusion."""
     taken_down(run, result)
     return await last_words(run, result)
@@ -52,14 +52,14 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
 def watched(team: Team) -> Team:
     """The team, of which is taken down what its agents read."""
 
-    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+    async def conclude(run: Run, result: TaskResult) -> Conclusion:
         taken_down(run, result)
         return await team.conclude(run, result)
 
     return replace(team, conclude=conclude)
 
 
-def _append(run: RunContext, kind: str, line: dict[str, Any]) -> None:
+def _append(run: Run, kind: str, line: dict[str, Any]) -> None:
     path = run.settings.data_dir / f"{run.task.split()[-1]}.{kind}"
     with path.open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(line) + "\n")

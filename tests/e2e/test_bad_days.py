@@ -33,7 +33,7 @@ async def test_what_slack_refuses_at_the_start_is_said(there: Deployment, slack:
 
 
 AT_ODDS = """\
-  - {name: refunds, tool: refund, then: pass}
+  - {name: refunds, tool: refund, then: allow}
   - {name: refunds too, tool: refund, then: ask, quorum: 2, reviewers: [U0BOB]}
 """
 AT_ODDS_TOLD = (

@@ -5,11 +5,12 @@ import asyncio
 import pytest
 from agent_framework import Executor, WorkflowBuilder, WorkflowContext, handler, response_handler
 
-from countersign import RunContext, Team
+from countersign.domain import runs
 from countersign.domain.requests import Request, Verb
-from countersign.domain.runs import Run, Status
+from countersign.domain.runs import Status
 from countersign.frameworks.agent_framework.team import WorkflowTeam
 from countersign.frameworks.autogen.team import Teams
+from countersign.teams import Run, Team
 from tests.autogen.harness import House, fact
 from tests.hosted_teams.test_saved_state import advanced, at_once
 
@@ -21,7 +22,7 @@ FIRST_PLAN, SECOND_PLAN = ["Clear a shelf", "Clear a shelf", "Sweep"], ["Count",
 class Stocktaker(Executor):
     """Asks after the first step of each of its plans; `may_ask` holds it before the second question."""
 
-    def __init__(self, run: RunContext, may_ask: asyncio.Event) -> None:
+    def __init__(self, run: Run, may_ask: asyncio.Event) -> None:
         super().__init__("stocktaker")
         self._run = run
         self._may_ask = may_ask
@@ -63,7 +64,7 @@ def may_ask() -> asyncio.Event:
 def found(may_ask: asyncio.Event) -> Teams:
     """One team, whose workflow is built again for each worker."""
 
-    def build(run: RunContext) -> WorkflowTeam:
+    def build(run: Run) -> WorkflowTeam:
         return WorkflowTeam(run, WorkflowBuilder(name="stock", start_executor=Stocktaker(run, may_ask)).build())
 
     return Teams({"stock": Team("stock", "", build)}, {})
@@ -76,7 +77,7 @@ async def approved(house: House, found: Teams) -> Request:
     return await house.decide(await house.asked(), Verb.APPROVE)
 
 
-def ticked(run: Run) -> list[bool]:
+def ticked(run: runs.Run) -> list[bool]:
     return [step.done_at is not None for step in run.plan]
 
 

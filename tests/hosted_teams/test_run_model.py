@@ -10,13 +10,14 @@ from agent_framework import Agent, Content, Message
 from autogen_agentchat.base import TaskResult
 from autogen_core.models import ChatCompletionClient
 
-from countersign import Conclusion, RunContext, Team, last_words
+from countersign.domain import runs
 from countersign.domain.errors import WrongTeam
-from countersign.domain.runs import Run, Status
+from countersign.domain.runs import Status
 from countersign.frameworks.agent_framework.model import RunModel
 from countersign.frameworks.agent_framework.team import AgentTeam, model, tools
 from countersign.frameworks.autogen.models.config import load_model
 from countersign.frameworks.autogen.team import Teams
+from countersign.teams import Conclusion, Run, Team, last_words
 from tests.autogen.harness import House
 from tests.autogen.model_calls import component, written
 from tests.longest_wait import PATIENCE
@@ -30,7 +31,7 @@ async def order(idempotency_key: str) -> str:
     return "Ten pens are ordered."
 
 
-def build(run: RunContext) -> AgentTeam:
+def build(run: Run) -> AgentTeam:
     clerk = Agent(
         model(run, "clerk"), name="clerk", instructions="You order.", tools=tools(run, "clerk", order, ask=False)
     )
@@ -42,7 +43,7 @@ def config(openai: OpenAIServer, tmp_path: Path) -> Path:
     return written(tmp_path, [component(openai, "first", max_retries=0)])
 
 
-async def advanced(house: House, config: Path, team: Team) -> Run:
+async def advanced(house: House, config: Path, team: Team) -> runs.Run:
     found, client = Teams({"t": team}, {}), load_model(config)
     async with house.worker(found=found, model=client) as worker:
         await asyncio.wait_for(worker.advance(), PATIENCE)
@@ -87,7 +88,7 @@ async def test_a_model_is_not_asked_again_for_what_it_said_after_the_last_stop(
     await house.start(team="t", task="more pens")
     said = asyncio.Event()
 
-    async def never(run: RunContext, result: TaskResult) -> Conclusion:
+    async def never(run: Run, result: TaskResult) -> Conclusion:
         said.set()
         await asyncio.Event().wait()
         raise AssertionError

@@ -10,12 +10,13 @@ import pytest
 from agent_framework import Agent, tool
 
 from agents import registry
-from countersign import RunContext, Team
+from countersign.domain import runs
 from countersign.domain.requests import Verb
-from countersign.domain.runs import Run, Status
+from countersign.domain.runs import Status
 from countersign.frameworks.agent_framework.team import AgentTeam
 from countersign.frameworks.autogen import running_team
 from countersign.frameworks.autogen.team import Teams
+from countersign.teams import Run, Team
 from tests.adapters.framework_programs import STOPS, examples
 from tests.adapters.test_agent_framework import MODELS
 from tests.autogen.harness import House
@@ -30,7 +31,7 @@ def at_once(house: House) -> None:
     house.park_after = timedelta(0)
 
 
-async def advanced(house: House, found: Teams = TEAMS) -> Run:
+async def advanced(house: House, found: Teams = TEAMS) -> runs.Run:
     """The run after a worker of its own has taken it as far as it goes."""
     async with house.worker(found=found) as worker:
         await asyncio.wait_for(worker.advance(), PATIENCE)
@@ -143,7 +144,7 @@ async def test_a_tool_past_the_gate_is_refused_before_anything_is_done(house: Ho
     def refund(order: int) -> str:
         raise AssertionError("nobody was asked")
 
-    def build(run: RunContext) -> AgentTeam:
+    def build(run: Run) -> AgentTeam:
         return AgentTeam(run, Agent(None, name="clerk", tools=[refund]))  # type: ignore[arg-type]
 
     found = Teams({"t": Team("t", "", build)}, {})

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from agent_framework import WorkflowContext, response_handler
 
-from countersign import Team
 from countersign.domain.request_endings import Decided
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
 from countersign.frameworks.agent_framework.team import WorkflowTeam
 from countersign.frameworks.autogen.team import Teams
+from countersign.teams import Team
 from tests.adapters.test_workflows import Asks, Sends
 from tests.autogen.harness import House
 from tests.hosted_teams.test_saved_state import advanced, at_once

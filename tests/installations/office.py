@@ -140,6 +140,8 @@ class Browser:
         """Follow Slack's way back; the page that it ends with."""
         address = URL(f"http://127.0.0.1:{self.port}" + back.removeprefix(PUBLIC), encoded=True)
         async with aiohttp.ClientSession() as session, session.get(address, headers={"Cookie": self.cookie}) as page:
+            if "Set-Cookie" in page.headers:
+                self.cookie = page.headers["Set-Cookie"].partition(";")[0]
             return page.status, await page.text()
 
 

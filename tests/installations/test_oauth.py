@@ -49,7 +49,7 @@ async def test_a_state_is_good_once_in_time_and_in_the_browser_that_began(office
         # The real one, twice.
         assert (await mine.end(back))[0] == 200
         status, page = await mine.end(office.first.allow(at_slack))
-        assert (status, "used already" in page) == (401, True)
+        assert (status, "not opened by the browser" in page) == (400, True)
         assert await installed(office) == {"T0LOCAL"}
 
 

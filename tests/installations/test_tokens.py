@@ -16,6 +16,7 @@ from bot.slack import answer_check
 from bot.slack.app import slack_clients
 from bot.slack.ports import CannotPost
 from bot.slack.slack_calls import GatedCalls
+from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import WorkspaceId
 from countersign.domain.requests import Status
 from countersign.runs.area import Area
@@ -276,7 +277,7 @@ async def test_one_web_reaches_all_workspaces_and_a_worker_only_its_own(
                 address = await fact(Area(worker, f"{namespace}-{ONE}").address)
                 assert address is not None and all(url.endswith(f"/workspaces/{ONE}") for url in address.urls)
                 for key in (f"-{ONE}}}:request:q1", f"-{TWO}-work}}:journal:r1", "}:installations"):
-                    with pytest.raises(redis.exceptions.NoPermissionError):
+                    with pytest.raises(StoreUnavailable, match="may not do this"):
                         await worker.get(f"{{{namespace}{key}")
         finally:
             admin.acl_deluser(*names.values())

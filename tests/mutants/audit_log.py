@@ -215,7 +215,7 @@ RECORDING: Final = (
         "countersign/policy/simulation.py",
         "        (uncertain if gap else certain).append(at)",
         "        certain.append(at)",
-        (_REPLAYING + "test_what_the_record_does_not_hold_is_not_guessed[refuse-card == 'x']",),
+        (_REPLAYING + "test_what_the_record_does_not_hold_is_not_guessed[deny-card == 'x']",),
     ),
     Bug(
         "a replay forgets what the old policy had changed",

@@ -24,14 +24,6 @@ NAMING: Final = (
         ("tests/store/test_acl_file.py::test_whatever_its_ids_a_key_is_reached_by_its_own_users",),
     ),
     Bug(
-        "a worker's script keeps everybody else's from reading their plans",
-        "R4",
-        "countersign/store/commit.lua",
-        "cjson.decode_max_depth(1000)",
-        "",
-        ("tests/store/test_acl.py::test_script_of_a_worker_keeps_web_from_nothing",),
-    ),
-    Bug(
         "a worker hears all namespaces",
         "R27",
         "countersign/store/users.acl",

@@ -19,11 +19,11 @@ INSTALLING: Final = (
         (_OAUTH + "test_a_code_that_is_not_ours_installs_nothing",),
     ),
     Bug(
-        "a state of OAuth is good as often as somebody brings it",
+        "a browser keeps its cookie of OAuth, so its state is good again",
         "R9",
         "bot/installations/oauth.py",
-        " and await self._records.stored.mark_used(state)",
-        "",
+        "    if cookie:",
+        "    if not cookie:",
         (_OAUTH + "test_a_state_is_good_once_in_time_and_in_the_browser_that_began",),
     ),
     Bug(

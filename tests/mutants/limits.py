@@ -4,7 +4,6 @@ from typing import Final
 
 from tests.mutants.mutant import Bug
 
-_BOUNDS = "tests/store/test_bounds.py::"
 _STRAYS = "tests/store/test_strays.py::"
 _OF_PROGRAMS = "tests/store/test_program_records.py::"
 _HTTP = "tests/slack/test_http_bounds.py::"
@@ -76,30 +75,6 @@ BOUNDING: Final = (
         'if schema != b"%d" % self.schema:',
         'if schema == b"":',
         ("tests/store/test_compression.py::test_a_record_of_another_schema_is_refused_by_name[1]",),
-    ),
-    Bug(
-        "a few compressed bytes may be very many",
-        "R29",
-        "countersign/store/codec.py",
-        "reader.decompress(stored[1:], LARGEST + 1)",
-        "reader.decompress(stored[1:])",
-        ("tests/store/test_compression.py::test_a_few_bytes_do_not_fill_the_memory",),
-    ),
-    Bug(
-        "what could not be read is tried again each time",
-        "R29",
-        "countersign/store/codec.py",
-        "self.unreadable[_digest(body)] = unread",
-        "pass",
-        (_BOUNDS + "test_what_cannot_be_read_is_not_tried_again_and_not_all_of_it_is_remembered",),
-    ),
-    Bug(
-        "a key that holds no text is taken for a store that is away",
-        "R29",
-        "countersign/store/records.py",
-        "redis.pcall('GETRANGE'",
-        "redis.call('GETRANGE'",
-        (_BOUNDS + "test_a_record_larger_than_any_or_of_another_kind_is_no_store_that_is_away",),
     ),
     Bug(
         "names of nothing stay in the index of deadlines",

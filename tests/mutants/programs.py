@@ -258,7 +258,7 @@ ASKING: Final = (
         "R29",
         "countersign/store/programs.py",
         "number = int(await self._client.incr(name))",
-        "number = int(await self._client.get(name) or 0) + 1\n            await self._client.set(name, number)",
+        "number = int(await self._client.get(name) or 0) + 1\n        await self._client.set(name, number)",
         (_BAD + "test_a_limit_holds_for_requests_at_once",),
     ),
     Bug(

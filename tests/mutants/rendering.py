@@ -125,9 +125,9 @@ DRAWING: Final = (
     Bug(
         "a Redis that is full is said to be away",
         "R7",
-        "countersign/store/records.py",
-        "        if full := _out_of(wrong):\n",
-        '        if full := "":\n',
+        "countersign/store/redis/errors.py",
+        "            if full := _out_of(wrong):\n",
+        '            if full := "":\n',
         ("tests/store/test_full.py::test_a_redis_out_of_memory_is_told_as_that",),
     ),
     Bug(

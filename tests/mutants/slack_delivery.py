@@ -317,7 +317,7 @@ DELIVERING: Final = (
         (_BURSTS + "test_rows_stand_in_the_order_of_the_calls_whichever_came_first",),
     ),
     Bug(
-        "a card grows as long as a worker says that it asked in time",
+        "a card that people have read grows",
         "R1, R26",
         "bot/slack/projector/card_grouping.py",
         " or not grows(card.value.posting_since, card.now)",

@@ -190,7 +190,7 @@ WAITING: Final = (
     Bug(
         "an escalation that circles may be set",
         "R10",
-        "countersign/domain/escalation.py",
+        "countersign/domain/channel_settings.py",
         "if here in reached:",
         "if False:",
         (_SCHEDULE + "test_an_escalation_that_circles_or_never_comes_is_refused",),

@@ -5,78 +5,77 @@ from datetime import timedelta
 
 import pytest
 
-from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Risk
-from countersign.domain.escalation import Escalation
+from countersign.domain.channel_settings import ChannelSettings, Escalation, OnTimeout, Risk
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Reviewers
-from countersign.policy.evaluation import Action, Clause, Effect, Rulebook, apply, judge
+from countersign.policy.evaluation import Action, Clause, Rulebook, WantedAction, apply, judge
 from tests.sample_requests import CAROL, DAVE, GENERAL, rules
 
-SMALL = Clause("small refunds", Effect.PASS, 3, tool="refund", condition="amount <= 20")
-BIG = Clause("big refunds", Effect.ASK, 7, tool="refund", condition="amount > 500", terms=ChannelSettings(quorum=2))
-FROZEN = Clause("no refunds in the sandbox", Effect.REFUSE, 12, team="sandbox*", tool="refund", why="Use staging.")
+SMALL = Clause("small refunds", Action.ALLOW, 3, tool="refund", condition="amount <= 20")
+BIG = Clause("big refunds", Action.ASK, 7, tool="refund", condition="amount > 500", terms=ChannelSettings(quorum=2))
+FROZEN = Clause("no refunds in the sandbox", Action.DENY, 12, team="sandbox*", tool="refund", why="Use staging.")
 BOOK = Rulebook((SMALL, BIG, FROZEN), (("refund", Risk.MEDIUM), ("drop_*", Risk.HIGH)))
 
 
-def refund(amount: object, team: str = "support", tool: str = "refund") -> Action:
-    return Action(team, "clerk", tool, {"amount": amount}, GENERAL)
+def refund(amount: object, team: str = "support", tool: str = "refund") -> WantedAction:
+    return WantedAction(team, "clerk", tool, {"amount": amount}, GENERAL)
 
 
 @pytest.mark.parametrize(
-    ("action", "team_says", "effect", "clause"),
+    ("action", "team_says", "then", "clause"),
     [
-        (refund(10), None, Effect.PASS, "small refunds"),
-        (refund(100), None, Effect.ASK, ""),
-        (refund(600), None, Effect.ASK, "big refunds"),
-        (refund(600), Effect.PASS, Effect.ASK, "big refunds"),
-        (refund(100), Effect.PASS, Effect.PASS, ""),
-        (refund(10), Effect.ASK, Effect.ASK, ""),
-        (refund(10), Effect.REFUSE, Effect.REFUSE, ""),
-        (refund(10, team="sandbox-1"), None, Effect.REFUSE, "no refunds in the sandbox"),
-        (refund(600, team="sandbox-1"), Effect.PASS, Effect.REFUSE, "no refunds in the sandbox"),
-        (refund(10, tool="ship"), None, Effect.ASK, ""),
-        (refund("ten"), None, Effect.ASK, "big refunds"),
-        (refund("10"), None, Effect.ASK, "big refunds"),
-        (refund(True), None, Effect.ASK, "big refunds"),
-        (refund(10, tool="Refund"), None, Effect.ASK, ""),
-        (refund(600, tool="Refund"), Effect.PASS, Effect.ASK, "big refunds"),
-        (refund(10, team="SANDBOX-1"), None, Effect.REFUSE, "no refunds in the sandbox"),
+        (refund(10), None, Action.ALLOW, "small refunds"),
+        (refund(100), None, Action.ASK, ""),
+        (refund(600), None, Action.ASK, "big refunds"),
+        (refund(600), Action.ALLOW, Action.ASK, "big refunds"),
+        (refund(100), Action.ALLOW, Action.ALLOW, ""),
+        (refund(10), Action.ASK, Action.ASK, ""),
+        (refund(10), Action.DENY, Action.DENY, ""),
+        (refund(10, team="sandbox-1"), None, Action.DENY, "no refunds in the sandbox"),
+        (refund(600, team="sandbox-1"), Action.ALLOW, Action.DENY, "no refunds in the sandbox"),
+        (refund(10, tool="ship"), None, Action.ASK, ""),
+        (refund("ten"), None, Action.ASK, "big refunds"),
+        (refund("10"), None, Action.ASK, "big refunds"),
+        (refund(True), None, Action.ASK, "big refunds"),
+        (refund(10, tool="Refund"), None, Action.ASK, ""),
+        (refund(600, tool="Refund"), Action.ALLOW, Action.ASK, "big refunds"),
+        (refund(10, team="SANDBOX-1"), None, Action.DENY, "no refunds in the sandbox"),
     ],
 )
 def test_the_strictest_that_fits_wins_and_in_doubt_people_are_asked(
-    action: Action, team_says: Effect | None, effect: Effect, clause: str
+    action: WantedAction, team_says: Action | None, then: Action, clause: str
 ) -> None:
     said = judge(BOOK, action, team_says)
-    assert (said.effect, said.clause) == (effect, clause)
+    assert (said.then, said.clause) == (then, clause)
 
 
 def test_of_equally_strict_rules_the_first_counts() -> None:
-    first = Clause("first", Effect.ASK, 1, terms=ChannelSettings(timeout=timedelta(hours=4)))
-    second = Clause("second", Effect.ASK, 2, terms=ChannelSettings(timeout=timedelta(hours=1)))
+    first = Clause("first", Action.ASK, 1, terms=ChannelSettings(timeout=timedelta(hours=4)))
+    second = Clause("second", Action.ASK, 2, terms=ChannelSettings(timeout=timedelta(hours=1)))
     assert judge(Rulebook((first, second)), refund(1)).clause == "first"
-    more = Clause("two people", Effect.ASK, 3, terms=ChannelSettings(quorum=2))
+    more = Clause("two people", Action.ASK, 3, terms=ChannelSettings(quorum=2))
     assert judge(Rulebook((first, second, more)), refund(1)).clause == "two people"
 
 
 def test_it_says_of_every_rule_why_it_counts_or_not() -> None:
     trail = judge(BOOK, refund(600)).trail
     assert trail == (
-        "line 3, small refunds (pass): not so: amount <= 20",
+        "line 3, small refunds (allow): not so: amount <= 20",
         "line 7, big refunds (ask): fits",
-        "line 12, no refunds in the sandbox (refuse): the team is support, not sandbox*",
+        "line 12, no refunds in the sandbox (deny): the team is support, not sandbox*",
         "counts: big refunds",
     )
     assert (
         "cannot be judged (there is no “amount”), so it lets nothing pass"
-        in judge(BOOK, Action("support", "clerk", "refund", {}, GENERAL)).trail[0]
+        in judge(BOOK, WantedAction("support", "clerk", "refund", {}, GENERAL)).trail[0]
     )
 
 
 def test_a_rule_may_be_for_some_channels_or_for_some_risk_only() -> None:
-    here = Clause("here", Effect.REFUSE, 1, channels=frozenset({ChannelId("C0OTHER")}))
-    risky = Clause("risky", Effect.REFUSE, 2, risk=Risk.HIGH)
+    here = Clause("here", Action.DENY, 1, channels=frozenset({ChannelId("C0OTHER")}))
+    risky = Clause("risky", Action.DENY, 2, risk=Risk.HIGH)
     book = Rulebook((here, risky), BOOK.risks)
-    assert judge(book, refund(1)).effect is Effect.ASK
+    assert judge(book, refund(1)).then is Action.ASK
     assert judge(book, refund(1, tool="drop_table")).clause == "risky"
     assert judge(book, refund(1, tool="drop_table")).risk is Risk.HIGH
 
@@ -91,7 +90,7 @@ def test_a_policy_makes_a_channels_settings_stricter_and_never_milder() -> None:
         on_timeout=OnTimeout.APPROVE,
         approvals_channel=ChannelId("C0MONEY"),
     )
-    book = Rulebook((Clause("mild", Effect.ASK, 1, terms=mild),))
+    book = Rulebook((Clause("mild", Action.ASK, 1, terms=mild),))
     under = apply(judge(book, refund(1)), rules(quorum=2))
     assert under == rules(
         quorum=2,
@@ -100,7 +99,7 @@ def test_a_policy_makes_a_channels_settings_stricter_and_never_milder() -> None:
         approvals_channel=ChannelId("C0MONEY"),
         clause="mild",
     )
-    strict = Rulebook((Clause("strict", Effect.ASK, 1, terms=ChannelSettings(quorum=3, own_requests=False)),))
+    strict = Rulebook((Clause("strict", Action.ASK, 1, terms=ChannelSettings(quorum=3, own_requests=False)),))
     under = apply(judge(strict, refund(1)), rules(own_requests=True, on_timeout=OnTimeout.APPROVE))
     assert (under.quorum, under.own_requests, under.on_timeout) == (3, False, OnTimeout.APPROVE)
 
@@ -109,7 +108,7 @@ def test_the_members_that_a_policy_asks_are_those_where_the_policy_sends_the_car
     """R9"""
     finance = ChannelId("C0FINANCE")
     terms = ChannelSettings(reviewers=Reviewers(members=True), approvals_channel=finance)
-    book = Rulebook((Clause("money", Effect.ASK, 1, terms=terms),))
+    book = Rulebook((Clause("money", Action.ASK, 1, terms=terms),))
     assert apply(judge(book, refund(1)), rules()).reviewers == Reviewers(groups=frozenset({GroupId(finance)}))
 
 
@@ -124,13 +123,13 @@ def test_whom_a_rule_asks_are_not_joined_by_whom_the_channel_would_ask_next() ->
     leads = (Escalation(timedelta(minutes=30), Reviewers(frozenset({CAROL}))),)
     channel = rules(escalation=leads, remind_after=timedelta(minutes=5))
     finance = ChannelSettings(reviewers=Reviewers(frozenset({DAVE})))
-    named = Rulebook((Clause("finance", Effect.ASK, 1, terms=finance),))
+    named = Rulebook((Clause("finance", Action.ASK, 1, terms=finance),))
     assert apply(judge(named, refund(1)), channel).escalation == ()
     own = replace(finance, escalation=(*leads,), remind_after=timedelta(0))
-    told = Rulebook((Clause("finance", Effect.ASK, 1, terms=own),))
+    told = Rulebook((Clause("finance", Action.ASK, 1, terms=own),))
     assert apply(judge(told, refund(1)), channel).escalation == leads
     assert apply(judge(told, refund(1)), channel).remind_after == timedelta(0)
-    silent = Rulebook((Clause("two", Effect.ASK, 1, terms=ChannelSettings(quorum=2)),))
+    silent = Rulebook((Clause("two", Action.ASK, 1, terms=ChannelSettings(quorum=2)),))
     assert apply(judge(silent, refund(1)), channel).escalation == leads
-    none = Rulebook((Clause("none", Effect.ASK, 1, terms=ChannelSettings(escalation=())),))
+    none = Rulebook((Clause("none", Action.ASK, 1, terms=ChannelSettings(escalation=())),))
     assert apply(judge(none, refund(1)), channel).escalation == ()

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from countersign.domain.channel_settings import ChannelSettings, OnTimeout
-from countersign.domain.escalation import Escalation
+from countersign.domain.channel_settings import ChannelSettings, Escalation, OnTimeout
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Reviewers
 from countersign.policy.loosening import loosened

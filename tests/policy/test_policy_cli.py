@@ -49,7 +49,7 @@ def test_the_schema_in_the_documentation_is_that_of_the_program(capsys: pytest.C
     [
         (None, "the policy cannot be read: there is no such file."),
         ("", "line 1: this is not a policy; a policy begins with “version: 1”."),
-        ("version: 1\nrules: [{name: a, then: aks}]", "line 2: rules.then: must be 'pass', 'ask' or 'refuse'."),
+        ("version: 1\nrules: [{name: a, then: aks}]", "line 2: rules.then: must be 'allow', 'ask' or 'deny'."),
         ("version: 1\nrules: [{name: a, then: ask, quorum: two}]", "line 2: rules.quorum: must be a whole number."),
         (
             "version: 1\nrules: [{name: a, then: ask, tol: pay}]",

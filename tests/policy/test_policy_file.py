@@ -10,7 +10,7 @@ from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Reviewers
 from countersign.policy import file
-from countersign.policy.evaluation import Effect
+from countersign.policy.evaluation import Action
 
 GOOD = """\
 version: 1
@@ -20,7 +20,7 @@ rules:
     team: support
     tool: refund
     if: amount <= 20
-    then: pass
+    then: allow
   - name: big refunds
     tool: refund
     if: amount > 500
@@ -33,17 +33,17 @@ rules:
     send_to: C0MONEY
   - name: never drop
     tool: "drop_*"
-    then: refuse
+    then: deny
     why: Nobody drops tables by hand.
 """
 
 
 def test_a_policy_is_read_with_the_lines_of_its_rules() -> None:
     book = file.understand(GOOD)
-    assert [(c.name, c.effect, c.line) for c in book.clauses] == [
-        ("small refunds", Effect.PASS, 4),
-        ("big refunds", Effect.ASK, 9),
-        ("never drop", Effect.REFUSE, 19),
+    assert [(c.name, c.then, c.line) for c in book.clauses] == [
+        ("small refunds", Action.ALLOW, 4),
+        ("big refunds", Action.ASK, 9),
+        ("never drop", Action.DENY, 19),
     ]
     terms = book.clauses[1].terms
     assert terms.reviewers == Reviewers(frozenset({UserId("U0BOB")}), frozenset({GroupId("S0FINANCE")}), members=True)
@@ -57,7 +57,7 @@ version: 1
 risks: {refund: enormous}
 rules:
   - name: one
-    then: allow
+    then: permit
   - name: two
     tool: refund
     if: amount >
@@ -65,9 +65,9 @@ rules:
     timeout: soon
     reviewers: ["@bob"]
   - name: three
-    then: pass
+    then: allow
     tols: refund
-  - then: pass
+  - then: allow
 """
 
 
@@ -98,19 +98,19 @@ def policy(*rules: str) -> str:
         ("version: 2", "line 1: version"),
         ("version: 1\n  rules: {", "line 2: this is not YAML"),
         ("version: 1\nrules: &a [*a]", "this is not YAML (RecursionError)"),
-        ("version: 1\nrules: [{name: 2024-99-99, then: pass}]", "this is not YAML (ValueError)"),
+        ("version: 1\nrules: [{name: 2024-99-99, then: allow}]", "this is not YAML (ValueError)"),
         ("version: 1\nrules: []\nrules: []", "line 3: “rules” stands here twice"),
         (
-            policy("name: a, then: pass, tool: x", "name: b, then: ask, tool: x"),
+            policy("name: a, then: allow, tool: x", "name: b, then: ask, tool: x"),
             "line 4: “b” says ask of the same actions",
         ),
-        (policy("name: a, then: pass", "name: a, then: pass, tool: x"), "another rule is called “a” too"),
-        (policy("name: a, then: pass, quorum: 2"), "asks nobody, so quorum would mean nothing"),
+        (policy("name: a, then: allow", "name: a, then: allow, tool: x"), "another rule is called “a” too"),
+        (policy("name: a, then: allow, quorum: 2"), "asks nobody, so quorum would mean nothing"),
         (policy("name: a, then: ask, quorum: 2, reviewers: [U0BOB]"), "needs 2 approvals, but only 1 may approve"),
         (policy("name: a, then: ask, reviewers: []"), "reviewers"),
         (policy("name: a, then: ask, reviewers: [everybody]"), "reviewers"),
         (policy("name: a, then: ask, quorum: 0"), "quorum"),
-        (policy("name: a, then: pass, if: "), "line 3: rules.if"),
+        (policy("name: a, then: allow, if: "), "line 3: rules.if"),
     ],
 )
 def test_what_makes_no_sense_is_refused(text: str, problem: str) -> None:
@@ -172,7 +172,7 @@ rules:
       - {after: 3h, reviewers: [U0DAVE]}
   - name: idle
     tool: refund
-    then: refuse
+    then: deny
     remind: soon
 """
     with pytest.raises(WrongSettings) as wrong:

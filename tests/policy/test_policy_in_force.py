@@ -16,7 +16,7 @@ from countersign.domain.people import Reviewers
 from countersign.domain.question_salts import asking
 from countersign.domain.requests import Kind, Status, Verb
 from countersign.policy import file
-from countersign.policy.evaluation import Effect, Rulebook
+from countersign.policy.evaluation import Action, Rulebook
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from tests.sample_requests import ALICE, BOB, CAROL, DAVE, attempt, call, question, rules
@@ -28,9 +28,9 @@ version: 1
 risks: {wire: high}
 rules:
   - {name: big refunds, tool: refund, if: amount > 15, then: ask, quorum: 2, timeout: 4h, why: Money}
-  - {name: small refunds, tool: refund, if: amount <= 15, then: pass}
+  - {name: small refunds, tool: refund, if: amount <= 15, then: allow}
   - {name: only Alice, tool: ship, then: ask, reviewers: [U0ALICE]}
-  - {name: never, tool: drop_table, then: refuse, why: Make a migration.}
+  - {name: never, tool: drop_table, then: deny, why: Make a migration.}
 """
 
 
@@ -74,8 +74,8 @@ async def test_what_the_policy_lets_pass_is_for_the_gate_to_know(store: Store, l
     run = await store.run(lease.run)
     assert run is not None
     small = call(order=17, amount=5).call
-    assert (await usecases.judge(store, run.value, "clerk", small, None)).effect is Effect.PASS
-    assert (await usecases.judge(store, run.value, "clerk", small, Effect.ASK)).effect is Effect.ASK
+    assert (await usecases.judge(store, run.value, "clerk", small, None)).then is Action.ALLOW
+    assert (await usecases.judge(store, run.value, "clerk", small, Action.ASK)).then is Action.ASK
 
 
 async def test_a_rule_that_names_an_agent_counts_whichever_of_several_humans_it_asks(
@@ -152,7 +152,7 @@ async def test_a_doubt_is_asked_though_one_rule_for_the_tool_leaves_nobody(store
 
 
 async def test_a_doubt_about_the_run_itself_is_asked_whatever_the_policy_says(store: Store, lease: Lease) -> None:
-    await store.set_rulebook(file.understand("version: 1\nrules: [{name: nothing, then: refuse}]"))
+    await store.set_rulebook(file.understand("version: 1\nrules: [{name: nothing, then: deny}]"))
     assert await usecases.ask(store, lease, question(kind=Kind.IN_DOUBT))
     with pytest.raises(Refused, match="nothing"):
         await usecases.ask(store, lease, question())
@@ -171,7 +171,7 @@ rules:
   - {name: not their own, tool: refund, if: amount == 21, then: ask, own_requests: false}
   - {name: only Dave, tool: refund, if: amount == 22, then: ask, reviewers: [U0DAVE]}
   - {name: two, tool: refund, if: amount == 23, then: ask, quorum: 2}
-  - {name: never, tool: refund, if: amount == 24, then: refuse}
+  - {name: never, tool: refund, if: amount == 24, then: deny}
 """
 EDITS = [
     (DAVE, 10, True),

@@ -9,64 +9,64 @@ from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.errors import WrongSettings
 from countersign.domain.people import Reviewers
 from countersign.policy import cli, file
-from countersign.policy.evaluation import Action, Clause, Effect, Rulebook, judge
+from countersign.policy.evaluation import Action, Clause, Rulebook, WantedAction, judge
 from countersign.policy.simulation import Recorded, ReplayOutcome, replay
 from countersign.policy.suggestion import Suggestions, as_rule
 from tests.sample_requests import CAROL, DAVE, GENERAL, NOW, rules
 
-BY_TEAM = Clause("team", Effect.PASS, 1, team="clerk", tool="refund")
-BY_AGENT = Clause("agent", Effect.PASS, 2, agent="clerk", tool="refund")
-BY_KEY = Clause("key", Effect.PASS, 3, program="ci", tool="refund")
+BY_TEAM = Clause("team", Action.ALLOW, 1, team="clerk", tool="refund")
+BY_AGENT = Clause("agent", Action.ALLOW, 2, agent="clerk", tool="refund")
+BY_KEY = Clause("key", Action.ALLOW, 3, program="ci", tool="refund")
 CAROL_ASKED = ChannelSettings(reviewers=Reviewers(frozenset({CAROL})))
 DAVE_ASKED = ChannelSettings(reviewers=Reviewers(frozenset({DAVE})))
 
 
-def refund(program: str, agent: str = "clerk") -> Action:
-    return Action(program or "clerk", agent, "refund", {}, GENERAL, program)
+def refund(program: str, agent: str = "clerk") -> WantedAction:
+    return WantedAction(program or "clerk", agent, "refund", {}, GENERAL, program)
 
 
 @pytest.mark.parametrize(
-    ("clauses", "action", "effect"),
+    ("clauses", "action", "then"),
     [
-        ((BY_TEAM,), refund(""), Effect.PASS),
-        ((BY_TEAM,), refund("clerk"), Effect.ASK),
-        ((BY_AGENT,), refund(""), Effect.PASS),
-        ((BY_AGENT,), refund("ci"), Effect.ASK),
-        ((BY_KEY,), refund("ci"), Effect.PASS),
-        ((BY_KEY,), refund("CI"), Effect.ASK),
-        ((BY_KEY,), replace(refund(""), team="ci"), Effect.ASK),
-        ((replace(BY_KEY, program="*"),), refund("other"), Effect.PASS),
-        ((replace(BY_KEY, program="*"),), refund(""), Effect.ASK),
-        ((replace(BY_AGENT, effect=Effect.REFUSE), BY_KEY), refund("ci"), Effect.REFUSE),
-        ((replace(BY_AGENT, effect=Effect.ASK), BY_KEY), refund("ci"), Effect.ASK),
+        ((BY_TEAM,), refund(""), Action.ALLOW),
+        ((BY_TEAM,), refund("clerk"), Action.ASK),
+        ((BY_AGENT,), refund(""), Action.ALLOW),
+        ((BY_AGENT,), refund("ci"), Action.ASK),
+        ((BY_KEY,), refund("ci"), Action.ALLOW),
+        ((BY_KEY,), refund("CI"), Action.ASK),
+        ((BY_KEY,), replace(refund(""), team="ci"), Action.ASK),
+        ((replace(BY_KEY, program="*"),), refund("other"), Action.ALLOW),
+        ((replace(BY_KEY, program="*"),), refund(""), Action.ASK),
+        ((replace(BY_AGENT, then=Action.DENY), BY_KEY), refund("ci"), Action.DENY),
+        ((replace(BY_AGENT, then=Action.ASK), BY_KEY), refund("ci"), Action.ASK),
     ],
 )
-def test_pass_rules_match_programs_only_by_key(clauses: tuple[Clause, ...], action: Action, effect: Effect) -> None:
+def test_pass_rules_match_programs_only_by_key(clauses: tuple[Clause, ...], action: WantedAction, then: Action) -> None:
     """R43"""
-    assert judge(Rulebook(clauses), action).effect is effect
+    assert judge(Rulebook(clauses), action).then is then
 
 
 def test_claims_never_choose_who_decides() -> None:
     """R43: an `ask` rule that a program fits by its word leaves the terms to rules that fit by its key."""
-    by_claim = Clause("claimed", Effect.ASK, 1, agent="clerk", terms=replace(DAVE_ASKED, quorum=9))
-    for_all = Clause("all", Effect.ASK, 2, terms=CAROL_ASKED)
+    by_claim = Clause("claimed", Action.ASK, 1, agent="clerk", terms=replace(DAVE_ASKED, quorum=9))
+    for_all = Clause("all", Action.ASK, 2, terms=CAROL_ASKED)
     said = judge(Rulebook((by_claim, for_all)), refund("ci"))
     assert (said.clause, said.terms) == ("all", CAROL_ASKED)
     alone = judge(Rulebook((by_claim,)), refund("ci"))
-    assert (alone.effect, alone.terms) == (Effect.ASK, ChannelSettings())
+    assert (alone.then, alone.terms) == (Action.ASK, ChannelSettings())
     assert judge(Rulebook((by_claim,)), refund("")).terms.reviewers == DAVE_ASKED.reviewers
 
 
 @pytest.mark.parametrize("claim", ["team: support", "agent: clerk"])
 def test_rule_for_a_program_names_no_team_or_agent(claim: str) -> None:
     with pytest.raises(WrongSettings, match="line 2: “ci” is for programs by their key"):
-        file.understand(f"version: 1\nrules: [{{name: ci, then: pass, program: ci, {claim}}}]")
+        file.understand(f"version: 1\nrules: [{{name: ci, then: allow, program: ci, {claim}}}]")
 
 
 def test_replay_judges_programs_by_their_key() -> None:
     """R43"""
     was = Recorded(
-        1, NOW, Effect.ASK, team="ci", agent="clerk", tool="refund", arguments={}, channel=GENERAL, team_says=(None,),
+        1, NOW, Action.ASK, team="ci", agent="clerk", tool="refund", arguments={}, channel=GENERAL, team_says=(None,),
         rules=rules(), settings=rules(), program="ci",
     )  # fmt: skip
     assert replay(Rulebook((BY_AGENT,)), was).outcome is ReplayOutcome.SAME
@@ -81,9 +81,9 @@ def test_replay_judges_programs_by_their_key() -> None:
 
 def test_explain_tells_a_program_from_a_team(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "approvals.yaml"
-    path.write_text("version: 1\nrules: [{name: small, then: pass, program: ci}]")
+    path.write_text("version: 1\nrules: [{name: small, then: allow, program: ci}]")
     assert cli.main(["explain", str(path), "--program", "ci", "--tool", "refund"]) == 0
-    assert capsys.readouterr().out.startswith("pass: “small”")
+    assert capsys.readouterr().out.startswith("allow: “small”")
     assert cli.main(["explain", str(path), "--team", "ci", "--tool", "refund"]) == 0
     assert capsys.readouterr().out.startswith("ask: no rule applies")
     assert cli.main(["explain", str(path), "--team", "ci", "--program", "ci"]) == 2

@@ -9,7 +9,7 @@ import pytest
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.events import read_arguments
 from countersign.domain.json_comparison import Unrecorded
-from countersign.policy.evaluation import Effect, Rulebook
+from countersign.policy.evaluation import Action, Rulebook
 from countersign.policy.file import understand
 from countersign.policy.simulation import Recorded, ReplayOutcome, replay
 from tests.sample_requests import ALICE, BOB, GENERAL, NOW, rules
@@ -25,7 +25,7 @@ def action(**changes: Any) -> Recorded:
     asked = Recorded(
         n=1,
         at=NOW,
-        effect=Effect.ASK,
+        then=Action.ASK,
         team="support",
         agent="clerk",
         tool="refund",
@@ -45,27 +45,27 @@ def action(**changes: Any) -> Recorded:
     return replace(asked, **changes)
 
 
-PASSED: dict[str, Any] = {"effect": Effect.PASS, "rules": None, "settings": None}
-REFUSED = {"effect": Effect.REFUSE, "rules": None, "settings": None}
+PASSED: dict[str, Any] = {"then": Action.ALLOW, "rules": None, "settings": None}
+REFUSED = {"then": Action.DENY, "rules": None, "settings": None}
 
 
 @pytest.mark.parametrize(
     ("was", "rule", "outcome", "how"),
     [
-        ({}, "then: pass", ReplayOutcome.ASKED_PASSES, ""),
-        ({}, "then: refuse, why: Never.", ReplayOutcome.ASKED_REFUSED, "Never."),
+        ({}, "then: allow", ReplayOutcome.ASKED_PASSES, ""),
+        ({}, "then: deny, why: Never.", ReplayOutcome.ASKED_REFUSED, "Never."),
         ({}, "then: ask", ReplayOutcome.SAME, ""),
         ({}, "then: ask, quorum: 2", ReplayOutcome.OTHERWISE, "quorum: 1 → 2"),
         ({}, "then: ask, timeout: 2h", ReplayOutcome.OTHERWISE, "timeout: 1 h → 2 h"),
         ({}, "then: ask, reviewers: [U0DAVE]", ReplayOutcome.OTHERWISE, "reviewers: U0BOB, U0CAROL → U0DAVE"),
         ({}, "then: ask, reviewers: [U0ALICE]", ReplayOutcome.ASKED_REFUSED, "nobody could decide on its requests: "),
-        (PASSED, "then: pass", ReplayOutcome.SAME, ""),
+        (PASSED, "then: allow", ReplayOutcome.SAME, ""),
         (PASSED, "then: ask, quorum: 2, timeout: 30m", ReplayOutcome.PASSED_ASKS, "quorum: 2; timeout: 30 min"),
-        (PASSED, "then: refuse", ReplayOutcome.PASSED_REFUSED, ""),
-        (REFUSED, "then: refuse", ReplayOutcome.SAME, ""),
+        (PASSED, "then: deny", ReplayOutcome.PASSED_REFUSED, ""),
+        (REFUSED, "then: deny", ReplayOutcome.SAME, ""),
         (REFUSED, "then: ask", ReplayOutcome.REFUSED_ASKS, ""),
-        (REFUSED, "then: pass", ReplayOutcome.REFUSED_PASSES, ""),
-        ({"team_says": (Effect.ASK,)}, "then: pass", ReplayOutcome.SAME, ""),
+        (REFUSED, "then: allow", ReplayOutcome.REFUSED_PASSES, ""),
+        ({"team_says": (Action.ASK,)}, "then: allow", ReplayOutcome.SAME, ""),
     ],
 )
 def test_what_happened_is_compared_with_what_the_policy_says(
@@ -105,61 +105,61 @@ def test_what_the_old_policy_added_is_not_taken_for_the_channels_own_settings() 
         "amount > 10 and card == 'x'",
     ],
 )
-@pytest.mark.parametrize("then", ["pass", "refuse"])
+@pytest.mark.parametrize("then", ["allow", "deny"])
 def test_what_the_record_does_not_hold_is_not_guessed(looks: str, then: str) -> None:
     """Neither that the condition held nor that it did not."""
     found = replay(policy(f'if: "{looks}", then: {then}'), action())
-    assert (found.outcome, found.effect) == (ReplayOutcome.UNTOLD, None)
+    assert (found.outcome, found.then) == (ReplayOutcome.UNTOLD, None)
     assert "rule “rule 1”: the record does not hold" in found.how
 
 
 @pytest.mark.parametrize("looks", ["amount > 500 and card == 'x'", "tags contains 'old' and amount > 500"])
 def test_a_condition_that_is_settled_wherever_it_looks_is_told(looks: str) -> None:
-    found = replay(policy(f'if: "{looks}", then: refuse'), action())
+    found = replay(policy(f'if: "{looks}", then: deny'), action())
     assert found.outcome is ReplayOutcome.SAME
-    assert replay(policy("if: \"tags contains 'new'\", then: pass"), action()).outcome is ReplayOutcome.ASKED_PASSES
-    assert replay(policy('if: "len(tags) == 2", then: pass'), action()).outcome is ReplayOutcome.ASKED_PASSES
+    assert replay(policy("if: \"tags contains 'new'\", then: allow"), action()).outcome is ReplayOutcome.ASKED_PASSES
+    assert replay(policy('if: "len(tags) == 2", then: allow'), action()).outcome is ReplayOutcome.ASKED_PASSES
 
 
 def test_a_doubt_that_changes_nothing_is_no_doubt() -> None:
     """A stricter rule counts whether the doubtful one fits or not."""
-    found = replay(policy("if: \"card == 'x'\", then: pass", "then: refuse"), action())
+    found = replay(policy("if: \"card == 'x'\", then: allow", "then: deny"), action())
     assert (found.outcome, found.clause) == (ReplayOutcome.ASKED_REFUSED, "rule 2")
-    found = replay(policy("if: \"card == 'x'\", then: refuse", "then: refuse, tool: refund"), action())
+    found = replay(policy("if: \"card == 'x'\", then: deny", "then: deny, tool: refund"), action())
     assert found.outcome is ReplayOutcome.ASKED_REFUSED
 
 
 def test_a_field_that_really_was_not_there_is_judged_as_it_was_then() -> None:
     """It lets nothing pass, and counts for a rule that refuses."""
-    assert replay(policy('if: "missing > 3", then: pass'), action()).outcome is ReplayOutcome.SAME
-    assert replay(policy('if: "missing > 3", then: refuse'), action()).outcome is ReplayOutcome.ASKED_REFUSED
+    assert replay(policy('if: "missing > 3", then: allow'), action()).outcome is ReplayOutcome.SAME
+    assert replay(policy('if: "missing > 3", then: deny'), action()).outcome is ReplayOutcome.ASKED_REFUSED
 
 
 def test_an_old_entry_tells_what_does_not_hang_on_what_it_lacks() -> None:
     """Before teams, channels and the team's own wish were on record."""
-    old = action(team=None, channel=None, team_says=(None, *Effect), settings=None)
-    assert replay(policy("then: refuse"), old).outcome is ReplayOutcome.ASKED_REFUSED
-    assert "what the team's own code wanted" in replay(policy("then: pass"), old).how
-    team = replay(policy("team: other, then: refuse"), replace(old, team_says=(None,)))
+    old = action(team=None, channel=None, team_says=(None, *Action), settings=None)
+    assert replay(policy("then: deny"), old).outcome is ReplayOutcome.ASKED_REFUSED
+    assert "what the team's own code wanted" in replay(policy("then: allow"), old).how
+    team = replay(policy("team: other, then: deny"), replace(old, team_says=(None,)))
     assert (team.outcome, team.how) == (ReplayOutcome.UNTOLD, "rule “rule 1”: the record does not name the team")
-    room = replay(policy("channels: [C0OTHER], then: refuse"), replace(old, team_says=(None,)))
+    room = replay(policy("channels: [C0OTHER], then: deny"), replace(old, team_says=(None,)))
     assert room.how == "rule “rule 1”: the record does not name the channel"
-    let_pass = replace(old, **PASSED, team_says=(Effect.PASS,))
-    assert replay(policy("team: other, tool: mail, then: refuse"), let_pass).outcome is ReplayOutcome.SAME
-    both = replay(policy("team: other, channels: [C0OTHER], then: refuse"), let_pass)
+    let_pass = replace(old, **PASSED, team_says=(Action.ALLOW,))
+    assert replay(policy("team: other, tool: mail, then: deny"), let_pass).outcome is ReplayOutcome.SAME
+    both = replay(policy("team: other, channels: [C0OTHER], then: deny"), let_pass)
     assert (both.outcome, both.how) == (
         ReplayOutcome.UNTOLD,
         "rule “rule 1”: the record does not name the team or the channel",
     )
     assert replay(policy("then: ask"), old).outcome is ReplayOutcome.UNTOLD
-    assert replay(policy("then: refuse"), replace(old, gap="It is gone.")).how == "It is gone."
+    assert replay(policy("then: deny"), replace(old, gap="It is gone.")).how == "It is gone."
 
 
 @pytest.mark.parametrize("looks", ["amount > 5", "to.iban == 'x'"])
 def test_arguments_that_were_cut_hold_nothing(looks: str) -> None:
     cut = action(arguments=read_arguments('{"amount": 20, "text": "lo… (9,000 characters)'))
-    assert replay(policy(f'if: "{looks}", then: pass'), cut).outcome is ReplayOutcome.UNTOLD
-    assert replay(policy('if: "true", then: pass'), cut).outcome is ReplayOutcome.ASKED_PASSES
+    assert replay(policy(f'if: "{looks}", then: allow'), cut).outcome is ReplayOutcome.UNTOLD
+    assert replay(policy('if: "true", then: allow'), cut).outcome is ReplayOutcome.ASKED_PASSES
 
 
 def test_a_secret_that_is_part_of_a_text_hides_all_of_it() -> None:

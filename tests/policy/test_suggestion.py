@@ -10,7 +10,7 @@ from countersign.domain.channel_settings import Risk
 from countersign.domain.ids import ChannelId
 from countersign.domain.json_comparison import Unrecorded
 from countersign.policy import file
-from countersign.policy.evaluation import Action, Effect, Rulebook, judge
+from countersign.policy.evaluation import Action, Rulebook, WantedAction, judge
 from countersign.policy.simulation import Recorded
 from countersign.policy.suggestion import Suggestion, Suggestions
 from tests.sample_requests import GENERAL, NOW, rules
@@ -23,7 +23,7 @@ def asked(number: int, **changes: Any) -> Recorded:
     """A call that people were asked about under the channel's own settings."""
     arguments = {"amount": 10 + number, "currency": "EUR", "note": f"order {number}"}
     plain = Recorded(
-        number, NOW, Effect.ASK, "", "rtest", f"q{number}", "support", "clerk", "refund", arguments, GENERAL,
+        number, NOW, Action.ASK, "", "rtest", f"q{number}", "support", "clerk", "refund", arguments, GENERAL,
         None, (None,), rules(), rules(),
     )  # fmt: skip
     return replace(plain, **changes)
@@ -46,11 +46,11 @@ def test_a_suggestion_lets_pass_what_was_approved_and_nothing_beyond() -> None:
     assert (one.asked, one.unlimited) == (LEAST, ("note",))
     book = Rulebook((one.clause,))
 
-    def effect(team: str = "support", channel: str = GENERAL, **arguments: Any) -> Effect:
+    def effect(team: str = "support", channel: str = GENERAL, **arguments: Any) -> Action:
         call = {"amount": 12, "currency": "EUR", "note": "x", **arguments}
-        return judge(book, Action(team, "clerk", "refund", call, ChannelId(channel))).effect
+        return judge(book, WantedAction(team, "clerk", "refund", call, ChannelId(channel))).then
 
-    assert effect() is Effect.PASS
+    assert effect() is Action.ALLOW
     others = (
         effect(amount=15),
         effect(currency="USD"),
@@ -58,7 +58,7 @@ def test_a_suggestion_lets_pass_what_was_approved_and_nothing_beyond() -> None:
         effect(channel="C0OTHER"),
         effect(to="x"),
     )
-    assert others == (Effect.ASK,) * 5
+    assert others == (Action.ASK,) * 5
 
 
 @pytest.mark.parametrize("name", ["class", "true", "contains", "x-y", "only", 'a"b', "x" * 300, "é"])
@@ -79,7 +79,7 @@ def test_an_argument_may_be_called_as_it_likes(name: str) -> None:
         ({"rules": rules(risk=Risk.MEDIUM)}, True),
         ({"arguments": {"amount": Unrecorded()}}, True),
         ({"tool": "ref*"}, True),
-        ({"team_says": (Effect.ASK,)}, True),
+        ({"team_says": (Action.ASK,)}, True),
     ],
 )
 def test_one_call_that_was_otherwise_is_enough_for_no_suggestion(changes: dict[str, Any], approved: bool) -> None:

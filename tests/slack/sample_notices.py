@@ -23,8 +23,7 @@ from countersign.domain.decision_attempts import decide
 from countersign.domain.hash_chain import Head
 from countersign.domain.ids import ChannelId, digest_of
 from countersign.domain.people import Reviewers
-from countersign.domain.permission_scopes import Scope
-from countersign.domain.requests import Kind, Question, Request, Verb
+from countersign.domain.requests import Kind, Question, Request, Scope, Verb
 from countersign.domain.runs import Status as RunStatus
 from countersign.policy.loosening import Configured, SettingsProposal
 from tests.audit.generated_record import samples

@@ -24,19 +24,18 @@ from bot.slack.views.settings_text import greeting
 from countersign.domain import quiet_hours, request_endings, runs, schedule, standing_permissions
 from countersign.domain.activity import NOT_DONE, Delay, Passed, Usage, Writing
 from countersign.domain.calls import Call, canonical
-from countersign.domain.channel_settings import OnTimeout, Risk
+from countersign.domain.channel_settings import Escalation, OnTimeout, Risk
 from countersign.domain.decision_attempts import allow, decide
 from countersign.domain.delegation import Absence
 from countersign.domain.eligibility import for_requester
-from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId, GroupId, RunId, UserId
 from countersign.domain.made_files import LeftOut, Why
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.requests import Kind, Question, Request, Verb
+from countersign.domain.requests import Kind, Question, Request, Scope, Verb
 from countersign.domain.run_options import Option
 from countersign.domain.runs import Run
 from countersign.domain.schedule import Snooze
+from countersign.domain.standing_permissions import PermissionChoice, Span
 from countersign.policy.loosening import Configured
 from countersign.usecases.ports import TeamInfo
 from tests.sample_requests import (

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from slack_bolt.async_app import AsyncApp
@@ -22,6 +21,7 @@ from countersign.domain.events import Event
 from countersign.domain.ids import UserId
 from countersign.domain.requests import Request
 from countersign.store.record_codecs import EVENTS
+from countersign.store.redis.connection import RedisClient
 from countersign.store.request_lists import Overview
 from countersign.store.store import Store
 from localslack import LocalSlack
@@ -87,7 +87,7 @@ async def post(slack: LocalSlack, store: Store, bot: Services, drawing: Drawing,
 async def redis_away(store: Store) -> AsyncIterator[None]:
     """The store's Redis does not answer, as long as this lasts."""
     real = store.client.connection_pool
-    nowhere = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0", retry=Retry(NoBackoff(), 1))
+    nowhere = RedisClient.from_url("redis://127.0.0.1:1/0", retry=Retry(NoBackoff(), 1))
     store.client.connection_pool = nowhere.connection_pool
     try:
         yield

@@ -7,8 +7,7 @@ import pytest
 
 from bot.slack.handlers.context import Services
 from countersign import usecases
-from countersign.domain.channel_settings import OnTimeout, Rules
-from countersign.domain.escalation import Escalation
+from countersign.domain.channel_settings import Escalation, OnTimeout, Rules
 from countersign.domain.events import EventType
 from countersign.domain.ids import GroupId
 from countersign.domain.people import Reviewers

@@ -6,7 +6,7 @@ import pytest
 
 from bot.slack.handlers.context import Services
 from countersign import usecases
-from countersign.domain.escalation import Escalation
+from countersign.domain.channel_settings import Escalation
 from countersign.domain.ids import GroupId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Status

@@ -18,7 +18,7 @@ from bot.slack.projector import card_grouping
 from bot.slack.projector.projector import Projector
 from countersign import usecases
 from countersign.domain import batching
-from countersign.domain.escalation import Escalation
+from countersign.domain.channel_settings import Escalation
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, RequestId
 from countersign.domain.people import Reviewers

@@ -17,8 +17,7 @@ from countersign.domain import request_endings, runs, schedule
 from countersign.domain.activity import LINE
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import Call, canonical
-from countersign.domain.channel_settings import OnTimeout, Risk
-from countersign.domain.escalation import Escalation
+from countersign.domain.channel_settings import Escalation, OnTimeout, Risk
 from countersign.domain.people import Reviewers
 from countersign.domain.question_salts import asking
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status, Verb

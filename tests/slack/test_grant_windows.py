@@ -27,9 +27,8 @@ from countersign.domain import decision_attempts, standing_permissions
 from countersign.domain.calls import Call
 from countersign.domain.events import EventType
 from countersign.domain.people import Actor
-from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.requests import How, Kind, Question, Request, Status
-from countersign.domain.standing_permissions import Permission
+from countersign.domain.requests import How, Kind, Question, Request, Scope, Status
+from countersign.domain.standing_permissions import Permission, PermissionChoice, Span
 from countersign.store.outbox import Outbox
 from countersign.store.store import Store
 from countersign.usecases import delegation

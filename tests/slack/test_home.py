@@ -22,11 +22,10 @@ from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_attempts import decide
 from countersign.domain.ids import GroupId, RequestId, RunId, UserId
 from countersign.domain.people import Reviewers
-from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.request_endings import expire
-from countersign.domain.requests import Request
+from countersign.domain.requests import Request, Scope
 from countersign.domain.runs import Run
-from countersign.domain.standing_permissions import Permission, given_with
+from countersign.domain.standing_permissions import Permission, PermissionChoice, Span, given_with
 from countersign.text.safe_text import size_of
 from countersign.usecases.overview import Listed
 from localslack.payload_checks import check_view

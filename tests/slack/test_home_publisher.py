@@ -14,27 +14,23 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.audit import receipts
 from bot.audit.auditor import Auditor
 from bot.slack.handlers.context import Services
-from bot.slack.people.lookup_cache import LookupCache
-from bot.slack.people.users_and_groups import Directory
 from bot.slack.ports import Importance
-from bot.slack.projector.home_publisher import HomePublisher, audience
+from bot.slack.projector.home_publisher import HomePublisher
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import Projector
 from bot.slack.slack_calls import GatedCalls
 from countersign import usecases
 from countersign.domain import runs
-from countersign.domain.events import Event, EventType
 from countersign.domain.hash_chain import START
 from countersign.domain.ids import GroupId, UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.requests import Question, Request, Verb
+from countersign.domain.requests import Question, Request, Scope, Verb
 from countersign.domain.run_calls import Finish
+from countersign.domain.standing_permissions import PermissionChoice, Span
 from countersign.store.audit_log import Ledger
 from countersign.store.outbox import Outbox
 from countersign.store.request_lists import Overview
@@ -400,11 +396,3 @@ async def test_a_permission_for_a_run_is_gone_from_the_lists_when_the_run_has_en
         await usecases.finish(store, lease, Finish(runs.Verb.FINISH, result="done"))
         await shown(bob, "Recent decisions", without="Standing permissions")
         assert "No standing permission" in (await bob.command("/approvals permissions")).text
-
-
-async def test_a_report_that_names_nobody_keeps_no_home_from_what_else_happened(store: Store, lease: Lease) -> None:
-    """R6, R29: the Homes of all whom the events beside it concern stayed as they were."""
-    junk = Event(EventType.DECISION_DELIVERED, await store.now(), data={"stand_in": "nobody at all"})
-    event = Event(EventType.RUN_STARTED, await store.now(), run=lease.run)
-    directory = Directory(AsyncWebClient(), HERE, LookupCache())
-    assert await audience(store, directory, [junk, event], {ALICE}) == {ALICE}

@@ -9,7 +9,7 @@ import pytest
 from bot.slack.handlers.context import Services
 from countersign import usecases
 from countersign.domain import quiet_hours, schedule
-from countersign.domain.escalation import Escalation
+from countersign.domain.channel_settings import Escalation
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Actor, Reviewers

@@ -10,7 +10,7 @@ import pytest
 from bot.slack.views import control_values, reviewed_content
 from countersign import usecases
 from countersign.domain.calls import Call, canonical
-from countersign.domain.escalation import Escalation
+from countersign.domain.channel_settings import Escalation
 from countersign.domain.events import EventType
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Kind, Question, Status

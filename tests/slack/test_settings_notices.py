@@ -12,8 +12,7 @@ from bot.slack.handlers.context import Services
 from bot.slack.settings_proposals import effect_of
 from bot.slack.views import settings_text
 from countersign import usecases
-from countersign.domain.channel_settings import ChannelSettings, OnTimeout
-from countersign.domain.escalation import Escalation
+from countersign.domain.channel_settings import ChannelSettings, Escalation, OnTimeout
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Actor, Reviewers

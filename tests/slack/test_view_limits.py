@@ -13,10 +13,9 @@ from bot.slack.views import reviewed_content as judged
 from countersign.domain import runs, schedule
 from countersign.domain.activity import Passed, Usage, Writing
 from countersign.domain.calls import Call, canonical
-from countersign.domain.channel_settings import OnTimeout
+from countersign.domain.channel_settings import Escalation, OnTimeout
 from countersign.domain.decision_attempts import decide
 from countersign.domain.delegation import Absence
-from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId, RequestId, RunId, UserId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Status, Verb

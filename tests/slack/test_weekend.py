@@ -8,8 +8,7 @@ import pytest
 from bot.slack.handlers.context import Services
 from countersign import usecases
 from countersign.domain import quiet_hours, schedule
-from countersign.domain.channel_settings import OnTimeout
-from countersign.domain.escalation import Escalation
+from countersign.domain.channel_settings import Escalation, OnTimeout
 from countersign.domain.events import EventType
 from countersign.domain.ids import WorkerId
 from countersign.domain.people import Reviewers

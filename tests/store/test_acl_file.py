@@ -55,7 +55,6 @@ MADE_OF: dict[str, list[type[Id]]] = {
     "decided:<name>": [UserId],
     "runs:<user>": [UserId],
     "renewing:<workspace>": [WorkspaceId],
-    "program_state:<id>": [RequestId],
     "api_key:<id>": [ApiKeyId],
     "api_rate:<id>": [ApiKeyId],
     "api_asking:<id>": [ApiKeyId],

@@ -17,7 +17,7 @@ from countersign.runs.journal_storage import RedisJournal
 from countersign.runs.run_journal import RunJournal
 from countersign.runs.side_effects import effect
 from countersign.store.embedded_server import EmbeddedRedis
-from countersign.store.redis.connection import connect
+from countersign.store.redis.connection import RedisClient, connect
 from countersign.store.store import Store
 
 
@@ -97,7 +97,7 @@ async def test_a_redis_without_a_disk_is_not_waited_for(server: EmbeddedRedis) -
 
 
 async def test_a_redis_that_evicts_is_refused(server: EmbeddedRedis) -> None:
-    async with redis.asyncio.Redis.from_url(server.url) as client:
+    async with RedisClient.from_url(server.url) as client:
         await Store(client, "t").check()
         await client.config_set("maxmemory-policy", "allkeys-lru")
         with pytest.raises(StoreUnsafe, match="noeviction"):

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-import redis.asyncio
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -29,6 +28,7 @@ from countersign.domain.runs import Status as RunStatus
 from countersign.domain.runs import Verb as RunVerb
 from countersign.store.codec import from_ms
 from countersign.store.record_codecs import EVENTS
+from countersign.store.redis.connection import RedisClient
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed, Lease
 from tests.repetitions import longer, times
@@ -85,7 +85,7 @@ class Life(RuleBasedStateMachine):
         return self.loop.run(whole())
 
     async def open(self) -> None:
-        self.client = redis.asyncio.Redis.from_url(self.url)
+        self.client = RedisClient.from_url(self.url)
         self.store = Meddled(self.client, "m" + secrets.token_hex(6))
         await announce_worker(self.store)
 

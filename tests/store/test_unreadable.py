@@ -12,12 +12,11 @@ from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import RequestId, RunId, WorkerId
 from countersign.domain.people import Actor
-from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.requests import Request, Status
+from countersign.domain.requests import Request, Scope, Status
 from countersign.domain.run_calls import Finish
 from countersign.domain.runs import Run, Verb
 from countersign.domain.runs import Status as RunStatus
-from countersign.domain.standing_permissions import Permission
+from countersign.domain.standing_permissions import Permission, PermissionChoice, Span
 from countersign.store.codec import Codec
 from countersign.store.request_lists import Lists, Overview
 from countersign.store.store import Store
@@ -270,17 +269,7 @@ async def test_a_parked_run_goes_on_to_its_end_if_a_question_of_it_cannot_be_rea
     assert not await usecases.rests(store, parked)
 
 
-async def test_record_counts_under_its_own_name_only(store: Store) -> None:
-    """R3: under another one it would be decided a second time."""
-    await start_run(store)
-    one, other = await asked(store), await asked(store, 1)
-    await store.client.copy(store.keys.request(one.id), store.keys.request(other.id), replace=True)
-    with pytest.raises(UnknownSchema, match="kept under another name"):
-        await store.request(other.id)
-    assert await store.indexes.waiting(9) == [one]
-
-
-@pytest.mark.parametrize("head", [b"", b"x 2", b"-1 2", b"9" * 40 + b" 2"])
+@pytest.mark.parametrize("head", [b"", b"x 2", b"-1 2"])
 def test_record_without_a_version_that_counts_is_refused(head: bytes) -> None:
     """R3: of two clicks at once the later would not find that somebody was faster."""
     with pytest.raises(UnknownSchema, match="no version that counts"):

@@ -15,10 +15,9 @@ from countersign.domain.errors import InvalidInput, NotFound, Refused
 from countersign.domain.events import EventType
 from countersign.domain.ids import AttemptId, PermissionId, RunId, TeamName, UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.requests import How, Question, Request, Status
+from countersign.domain.requests import How, Question, Request, Scope, Status
 from countersign.domain.run_calls import Start
-from countersign.domain.standing_permissions import Permission
+from countersign.domain.standing_permissions import Permission, PermissionChoice, Span
 from countersign.policy.evaluation import Rulebook
 from countersign.store.store import Store
 from countersign.usecases import permission_use, program_requests

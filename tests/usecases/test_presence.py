@@ -9,9 +9,8 @@ from datetime import timedelta
 import pytest
 
 from countersign import usecases
-from countersign.domain.channel_settings import OnTimeout
+from countersign.domain.channel_settings import Escalation, OnTimeout
 from countersign.domain.errors import InvalidInput, Refused
-from countersign.domain.escalation import Escalation
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, ChannelId
 from countersign.domain.people import Actor, Reviewers

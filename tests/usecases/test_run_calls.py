@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 
-from countersign.domain.calls import Call
-from countersign.domain.errors import InvalidInput
+from countersign import usecases
+from countersign.domain.calls import LONGEST_CONTENT, Call
+from countersign.domain.errors import GivenUp, InvalidInput
 from countersign.domain.ids import AttemptId
 from countersign.domain.run_calls import Ask, Attach, Finish, Judge, RunCall
 from countersign.domain.runs import Verb
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from countersign.usecases.run_calls import answer
-from tests.sample_requests import call
+from tests.sample_requests import call, question
 
 ODD = Call("refund", '{"euros": 5, "euros": 9000}')
 WRONG: list[RunCall[Any]] = [
@@ -35,3 +36,11 @@ async def test_odd_values_of_a_call_are_refused(store: Store, lease: Lease, subt
     after = await store.run(lease.run)
     assert after is not None
     assert after.value == before.value
+
+
+async def test_too_long_question_is_refused_with_a_sentence(store: Store, lease: Lease) -> None:
+    """R14, R21"""
+    with pytest.raises(GivenUp, match="Nobody was asked"):
+        await usecases.ask(store, lease, question("x" * (LONGEST_CONTENT + 1)))
+    asked = await usecases.ask(store, lease, question("\x00" * 10 + "x" * (LONGEST_CONTENT - 10)))
+    assert await store.requests([asked.id]) == [asked]

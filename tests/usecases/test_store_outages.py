@@ -1,7 +1,6 @@
 """Waiting for a store that is away."""
 
 import logging
-from datetime import timedelta
 
 import pytest
 
@@ -13,7 +12,7 @@ async def test_who_waits_for_the_store_says_so_once_and_what_to_do(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the call is made again until it answers."""
-    monkeypatch.setattr(store_outages, "FIRST_PAUSE", timedelta(microseconds=1))
+    monkeypatch.setattr(store_outages, "FIRST_PAUSE", 1e-6)
     left = 3
 
     async def call() -> str:

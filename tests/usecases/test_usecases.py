@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-import redis.asyncio
 
 from countersign import metrics, usecases
 from countersign.domain import decision_attempts, runs, schedule
@@ -20,6 +19,7 @@ from countersign.metrics import Repair
 from countersign.store.commit_plan import _COMMIT
 from countersign.store.keys import KEPT
 from countersign.store.record_codecs import EVENTS
+from countersign.store.redis.connection import RedisClient
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
@@ -42,7 +42,7 @@ async def test_fifty_clicks_at_once_over_two_processes_decide_once(store: Store,
     """R3: one wins, 49 are told who did; all of them were judged when nobody had decided yet."""
     asked = await usecases.ask(store, lease, question())
     seen = await store.request(asked.id)
-    other = redis.asyncio.Redis.from_url(redis_url)
+    other = RedisClient.from_url(redis_url)
     stores = [store, Store(other, store.keys.prefix[1:-2])]
     verbs = [Verb.APPROVE, Verb.REJECT]
     answers = await asyncio.gather(

@@ -13,8 +13,8 @@ from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.decision_attempts import Attempt
 from countersign.domain.errors import NotFound
 from countersign.domain.ids import AttemptId, RequestId
-from countersign.domain.permission_scopes import PermissionChoice
 from countersign.domain.requests import Request, Status, Verb
+from countersign.domain.standing_permissions import PermissionChoice
 from countersign.usecases.ports import SeenRequest
 
 from ..people.actors import actor_of, voters_of

@@ -6,8 +6,8 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
-from countersign.domain.channel_settings import parse_duration
 from countersign.domain.delegation import Absence
+from countersign.domain.durations import parse_duration
 from countersign.domain.errors import InvalidInput
 from countersign.domain.people import Reviewers
 from countersign.domain.quiet_hours import zone_of

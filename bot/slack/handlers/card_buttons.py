@@ -21,8 +21,8 @@ from countersign.domain.errors import (
 )
 from countersign.domain.high_risk import is_asked
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, digest_of, short_name
-from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.requests import Request, Verb
+from countersign.domain.requests import Request, Scope, Verb
+from countersign.domain.standing_permissions import PermissionChoice, Span
 from countersign.usecases import presence
 
 from ..people.actors import actor_of, admit

@@ -8,9 +8,9 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
-from countersign.domain.channel_settings import parse_duration
+from countersign.domain.channel_settings import Escalation
+from countersign.domain.durations import parse_duration
 from countersign.domain.errors import InvalidInput
-from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import MEMBERS, Reviewers
 

@@ -15,7 +15,6 @@ from datetime import timedelta
 from typing import Any, Final, Protocol, TypeVar
 
 import aiohttp
-from pydantic import ValidationError
 from slack_sdk.errors import SlackApiError
 
 from countersign.domain.errors import CountersignError
@@ -126,7 +125,7 @@ class LookupCache:
             if (stored := await self._store.get(fact)) is None:
                 return
             since, reply = self._clock() - stored[1].total_seconds(), stored_as.validate_json(stored[0])
-        except (CountersignError, ValidationError) as wrong:
+        except (CountersignError, ValueError) as wrong:
             _log.warning("What other processes know of %s was not read: %s", fact, wrong)
             return
         if fact not in self._replies or self._replies[fact][0] < since:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from countersign.domain.errors import CountersignError, NewerSchema, StoreUnavailable
 from countersign.domain.events import Event
 from countersign.domain.ids import ChannelId, RequestId, RunId
+from countersign.domain.pauses import doubling
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.usecases.ports import Store
@@ -159,7 +160,8 @@ class DrawingQueue:
 
     async def _until_drawn(self, batch: Batch) -> list[File]:
         """Draw, and try again as long as it may help; returns the files of it."""
-        subject, pause = batch.subject, _FIRST_PAUSE
+        subject = batch.subject
+        pauses = doubling(_FIRST_PAUSE, TRY_AGAIN.total_seconds())
         task = DrawingTask(lambda: self._lease.held_until, lambda: subject in self._waiting)
         drawing_task.set(task)
         while True:
@@ -182,18 +184,17 @@ class DrawingQueue:
                 _log.error("Slack refuses what %s should show (%s).", subject, refused)
                 if isinstance(subject, ChannelId) or await self._over(subject):
                     return []
-                pause = TRY_AGAIN.total_seconds()
+                pauses = itertools.repeat(TRY_AGAIN.total_seconds())
             except NewerSchema as newer:
                 _log.error("%s is left for a newer version of the app. %s", subject, newer)
-                pause = TRY_AGAIN.total_seconds()
+                pauses = itertools.repeat(TRY_AGAIN.total_seconds())
             except CountersignError as wrong:
                 _log.error("%s cannot be drawn: %s", subject, wrong)
                 return []
             except Exception:
                 _log.exception("%s could not be drawn; trying again.", subject)
             with self._resting():
-                await asyncio.sleep(pause)
-            pause = min(pause * 2, TRY_AGAIN.total_seconds())
+                await asyncio.sleep(next(pauses))
 
     async def _draw_run(self, run: RunId, batch: Batch) -> list[File]:
         """Draw a run, and once more if it changed meanwhile.

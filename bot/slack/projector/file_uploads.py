@@ -12,6 +12,7 @@ from typing import Final
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackRequestError
 
+from countersign.domain.pauses import doubling
 from countersign.usecases.ports import Change, Committed, Message, Put, Store
 
 from ...slack_errors import OF_THE_TOKEN
@@ -57,7 +58,7 @@ class Files:
 
     async def _deliver(self, message: Message, file: File, fresh: bool) -> str:
         """Try a few times; return Slack's code for the failure, "" if it is there."""
-        pause, problem = PAUSE, ""
+        pauses, problem = doubling(PAUSE.total_seconds()), ""
         for left in range(TRIES, -1, -1):
             try:
                 if not fresh and await self._stands(message, file):
@@ -67,8 +68,7 @@ class Files:
                     return problem
             except CannotPost as refused:
                 return str(refused)
-            await asyncio.sleep(pause.total_seconds())
-            pause *= 2
+            await asyncio.sleep(next(pauses))
         return problem
 
     async def _stands(self, message: Message, file: File) -> bool:

@@ -217,8 +217,7 @@ async def audience(store: Store, directory: Directory, events: Sequence[Event], 
     people |= {a.stand_in for a in absences.value.people if a.user in people and absences.now < a.until}
     # Their Home shows what waited for the other person. No request names them if that person is a reviewer as the
     # member of a group.
-    named = [UserId.named(e.data[name]) for e in events for name in ("stand_in", "before") if name in e.data]
-    people |= {user for user in named if user is not None}  # a worker's report may hold anything
+    people |= {UserId(e.data[name]) for e in events for name in ("stand_in", "before") if name in e.data}
     return live & people
 
 

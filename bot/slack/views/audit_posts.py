@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from typing import Final, Protocol
 
 from countersign.domain.calls import in_words
-from countersign.domain.channel_settings import say_roughly
+from countersign.domain.durations import say_roughly
 from countersign.domain.events import EventType
 from countersign.domain.hash_chain import Head
 from countersign.domain.requests import How

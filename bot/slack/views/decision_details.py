@@ -6,9 +6,8 @@ from typing import Final
 from countersign.domain.calls import as_declared, in_words, labelled
 from countersign.domain.diffs import changed_fields, changed_lines, changed_text
 from countersign.domain.events import escape_marks
-from countersign.domain.permission_scopes import Scope
 from countersign.domain.redaction import hide_in
-from countersign.domain.requests import Decision, Kind, Request
+from countersign.domain.requests import Decision, Kind, Request, Scope
 from countersign.domain.slash_commands import NAMES
 from countersign.domain.standing_permissions import Permission
 from countersign.text.safe_text import Room, quoted, shorten, typed, visible

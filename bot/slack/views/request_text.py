@@ -6,9 +6,9 @@ from typing import Final
 
 from countersign.domain import schedule
 from countersign.domain.activity import NOT_DONE, UNKNOWN, ActionReport
+from countersign.domain.channel_settings import Escalation
 from countersign.domain.delegation import Absence
 from countersign.domain.eligibility import deciders
-from countersign.domain.escalation import Escalation
 from countersign.domain.ids import UserId
 from countersign.domain.people import Reviewers, those_of
 from countersign.domain.quorum import count_alike

@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 from countersign.domain import high_risk, standing_permissions
 from countersign.domain.calls import in_words
 from countersign.domain.ids import ChannelId, UserId, digest_of
-from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.question_salts import asker
-from countersign.domain.requests import ABOUT_THE_RUN, Kind, Request, Status, Verb
+from countersign.domain.requests import ABOUT_THE_RUN, Kind, Request, Scope, Status, Verb
 from countersign.domain.slash_commands import NAMES
+from countersign.domain.standing_permissions import PermissionChoice, Span
 from countersign.text.safe_text import Room, quoted, shorten, size_of
 
 from . import button_labels, control_values

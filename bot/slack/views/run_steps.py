@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from countersign.domain.activity import KEPT_STEPS, LONGEST_STEP, Planned, Progress, step_title
-from countersign.domain.channel_settings import say_duration
+from countersign.domain.durations import say_duration
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.text.safe_text import quoted, size_of

@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from countersign.domain import quiet_hours
-from countersign.domain.channel_settings import OnTimeout, parse_duration, say_duration, say_value
+from countersign.domain.channel_settings import OnTimeout, say_value
+from countersign.domain.durations import parse_duration, say_duration
 from countersign.domain.errors import InvalidInput
 from countersign.domain.people import MEMBERS
 from countersign.domain.slash_commands import NAMES

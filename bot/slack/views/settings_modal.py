@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from countersign.domain import channel_settings
-from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules, parse_duration, say_duration
+from countersign.domain.channel_settings import MOST_STEPS, ChannelSettings, Escalation, OnTimeout, Rules
+from countersign.domain.durations import parse_duration, say_duration
 from countersign.domain.errors import InvalidInput
-from countersign.domain.escalation import MOST, Escalation
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import MEMBERS, Reviewers
 from countersign.policy.loosening import print_of
@@ -52,7 +52,7 @@ def view(
         _header("Reminders and escalation"),
         *(_line(name, rules, _text(name), optional=True) for name in LINES if name not in (QUORUM, TIMEOUT)),
     ]
-    for number in range(1, min(len(rules.escalation) + 1, MOST) + 1):
+    for number in range(1, min(len(rules.escalation) + 1, MOST_STEPS) + 1):
         step = rules.escalation[number - 1] if number <= len(rules.escalation) else None
         blocks += _step(number, step, shown, external_channels)
     return modal(
@@ -83,7 +83,7 @@ def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSetti
         ),
         "reviewers": _people(window, USERS, GROUPS),
         "on_timeout": OnTimeout(value(window, ON_TIMEOUT) or rules.on_timeout),
-        "escalation": tuple(step for n in range(1, MOST + 1) if (step := _step_of(window, n)) is not None),
+        "escalation": tuple(step for n in range(1, MOST_STEPS + 1) if (step := _step_of(window, n)) is not None),
         **{name: name in chosen for name in BOXES},
         **{name: _read(window, name, SETTINGS[name].read) for name in LINES},
     }
@@ -95,7 +95,7 @@ def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSetti
 
 def renumber_steps(window: View, wrong: InputProblem) -> InputProblem:
     """Renumber the steps in a problem as the window, with its empty ones, shows them."""
-    numbers = dict(enumerate((str(n) for n in range(1, MOST + 1) if _step_of(window, n) is not None), 1))
+    numbers = dict(enumerate((str(n) for n in range(1, MOST_STEPS + 1) if _step_of(window, n) is not None), 1))
 
     def renumbered(found: re.Match[str]) -> str:
         return found[0].replace(found[1], numbers.get(int(found[1]), found[1]))

@@ -6,7 +6,8 @@ from itertools import zip_longest
 from typing import Final
 
 from countersign.domain import quiet_hours
-from countersign.domain.channel_settings import OnTimeout, Rules, say_duration
+from countersign.domain.channel_settings import OnTimeout, Rules
+from countersign.domain.durations import say_duration
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Reviewers
 from countersign.domain.slash_commands import NAMES

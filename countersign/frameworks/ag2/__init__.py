@@ -8,11 +8,12 @@ one each time.
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 from countersign.client.client import AsyncClient
 from countersign.client.client import question as asked
-from countersign.client.exchange import AlreadyRan, NotApproved
+from countersign.client.exchange import LONGEST_REPORT, Act, AlreadyRan, NotApproved, failure
 from countersign.client.idempotency_keys import QuestionKeys
 from countersign.domain.errors import NotShown
 from countersign.domain.json_arguments import read_arguments
@@ -30,9 +31,6 @@ with extra("ag2"):
     )
     from ag2.middleware.base import ToolExecution, ToolResultType
     from ag2.tools.final import FunctionTool
-
-
-_LONGEST_REPORT: Final = 300
 
 
 def with_approval(
@@ -61,16 +59,14 @@ def with_approval(
         async with AsyncClient() as client:
             key = keys.next(event.name, arguments)
             decision = await client.judge(body, key=key)
-            try:
-                await client.begin(decision, body, key=key, idempotent=idempotent)
-            except (AlreadyRan, NotApproved) as over:
-                return ToolResultEvent.from_call(event, str(over))
             approved = copy(event)
             approved.serialized_arguments = dict(decision.arguments or {})
             approved.arguments = json.dumps(approved.serialized_arguments)
-            result = await call_next(approved, context)
-            await client.tell(decision, succeeded=not isinstance(result, ToolErrorEvent), words=_words(result))
-            return result
+            act = Act(partial(call_next, approved, context), body, key, idempotent, _outcome)
+            try:
+                return await client.perform(decision, act)
+            except (AlreadyRan, NotApproved) as over:
+                return ToolResultEvent.from_call(event, str(over))
 
     return made.with_middleware(approval)
 
@@ -109,8 +105,8 @@ def ask_human(channel: str, *, run: str = "", requester: str = "") -> FunctionTo
     return tool(ask_human)
 
 
-def _words(result: ToolResultType) -> str:
+def _outcome(result: ToolResultType) -> tuple[bool, str]:
     if isinstance(result, ToolErrorEvent):
-        return f"{type(result.error).__name__}: {result.error}"[:_LONGEST_REPORT]
+        return False, failure(result.error)
     parts = result.result.parts if isinstance(result, ToolResultEvent) else ()
-    return " ".join(part.content for part in parts if isinstance(part, TextInput))[:_LONGEST_REPORT]
+    return True, " ".join(part.content for part in parts if isinstance(part, TextInput))[:LONGEST_REPORT]

@@ -4,13 +4,13 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from autogen import ConversableAgent
 from autogen.io import IOStream
 
 from countersign.client.client import AsyncClient, Client, question
-from countersign.client.exchange import AlreadyRan, Decision, NotApproved
+from countersign.client.exchange import LONGEST_REPORT, Act, AlreadyRan, Decision, NotApproved
 from countersign.client.idempotency_keys import QuestionKeys
 from countersign.client.open_questions import Question
 from countersign.domain.json_arguments import DIFFERS
@@ -25,7 +25,7 @@ _ONE_OF_SEVERAL: Final = "Approve runs this call. If it isn't approved, it doesn
 _RUNS_CODE: Final = "Approve runs the code of this message."
 _EARLIER: Final = "Code of an earlier message, which Approve runs:"
 _TYPES: Final = "Approve is the empty line. Request changes types your words. Reject types “exit”."
-_LONGEST_REPORT: Final = 300
+R = TypeVar("R")
 Executed = tuple[bool, dict[str, Any]]
 
 
@@ -36,6 +36,11 @@ class JudgedAction:
     body: Mapping[str, Any]
     key: str | None
     decision: Decision
+
+    def act(self, execute: Callable[[Call], R]) -> Act[R]:
+        """Execute the call with the arguments that were approved."""
+        exactly = {"name": self.body["call"]["tool"], "arguments": json.dumps(self.decision.arguments)}
+        return Act(lambda: execute(exactly), self.body, self.key, outcome=_outcome)
 
 
 class People:
@@ -80,12 +85,9 @@ class People:
             return execute(call)
         with Client() as client:
             try:
-                client.begin(judged.decision, judged.body, key=judged.key)
+                return client.perform(judged.decision, judged.act(execute))
             except (AlreadyRan, NotApproved) as over:
                 return _instead(call, over)
-            succeeded, result = execute(_exactly(judged))
-            client.tell(judged.decision, succeeded=succeeded, words=_report(result))
-        return succeeded, result
 
     async def a_execute(
         self, agent: ConversableAgent, call_id: str | None, call: Call, execute: Callable[[Call], Awaitable[Executed]]
@@ -94,12 +96,9 @@ class People:
             return await execute(call)
         async with AsyncClient() as client:
             try:
-                await client.begin(judged.decision, judged.body, key=judged.key)
+                return await client.perform(judged.decision, judged.act(execute))
             except (AlreadyRan, NotApproved) as over:
                 return _instead(call, over)
-            succeeded, result = await execute(_exactly(judged))
-            await client.tell(judged.decision, succeeded=succeeded, words=_report(result))
-        return succeeded, result
 
     def _next(self, agent: ConversableAgent, call_id: str | None) -> JudgedAction | None:
         """Take the decision on the call that is executed now; None if nobody was asked."""
@@ -116,16 +115,12 @@ class People:
         if (judged := self._code.pop(id(agent), None)) is None:
             return run()
         with Client() as client:
-            if not all(ag2_classic_messages.code_of(block) in judged.body["message"] for block in blocks):
-                client.tell(judged.decision, succeeded=False, words=DIFFERS)
-                return 1, DIFFERS
+            same = all(ag2_classic_messages.code_of(block) in judged.body["message"] for block in blocks)
+            run = run if same else lambda: (1, DIFFERS)
             try:
-                client.begin(judged.decision, judged.body, key=judged.key)
+                return client.perform(judged.decision, Act(run, judged.body, judged.key, outcome=_outcome_of_code))
             except (AlreadyRan, NotApproved) as over:
                 return (0 if _succeeded(over) else 1), _reported(over)
-            exit_code, output = run()
-            client.tell(judged.decision, succeeded=exit_code == 0, words=output.strip()[:_LONGEST_REPORT])
-        return exit_code, output
 
     def _questions(
         self, agent: ConversableAgent, prompt: str, messages: list[Message]
@@ -221,10 +216,6 @@ def _yes_or_no(prompt: str) -> tuple[str, str] | None:
     return (found[1].lower(), found[2].lower()) if found else None
 
 
-def _exactly(judged: JudgedAction) -> Call:
-    return {"name": judged.body["call"]["tool"], "arguments": json.dumps(judged.decision.arguments)}
-
-
 def _instead(call: Call, over: AlreadyRan | NotApproved) -> Executed:
     """Make the result of a call that is not executed, for the model."""
     return _succeeded(over), {"name": call.get("name", ""), "role": "function", "content": _reported(over)}
@@ -244,5 +235,11 @@ def _named(agents: list[Any], decision: Decision) -> Any:
     return next((agent for agent in agents if decision.chosen == (agent.name,)), None)
 
 
-def _report(result: Mapping[str, Any]) -> str:
-    return str(result.get("content") or "")[:_LONGEST_REPORT]
+def _outcome(executed: Executed) -> tuple[bool, str]:
+    succeeded, result = executed
+    return succeeded, str(result.get("content") or "")[:LONGEST_REPORT]
+
+
+def _outcome_of_code(ran: tuple[int, str]) -> tuple[bool, str]:
+    exit_code, output = ran
+    return exit_code == 0, output.strip()[:LONGEST_REPORT]

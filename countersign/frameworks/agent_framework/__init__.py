@@ -6,10 +6,10 @@ always let through to the middleware, which answers with the decision. If people
 asks once more about the changed ones, and gets the same decision.
 """
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -21,7 +21,7 @@ from countersign.domain.errors import InvalidInput, NotShown
 from countersign.domain.json_arguments import DIFFERS, is_approved, read_arguments, written
 from countersign.domain.typed_answers import Keywords
 from countersign.frameworks import extra
-from countersign.frameworks.run_files import SavedCall
+from countersign.frameworks.run_files import SavedCall, SavedRun
 from countersign.frameworks.saved_runs import ASK_HUMAN, JudgedRun, SavedRuns, judged_run
 
 with extra("agent-framework"):
@@ -37,7 +37,6 @@ with extra("agent-framework"):
         FunctionInvocationContext,
         FunctionMiddleware,
         FunctionTool,
-        InMemoryCheckpointStorage,
         Message,
         MiddlewareFailure,
         ToolApprovalMiddleware,
@@ -159,9 +158,8 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
             _check_hosted(agent)
         async with self._judging(key, workflow.name, task) as at, self._in_all(agents):
             executors = workflow.get_executors_list() if isinstance(workflow, Workflow) else ()
-            storage, tools = _LastCheckpoint(at), {one.id: _functions_of(one) for one in executors}
-            saved = at.run.state
-            start = {"message": message} if saved is None else {"checkpoint_id": saved["id"]}
+            storage, tools = _LastCheckpoint(at.run), {one.id: _functions_of(one) for one in executors}
+            start = {"message": message} if at.run.state is None else {"checkpoint_id": at.run.state}
             try:
                 result: WorkflowRunResult = await workflow.run(**start, checkpoint_storage=storage)
                 while events := result.get_request_info_events():
@@ -200,23 +198,23 @@ class _NotKept(BaseException):
         self.why = why
 
 
-class _LastCheckpoint(InMemoryCheckpointStorage):
-    """Storage of the last checkpoint of a workflow, which is the state of its run.
+class _LastCheckpoint(FileCheckpointStorage):
+    """The framework's file of the last checkpoint of a workflow, whose id is the state of its run."""
 
-    Only files of the framework can be read back, so each is written to a folder that lasts as long as that takes.
-    """
-
-    def __init__(self, at: JudgedRun) -> None:
-        super().__init__()
-        self._at = at
+    def __init__(self, run: SavedRun) -> None:
+        folder = run.path.with_suffix("")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        super().__init__(folder, allowed_checkpoint_types=[_DECISION])
+        self._run = run
 
     async def save(self, checkpoint: WorkflowCheckpoint) -> str:
+        before = self._run.state
         try:
-            with TemporaryDirectory() as folder:
-                await self._files(folder).save(checkpoint)
-                text = _file(folder, checkpoint.checkpoint_id).read_text()
-            self._at.run.state = {"id": checkpoint.checkpoint_id, "checkpoint": text}
-            await self._at.storage.changed()
+            saved = await super().save(checkpoint)
+            _flush(self.storage_path / f"{saved}.json")
+            self._run.save(state=saved)
+            if before is not None:
+                await self.delete(before)
         except WorkflowCheckpointException as problem:
             raise _NotKept(
                 InvalidInput(
@@ -228,18 +226,11 @@ class _LastCheckpoint(InMemoryCheckpointStorage):
             raise _NotKept(problem) from None
         return checkpoint.checkpoint_id
 
-    async def load(self, checkpoint_id: str) -> WorkflowCheckpoint:
-        with TemporaryDirectory() as folder:
-            _file(folder, checkpoint_id).write_text(self._at.run.state["checkpoint"])
-            return await self._files(folder).load(checkpoint_id)
 
-    def _files(self, folder: str) -> FileCheckpointStorage:
-        return FileCheckpointStorage(folder, allowed_checkpoint_types=[_DECISION])
-
-
-def _file(folder: str, checkpoint: str) -> Path:
-    """Name the file in which the framework keeps a checkpoint."""
-    return Path(folder, f"{checkpoint}.json")
+def _flush(path: Path) -> None:
+    """Have the system write the file, which the framework leaves to it: the run's own file names it."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 async def _answers(at: JudgedRun, tools: Mapping[str, FunctionTool], asked: Sequence[Content]) -> Message:

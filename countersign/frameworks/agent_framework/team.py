@@ -32,7 +32,7 @@ from countersign.domain.request_endings import Decided, decided
 from countersign.domain.requests import How, Request, Status
 from countersign.domain.typed_answers import Keywords
 from countersign.frameworks.agent_framework.model import RunModel
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.running_team import Ended, RunningTeam, Saved, Suspended, Tell
 from countersign.frameworks.autogen.tools.workbenches import ToolLike
 from countersign.frameworks.hosted_calls import GatedCall, gated_calls, not_gated, while_ours
@@ -61,12 +61,12 @@ class _Tool(FunctionTool):
         return [Content.from_text(await self._call(arguments or {}, tool_call_id or ""))]
 
 
-def tools(run: RunContext, agent: str, *functions: ToolLike, **rules: Any) -> list[FunctionTool]:
+def tools(run: Run, agent: str, *functions: ToolLike, **rules: Any) -> list[FunctionTool]:
     """Make the tools of the agent of this name; `rules` are those of `run.tools`."""
     return [_Tool(call) for call in gated_calls(run, agent, functions, rules)]
 
 
-def model(run: RunContext, agent: str) -> RunModel:
+def model(run: Run, agent: str) -> RunModel:
     """Return the run's model as a chat client for the agent of this name."""
     return RunModel(run.model(agent), agent)
 
@@ -74,7 +74,7 @@ def model(run: RunContext, agent: str) -> RunModel:
 class AgentTeam(RunningTeam):
     """A team of this agent; `options` go to `Agent.run`."""
 
-    def __init__(self, run: RunContext, agent: Agent[Any], **options: Any) -> None:
+    def __init__(self, run: Run, agent: Agent[Any], **options: Any) -> None:
         self._run = run
         self._agent = agent
         self._options = options
@@ -105,7 +105,7 @@ class WorkflowTeam(RunningTeam):
     and state are named in `types`, as `module:name`.
     """
 
-    def __init__(self, run: RunContext, workflow: Workflow, types: Sequence[str] = ()) -> None:
+    def __init__(self, run: Run, workflow: Workflow, types: Sequence[str] = ()) -> None:
         self._run = run
         self._workflow = workflow
         self._types = [*_OF_A_DECISION, *types]

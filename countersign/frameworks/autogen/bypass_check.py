@@ -147,7 +147,10 @@ def _thing(thing: object, whose: str, room: object, beside: Sequence[object]) ->
     door = mended = ""
     if isinstance(thing, BaseTool) and not _asks(thing) and not _hands_off(thing, beside):
         door = f"has the tool “{thing.name}” in a list of its own"
-        mended = f'give it by `workbench=run.tools("{whose}", [{thing.name}])`, or put `@gated()` on the function'
+        mended = (
+            f'give it by `workbench=run.tools("{whose}", [{thing.name}])`, or put `@requires_approval()` on the '
+            "function"
+        )
     elif isinstance(thing, Workbench):
         door = f"has a workbench ({type(thing).__name__}) of its own"
         mended = f'give it by `workbench=run.tools("{whose}", …)`'
@@ -159,7 +162,7 @@ def _thing(thing: object, whose: str, room: object, beside: Sequence[object]) ->
 
 
 def _asks(tool: BaseTool[Any, Any]) -> bool:
-    """Say whether it asks people itself, or is a function directly behind `gated`."""
+    """Say whether it asks people itself, or is a function directly behind `requires_approval`."""
     return isinstance(tool, AsksItself) or (type(tool) is FunctionTool and asks_itself(tool._func))
 
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from countersign.domain.channel_settings import say_duration
+from countersign.domain.durations import say_duration
 from countersign.domain.errors import CountersignError
 from countersign.domain.question_salts import asking_agent
 from countersign.domain.requests import Kind, Question, Status, Verb
 from countersign.frameworks.autogen.held_run import HeldRun
-from countersign.frameworks.autogen.people.input_func import RunQuestions
+from countersign.frameworks.autogen.people.run_questions import RunQuestions
 from countersign.frameworks.autogen.unknown_outcomes import stopped
 from countersign.runs.entries import Aside, Entry
 from countersign.runs.replay_order import LAST_RESORT

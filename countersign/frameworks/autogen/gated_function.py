@@ -1,4 +1,4 @@
-"""The decorator `@gated`, which puts a function for `tools=[…]` behind the gate."""
+"""`@requires_approval` for a team: put a function for `tools=[…]` behind the gate."""
 
 import functools
 import inspect
@@ -17,7 +17,7 @@ from countersign.frameworks.autogen.tools.team_policy import Ask
 from countersign.frameworks.autogen.tools.workbenches import mark_asking
 
 
-def gated(
+def requires_approval(
     *,
     ask: Ask = None,
     title: Title = "",
@@ -31,7 +31,7 @@ def gated(
 
     Name, docstring and arguments stay as they are, for AutoGen's schema. A call that was not allowed, or failed, raises
     ActionFailed with the text for the model. The function does not know which agent calls it, so people read its own
-    name; where agents that go on at once share a tool, `RunContext.tools` keeps them apart.
+    name; where agents that go on at once share a tool, `Run.tools` keeps them apart.
     """
 
     def gate(function: Callable[..., Any]) -> Callable[..., Awaitable[str]]:

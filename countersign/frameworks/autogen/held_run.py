@@ -16,7 +16,7 @@ from countersign.runs.leases import HeldLeases
 from countersign.runs.run_journal import RunJournal
 from countersign.runs.service import Service
 from countersign.usecases.ports import Lease
-from countersign.usecases.store_outages import patiently
+from countersign.usecases.store_outages import patient
 
 T = TypeVar("T")
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -30,7 +30,8 @@ def seconds_here() -> float:
 class HeldRun:
     """A run with its lease, its journal, and `web`, which stores it.
 
-    `token` is cancelled when the run leaves this process; `error` is why it cannot go on here, if so.
+    A `web` or Redis that is away is waited for. `token` is cancelled when the run leaves this process; `error` is why
+    it cannot go on here, if so.
     """
 
     def __init__(
@@ -44,8 +45,8 @@ class HeldRun:
     ) -> None:
         self.run: Final = run
         self.lease: Final = lease
-        self.service: Final = service
-        self._leases = leases
+        self.service: Final = patient(service)
+        self._leases = patient(leases)
         self.journal: Final = journal
         self.settings: Final = settings
         self.token: Final = CancellationToken()
@@ -67,7 +68,7 @@ class HeldRun:
         LeaseLost, which ends the run in this process, if another worker has claimed it.
         """
         asked = seconds_here()
-        if not await patiently(lambda: self._leases.renew(self.lease, self.settings.lease)):
+        if not await self._leases.renew(self.lease, self.settings.lease):
             lost = LeaseLost("another worker has claimed it.")
             self.abort(lost)
             raise lost
@@ -82,11 +83,11 @@ class HeldRun:
         self.token.cancel()
 
     async def call(self, call: RunCall[R]) -> R:
-        """Call `web` about the run; a `web` that is away is waited for.
+        """Call `web` about the run.
 
         LeaseLost if the run is no longer ours.
         """
-        return await patiently(lambda: self.service.call(self.lease, call))
+        return await self.service.call(self.lease, call)
 
     def call_behind(self, call: RunCall[None]) -> None:
         """Call `web` about the run while its agents continue."""

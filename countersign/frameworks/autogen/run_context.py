@@ -34,8 +34,9 @@ from countersign.frameworks.autogen.people.human_input_modes import (
     marks_of,
     says_terminate,
 )
-from countersign.frameworks.autogen.people.input_func import Human, QuestionTitle, RunQuestions
+from countersign.frameworks.autogen.people.input_func import Human
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
+from countersign.frameworks.autogen.people.run_questions import QuestionTitle, RunQuestions
 from countersign.frameworks.autogen.people.user_proxy import REPLIES, HumanProxy, Reviewer
 from countersign.frameworks.autogen.progress import ComingSteps
 from countersign.frameworks.autogen.running_team import RunningTeam
@@ -51,13 +52,13 @@ from countersign.usecases.store_outages import within
 
 log = logging.getLogger(__name__)
 STOPPED_WITHIN: Final = timedelta(seconds=30)
-_RUN: Final[ContextVar["RunContext"]] = ContextVar("run")
-Build = Callable[["RunContext"], Team | RunningTeam]
+_RUN: Final[ContextVar["Run"]] = ContextVar("run")
+Build = Callable[["Run"], Team | RunningTeam]
 Act = Callable[[], Awaitable[str]]
-Conclude = Callable[["RunContext", TaskResult], Awaitable[Conclusion]]
+Conclude = Callable[["Run", TaskResult], Awaitable[Conclusion]]
 
 
-def current_run() -> "RunContext":
+def current_run() -> "Run":
     """Return the run that this code belongs to; ActionFailed outside of a run."""
     try:
         return _RUN.get()
@@ -65,7 +66,7 @@ def current_run() -> "RunContext":
         raise ActionFailed("There is no run here in which people could be asked first, so nothing was done.") from None
 
 
-class RunContext:
+class Run:
     """One run in this process; what its team does outside must go through here."""
 
     def __init__(self, held: HeldRun, model: ChatCompletionClient, script: Script | None = None) -> None:
@@ -122,7 +123,7 @@ class RunContext:
         """
         keywords = Keywords(approve, reject)
         own = None if keywords == Keywords() else fitting(keywords)
-        return self._questions.human(agent_name, title, edit=edit, keywords=own)
+        return Human(self._questions, agent_name, title, edit=edit, keywords=own)
 
     def reviewer(
         self,
@@ -171,8 +172,8 @@ class RunContext:
         decided = None
         if approved is not None and may_act(approved):
             decided = DecidedAction(approved, decided_digest(approved), step=digest_of(key)[:24])
-        doing = self.effects.once(name, shown, key, lambda _: act(), idempotent=False, decided=decided)
-        return await self.coming_steps.ticked(name, doing)
+        once = self.effects.once(name, shown, key, lambda _: act(), idempotent=False, decided=decided)
+        return await self.coming_steps.ticked(name, self._journal.shielded(key, once))
 
     def tools(
         self,
@@ -191,7 +192,7 @@ class RunContext:
 
         Use it as `AssistantAgent(…, workbench=run.tools("clerk", [order]))`. People are asked before each call that the
         workspace's policy does not let pass, or as `ask` says: True, each; False, none; names of tools; a mapping from
-        names to `Tier`, where a name that is missing asks; or a function of the `Proposal`. The stricter of the two
+        names to `Action`, where a name that is missing asks; or a function of the `Proposal`. The stricter of the two
         counts, and calls that pass are recorded. `title` is what a call of a tool would do, which people read first
         (`"Pay {euros:.2f} EUR"`), and `several` what several of one turn would do, with sums (`"Pay {count} invoices,
         {euros:.2f} EUR"`). `show` draws its arguments; `done` is the word where it was done (`paid`). `hide`

@@ -6,7 +6,6 @@ or one that is killed at any moment changes nothing twice.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -31,7 +30,7 @@ from countersign.frameworks.autogen.held_run import HeldRun, seconds_here
 from countersign.frameworks.autogen.models.usage import add_up
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
 from countersign.frameworks.autogen.progress import Pace
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Teams
 from countersign.frameworks.autogen.team_execution import Driver
 from countersign.metrics import Repair
@@ -40,7 +39,7 @@ from countersign.runs.leases import HeldLeases
 from countersign.runs.run_journal import RunJournal
 from countersign.runs.service import Service
 from countersign.usecases.ports import Journal, Lease, Queue
-from countersign.usecases.store_outages import patiently
+from countersign.usecases.store_outages import patient
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -84,6 +83,9 @@ class Runner:
         self._model = model
         self._settings = settings
         self._stop = stop
+        self._patient_leases = patient(leases, stop)
+        self._patient_service = patient(service, stop)
+        self._patient_journal = patient(journal, stop)
         self._script = script
         self._advancing: set[RunId] = set()
         self._pace = Pace()
@@ -114,7 +116,7 @@ class Runner:
 
     async def _advance_claimed(self, run_id: RunId) -> None:
         asked = seconds_here()
-        lease = await self._patiently(lambda: self._leases.claim(run_id, self._owner, self._settings.lease))
+        lease = await self._patient_leases.claim(run_id, self._owner, self._settings.lease)
         if lease is None:
             metrics.repaired(Repair.JOB_DOUBLED)
             log.info("Run %s is advanced by another worker.", run_id)
@@ -149,14 +151,14 @@ class Runner:
         teams = tuple(TeamName(name) for name in self._teams.working)
         claim = Claim(teams, script=lease.run == self._script)
         claimed, journal = await asyncio.gather(
-            self._patiently(lambda: self._service.call(lease, claim)), RunJournal.open(self._journal, lease)
+            self._patient_service.call(lease, claim), RunJournal.open(self._journal, lease)
         )
         run = claimed.run
         if claimed.elsewhere:
             log.info("Run %s: its team is on another worker.", lease.run)
             await self._queue.advance(lease.run, after=OTHER_WORKER_DELAY)
         if claimed.over:
-            await self._patiently(lambda: self._journal.drop(lease.run))
+            await self._patient_journal.drop(lease.run)
         if run is None:
             return frozenset()
         if run.acted and journal.empty:
@@ -169,13 +171,13 @@ class Runner:
         log.info("Run %s of %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
         held = HeldRun(team.chosen(run), lease, self._leases, self._service, journal, self._settings)
         held.lease_since = lease_since
-        context = RunContext(held, self._model, team.demo)
+        context = Run(held, self._model, team.demo)
         driver = Driver(team.build, team.conclude, context, self._pace, self._stop)
         ending = await driver.drive()
         if ending is not None:
             await self._end(lease, *ending, usage=add_up(journal))
         elif driver.ended_elsewhere:
-            await self._patiently(lambda: self._journal.drop(lease.run))
+            await self._patient_journal.drop(lease.run)
         return driver.parked_for
 
     async def _end(self, lease: Lease, verb: Verb, conclusion: Conclusion, usage: Usage | None = None) -> None:
@@ -183,15 +185,12 @@ class Runner:
         finish = Finish(verb, conclusion.result, conclusion.words, usage, conclusion.state)
         try:
             if files:
-                await self._patiently(lambda: self._service.call(lease, Attach.of(files)))
-            await self._patiently(lambda: self._service.call(lease, finish))
-            await self._patiently(lambda: self._journal.drop(lease.run))
+                await self._patient_service.call(lease, Attach.of(files))
+            await self._patient_service.call(lease, finish)
+            await self._patient_journal.drop(lease.run)
             log.info("Run %s: %s.", lease.run, "finished" if verb is Verb.FINISH else "failed")
         except LeaseLost as lost:
             log.info("Run %s: its end was not written: %s", lease.run, lost)
-
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        return await patiently(call, self._stop)
 
     async def _release(self, lease: Lease, rebuild: bool, parked_for: frozenset[RequestId]) -> None:
         """End the lease at once.

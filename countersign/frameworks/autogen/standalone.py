@@ -43,7 +43,7 @@ from countersign.secret_files import is_given
 from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
 from countersign.usecases.ports import Answers, Journal, Lease
-from countersign.usecases.store_outages import patiently
+from countersign.usecases.store_outages import patient
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ async def run_here(
         log.info("Run %s. If this program ends before it, start it again with resume=%r.", run_id, run_id)
         await web.read_back((), ())  # raises if the service is away: from here on it is waited for
         first = Read() if resume else Start(channel, whom, called, task)
-        run = await patiently(lambda: service.call(Lease(run_id, 0, owner), first))
+        run = await patient(service).call(Lease(run_id, 0, owner), first)
         runner = Runner(
             owner=owner,
             leases=kept.leases,
@@ -165,7 +165,7 @@ async def _to_its_end(service: Service, runner: Runner, lease: Lease, stop: asyn
             await asyncio.wait({advancing}, timeout=_PATIENCE.total_seconds())
             log.warning("Run %s is left waiting. Start this program with resume=%r to continue.", run, run)
             raise
-        seen = await patiently(lambda: service.call(lease, Read()))
+        seen = await patient(service).call(lease, Read())
         if seen.over:
             return seen
         await asyncio.sleep(span.total_seconds() / _TRIES)

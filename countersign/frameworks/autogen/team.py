@@ -9,17 +9,17 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import BaseChatMessage
 from autogen_core.models import ChatCompletionClient
 
+from countersign.domain import runs
 from countersign.domain.errors import InvalidInput, WrongTeam
 from countersign.domain.ids import ChannelId, RunId, TeamName, UserId, WorkspaceId
 from countersign.domain.run_options import Option
-from countersign.domain.runs import Run
 from countersign.frameworks.autogen.bypass_check import look_through
 from countersign.frameworks.autogen.held_run import HeldRun
 from countersign.frameworks.autogen.models.demo import Script
 from countersign.frameworks.autogen.people.conversation import turn_in
 from countersign.frameworks.autogen.people.decision_messages import decision_in
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
-from countersign.frameworks.autogen.run_context import Build, Conclude, RunContext
+from countersign.frameworks.autogen.run_context import Build, Conclude, Run
 from countersign.frameworks.autogen.running_team import RunningTeam
 from countersign.process_settings import WorkerSettings
 from countersign.runs.leases import HeldLeases
@@ -30,7 +30,7 @@ from countersign.usecases.ports import Journal, Lease, TeamInfo
 log = logging.getLogger(__name__)
 
 
-async def last_words(run: RunContext, result: TaskResult) -> Conclusion:
+async def last_words(run: Run, result: TaskResult) -> Conclusion:
     """Conclude with the last message of an agent; its first line is the answer.
 
     It is the conclusion of a team without one of its own.
@@ -63,7 +63,7 @@ class Team:
     def __post_init__(self) -> None:
         TeamName(self.name)
 
-    def chosen(self, run: Run) -> Run:
+    def chosen(self, run: runs.Run) -> runs.Run:
         """Return the run with a choice for each option of today, or InvalidInput."""
         given = {option.name: run.options.get(option.name, option.default) for option in self.options}
         for option in self.options:
@@ -110,10 +110,10 @@ async def try_out(
     """
     for name, team in list(teams.working.items()):
         place = WorkspaceId("T0TRIAL"), ChannelId("C0TRIAL"), UserId("U0TRIAL")
-        run = Run(RunId("rtrial"), *place, name, "Try whether the team builds.", datetime.now(UTC))
+        run = runs.Run(RunId("rtrial"), *place, name, "Try whether the team builds.", datetime.now(UTC))
         lease = Lease(run.id, 0, "trial")
         held = HeldRun(team.chosen(run), lease, leases, service, RunJournal(journal, lease, {}), settings)
-        context = RunContext(held, model, team.demo)
+        context = Run(held, model, team.demo)
         try:
             await asyncio.create_task(_build(team, context), name=f"trial of {name}")
         except WrongTeam as wrong:
@@ -129,7 +129,7 @@ async def try_out(
             await context.close()
 
 
-async def _build(team: Team, context: RunContext) -> None:
+async def _build(team: Team, context: Run) -> None:
     """In a task of its own, which alone has the run as its own."""
     context.enter()
     built = team.build(context)

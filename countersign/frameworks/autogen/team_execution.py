@@ -26,11 +26,11 @@ from countersign.frameworks.autogen.models.wrapper import DELAYED
 from countersign.frameworks.autogen.people.conversation import for_people
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
 from countersign.frameworks.autogen.progress import Pace, ProgressLines, show_delay
-from countersign.frameworks.autogen.run_context import Build, Conclude, RunContext
+from countersign.frameworks.autogen.run_context import Build, Conclude, Run
 from countersign.frameworks.autogen.running_team import Ended, RunningTeam, Saved, Tell, keep_state, saved_state
 from countersign.frameworks.autogen.team_parts import wrap_turns
 from countersign.runs.entries import Asked
-from countersign.usecases.store_outages import ended, patiently
+from countersign.usecases.store_outages import ended
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Driver:
     `build` and `conclude` are the team's.
     """
 
-    def __init__(self, build: Build, conclude: Conclude, context: RunContext, pace: Pace, stop: asyncio.Event) -> None:
+    def __init__(self, build: Build, conclude: Conclude, context: Run, pace: Pace, stop: asyncio.Event) -> None:
         self._build = build
         self._conclude = conclude
         self._context = context
@@ -68,7 +68,7 @@ class Driver:
         team = self._task("team", self._run_to_its_end())
         given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._held.token.link_future(given_up)
-        ended_elsewhere = self._task("end", patiently(lambda: self._held.service.ended(self._held.run.id)))
+        ended_elsewhere = self._task("end", self._held.service.ended(self._held.run.id))
         leaving: list[asyncio.Future[Any]] = [
             ended_elsewhere,
             self._task("stop", self._stop.wait()),
@@ -206,7 +206,7 @@ class ReplayedTeam(RunningTeam):
     """A team of AutoGen at work; `speaking` holds the tasks in which its agents speak."""
 
     def __init__(
-        self, team: AutoGenTeam, context: RunContext, lines: ProgressLines, speaking: list[asyncio.Task[Any] | None]
+        self, team: AutoGenTeam, context: Run, lines: ProgressLines, speaking: list[asyncio.Task[Any] | None]
     ) -> None:
         self._team = team
         self._context = context

@@ -22,7 +22,7 @@ from countersign.domain.request_endings import decided
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from countersign.domain.run_calls import Begin, Deliver, Report, Say
 from countersign.frameworks.autogen.held_run import HeldRun
-from countersign.frameworks.autogen.people.input_func import RunQuestions
+from countersign.frameworks.autogen.people.run_questions import RunQuestions
 from countersign.runs.entries import Entry
 from countersign.runs.run_journal import attempt_key, first_attempt
 from countersign.runs.side_effects import NOT_APPROVED, effect
@@ -165,7 +165,7 @@ class Effects:
         asked = f"doubt/{key.partition('/')[2]}"
         try:
             await self._journal.wait_if_abandoned(asked)
-            return await self._questions.put(self._in_doubt(name, shown, key, tries, doubt))
+            return await self._questions.put(self._in_doubt(name, shown, key, tries, doubt), left=asked)
         except asyncio.CancelledError:
             self._journal.abandon(asked)
             raise
@@ -254,7 +254,7 @@ class _Execution:
         self._key = key
         self._again = again
         self._granted = False
-        self._outcome: tuple[str, bool] | None = ("It was cancelled before it began.", True)
+        self._outcome: tuple[str, bool] | None = None
 
     async def begin(self) -> Begun:
         """Get the right to act."""
@@ -268,7 +268,6 @@ class _Execution:
 
     async def act(self, acting: Awaitable[str]) -> str:
         """Act, and keep the outcome."""
-        self._outcome = None
         try:
             result = await acting
         except ActionFailed as failure:

@@ -9,18 +9,18 @@ three. With `leave` it does not wait, and `countersign resume` starts it again w
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, ParamSpec, TypeVar
 
 from countersign.client.client import AsyncClient, Client, question
-from countersign.client.exchange import AlreadyRan, Decision, NotApproved
+from countersign.client.exchange import LONGEST_REPORT, Act, AlreadyRan, Decision, NotApproved
 from countersign.domain.calls import asked_in, labelled
 from countersign.domain.errors import InvalidInput
 from countersign.domain.json_arguments import DIFFERS, is_approved
 from countersign.domain.typed_answers import Keywords
 from countersign.frameworks import extra, run_files
-from countersign.frameworks.langgraph.threads import LeftThread, Saver, arestore, restore
 
 with extra("langgraph"):
     from langchain.agents.middleware import AgentMiddleware
@@ -30,10 +30,11 @@ with extra("langgraph"):
     from langgraph.errors import GraphBubbleUp
     from langgraph.types import Command, Interrupt
 
-_LONGEST_REPORT: Final = 300
 _REVIEWS: Final = {"approved": "approve", "edited": "edit", "answered": "respond"}
 Result = ToolMessage | Command[Any]
-__all__ = ["SlackApproval", "adecide", "arestore", "decide", "restore"]
+R = TypeVar("R")
+P = ParamSpec("P")
+__all__ = ["SlackApproval", "adecide", "decide"]
 
 
 class SlackApproval(AgentMiddleware[Any, Any, Any]):
@@ -42,9 +43,7 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
     `tools` names those that ask; all of them if it is left out. What was rejected, answered or not decided in time does
     not run, and the model reads why. What came of a call that ran is reported. Of a call that began, and of which
     nothing was reported, people say whether it was done; those of tools named in `idempotent` run again. `leave` names
-    a folder for `countersign resume`: the program does not wait, but ends with LeftToPeople. `checkpointer`, that of
-    the graph: its newest checkpoint is kept there too, and with COUNTERSIGN_STATE_KEY with the requests; `restore`
-    brings it back.
+    a folder for `countersign resume`: the program does not wait, but ends with LeftToPeople.
     """
 
     def __init__(
@@ -54,46 +53,26 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
         *,
         requester: str = "",
         leave: str | Path | None = None,
-        checkpointer: Saver | None = None,
         idempotent: Collection[str] = (),
     ) -> None:
         super().__init__()
         self._idempotent = idempotent
         self._channel, self._tools, self._requester, self._leave = channel, tools, requester, leave
-        self._checkpointer = checkpointer
 
     def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Result]) -> Result:
         """Ask and wait in this thread, then run the call or not."""
         if not self._asks(request):
             return handler(request)
-        left = self._left_thread(request)
+        body, key = self._question(request), _key_of_call(request)
         with Client() as client:
-            if left is not None:
-                self._ask_in(left, request)
-            elif self._leave is not None:
-                folder, thread, name = _left(self._leave, request.runtime.config, _key_of_call(request))
-                run_files.leave(folder, thread, [client.submit(self._question(request), key=name)])
-            body, key = self._question(request), _key_of_call(request)
+            if self._leave is not None:
+                folder, thread, name = _left(self._leave, request.runtime.config, key)
+                run_files.leave(folder, thread, [client.submit(body, key=name)])
             decision = client.judge(body, key=key)
-            if left is not None:
-                left.take_over()
             try:
-                execution = client.begin(decision, body, key=key, idempotent=self._may_run_again(request))
+                return client.perform(decision, self._act(request, decision, handler))
             except (AlreadyRan, NotApproved) as over:
-                _settle(left, request)
                 return _instead(request, over)
-            try:
-                result = handler(_approved(request, decision))
-            except GraphBubbleUp:  # the tool itself stops the graph, and runs again when it goes on
-                client.did_nothing(decision, execution)
-                raise
-            except Exception as error:
-                _settle(left, request)
-                client.tell(decision, succeeded=False, words=_failure(error))
-                raise
-            _settle(left, request)
-            client.tell(decision, succeeded=_succeeded(result), words=_words(result))
-            return result
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Result]]
@@ -101,48 +80,23 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
         """Ask and wait in this task, then run the call or not."""
         if not self._asks(request):
             return await handler(request)
-        left = self._left_thread(request)
+        body, key = self._question(request), _key_of_call(request)
         async with AsyncClient() as client:
-            if left is not None:
-                await asyncio.to_thread(self._ask_in, left, request)
-            elif self._leave is not None:
-                folder, thread, name = _left(self._leave, request.runtime.config, _key_of_call(request))
-                run_files.leave(folder, thread, [await client.submit(self._question(request), key=name)])
-            body, key = self._question(request), _key_of_call(request)
+            if self._leave is not None:
+                folder, thread, name = _left(self._leave, request.runtime.config, key)
+                run_files.leave(folder, thread, [await client.submit(body, key=name)])
             decision = await client.judge(body, key=key)
-            if left is not None:
-                await asyncio.to_thread(left.take_over)
             try:
-                execution = await client.begin(decision, body, key=key, idempotent=self._may_run_again(request))
+                return await client.perform(decision, self._act(request, decision, handler))
             except (AlreadyRan, NotApproved) as over:
-                await asyncio.to_thread(_settle, left, request)
                 return _instead(request, over)
-            try:
-                result = await handler(_approved(request, decision))
-            except GraphBubbleUp:  # the tool itself stops the graph, and runs again when it goes on
-                await client.did_nothing(decision, execution)
-                raise
-            except Exception as error:
-                await asyncio.to_thread(_settle, left, request)
-                await client.tell(decision, succeeded=False, words=_failure(error))
-                raise
-            await asyncio.to_thread(_settle, left, request)
-            await client.tell(decision, succeeded=_succeeded(result), words=_words(result))
-            return result
 
-    def _left_thread(self, request: ToolCallRequest) -> LeftThread | None:
-        if self._leave is None or self._checkpointer is None:
-            return None
-        folder, thread, _ = _left(self._leave, request.runtime.config, _key_of_call(request))
-        return LeftThread(folder, thread, self._checkpointer)
-
-    def _ask_in(self, left: LeftThread, request: ToolCallRequest) -> None:
-        config, key = request.runtime.config, _key_of_call(request) or ""
-        graph = config.get("configurable", {}).get("checkpoint_ns", "").rpartition("|")[0]
-        left.ask([(self._question(request), key)], config["metadata"]["langgraph_step"] - 1, graph)
-
-    def _may_run_again(self, request: ToolCallRequest) -> bool:
-        return request.tool_call["name"] in self._idempotent
+    def _act(self, request: ToolCallRequest, decision: Decision, handler: Callable[[ToolCallRequest], R]) -> Act[R]:
+        """The call as it was approved. A tool that itself stops the graph runs again when that goes on."""
+        approved = request.override(tool_call={**request.tool_call, "args": dict(decision.arguments or {})})
+        again = request.tool_call["name"] in self._idempotent
+        act = partial(handler, approved), self._question(request), _key_of_call(request)
+        return Act(*act, again, _outcome, unfinished=(GraphBubbleUp,))
 
     def _asks(self, request: ToolCallRequest) -> bool:
         return self._tools is None or request.tool_call["name"] in self._tools
@@ -155,44 +109,6 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
         return question(self._channel, call=call, requester=self._requester)
 
 
-def decide(
-    channel: str,
-    result: Mapping[str, Any],
-    config: Mapping[str, Any],
-    *,
-    tools: Sequence[BaseTool | Callable[..., Any]] = (),
-    leave: str | Path | None = None,
-    checkpointer: Saver | None = None,
-    text: bool | Callable[[Any], bool] = False,
-    whole: bool = False,
-    approve: str = "",
-    reject: str = "reject",
-) -> Command[Any] | None:
-    """Ask about all that a graph stopped with.
-
-    Return the command that resumes it; None if it did not stop. Within an event loop, await `adecide`.
-    An `interrupt` of the program's own gets True if people approved and False otherwise, so `if approved:` is safe.
-    One with `options` gets the chosen one, or an answer in words; so does any other where `text` is true, or says
-    so of the interrupt's value; "" if nobody answered. A program that compares with `"approve"` names that word:
-    with `approve` an interrupt gets what `slack_input` returns, so read it as text. With `whole` it gets a dict of the
-    decision: `approved`, `outcome`, `how`, `by`, `names`, `words`, `chosen` and `text`.
-    To `HumanInTheLoopMiddleware` and to LangGraph's `HumanInterrupt`: its decisions; of calls of `tools` people may
-    change the arguments. `leave` and `checkpointer`: as for `SlackApproval`; this program has taken the thread over
-    when this returns.
-    """
-    asking = adecide(
-        *(channel, result, config),
-        tools=tools,
-        leave=leave,
-        checkpointer=checkpointer,
-        text=text,
-        whole=whole,
-        approve=approve,
-        reject=reject,
-    )
-    return asyncio.run(asking)
-
-
 async def adecide(
     channel: str,
     result: Mapping[str, Any],
@@ -200,13 +116,22 @@ async def adecide(
     *,
     tools: Sequence[BaseTool | Callable[..., Any]] = (),
     leave: str | Path | None = None,
-    checkpointer: Saver | None = None,
     text: bool | Callable[[Any], bool] = False,
     whole: bool = False,
     approve: str = "",
     reject: str = "reject",
 ) -> Command[Any] | None:
-    """Ask as `decide` does, in this task."""
+    """Ask about all that a graph stopped with.
+
+    Return the command that resumes it; None if it did not stop. Outside an event loop, call `decide`.
+    An `interrupt` of the program's own gets True if people approved and False otherwise, so `if approved:` is safe.
+    One with `options` gets the chosen one, or an answer in words; so does any other where `text` is true, or says
+    so of the interrupt's value; "" if nobody answered. A program that compares with `"approve"` names that word:
+    with `approve` an interrupt gets what `slack_input` returns, so read it as text. With `whole` it gets a dict of the
+    decision: `approved`, `outcome`, `how`, `by`, `names`, `words`, `chosen` and `text`.
+    To `HumanInTheLoopMiddleware` and to LangGraph's `HumanInterrupt`: its decisions; of calls of `tools` people may
+    change the arguments. `leave`: as for `SlackApproval`.
+    """
     keywords = Keywords(approve, reject) if approve else None
     stops: Sequence[Interrupt] = result.get("__interrupt__", ())
     made = [one if isinstance(one, BaseTool) else tool(one) for one in tools]
@@ -231,15 +156,22 @@ async def adecide(
         if leave is not None and stops:
             every = [(body, *_left(leave, config, key)) for stop in stops for body, key in questions(stop)]
             _, folder, thread, _ = every[0]
-            if checkpointer is None:
-                run_files.leave(folder, thread, [await client.submit(body, key=key) for body, _, _, key in every])
-            else:
-                left = LeftThread(folder, thread, checkpointer)
-                await asyncio.to_thread(left.ask, [(body, key) for body, _, _, key in every])
-                await asyncio.to_thread(left.take_over)
-                await asyncio.to_thread(left.settle, [key for _, _, _, key in every])
+            run_files.leave(folder, thread, [await client.submit(body, key=key) for body, _, _, key in every])
         answers = await asyncio.gather(*map(answer, stops))
     return Command(resume={stop.id: one for stop, one in zip(stops, answers, strict=True)}) if stops else None
+
+
+def _waiting(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
+    """Make a function that waits in this thread as the coroutine function does in a task."""
+
+    @wraps(function)
+    def waits(*args: P.args, **kwargs: P.kwargs) -> R:
+        return asyncio.run(function(*args, **kwargs))
+
+    return waits
+
+
+decide = _waiting(adecide)
 
 
 def _questions(channel: str, interrupt: Interrupt, schemas: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -334,10 +266,6 @@ def _review(decision: Decision, action: Mapping[str, Any], review: Mapping[str, 
     return {"type": kind} if kind == "approve" else {"type": kind, "message": decision.text}
 
 
-def _approved(request: ToolCallRequest, decision: Decision) -> ToolCallRequest:
-    return request.override(tool_call={**request.tool_call, "args": dict(decision.arguments or {})})
-
-
 def _instead(request: ToolCallRequest, over: AlreadyRan | NotApproved) -> ToolMessage:
     """Make the result of a call that does not run, for the model."""
     call, reported = request.tool_call, over.decision.reported
@@ -365,18 +293,7 @@ def _left(leave: str | Path, config: Mapping[str, Any], key: str | None) -> tupl
     return Path(leave), str(config["configurable"]["thread_id"]), key
 
 
-def _settle(left: LeftThread | None, request: ToolCallRequest) -> None:
-    if left is not None:
-        left.settle([_key_of_call(request) or ""])
-
-
-def _succeeded(result: Result) -> bool:
-    return not (isinstance(result, ToolMessage) and result.status == "error")
-
-
-def _words(result: Result) -> str:
-    return str(result.content)[:_LONGEST_REPORT] if isinstance(result, ToolMessage) else ""
-
-
-def _failure(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:_LONGEST_REPORT]
+def _outcome(result: Result) -> tuple[bool, str]:
+    if not isinstance(result, ToolMessage):
+        return True, ""
+    return result.status != "error", str(result.content)[:LONGEST_REPORT]

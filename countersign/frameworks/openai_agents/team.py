@@ -11,7 +11,7 @@ from agents.tool_context import ToolContext
 from agents import Agent, FunctionTool, ItemHelpers, ModelResponse, RunConfig, RunHooks, Runner, RunState
 from countersign.domain.errors import NotShown
 from countersign.domain.json_arguments import read_arguments
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.running_team import Ended, RunningTeam, Saved, Suspended, Tell
 from countersign.frameworks.autogen.tools.workbenches import ToolLike
 from countersign.frameworks.hosted_calls import GatedCall, gated_calls, not_gated, while_ours
@@ -22,12 +22,12 @@ class _Tool(FunctionTool):
     """A tool behind the gate."""
 
 
-def tools(run: RunContext, agent: str, *functions: ToolLike, **rules: Any) -> list[FunctionTool]:
+def tools(run: Run, agent: str, *functions: ToolLike, **rules: Any) -> list[FunctionTool]:
     """Make the tools of the agent of this name; `rules` are those of `run.tools`."""
     return [_tool(call) for call in gated_calls(run, agent, functions, rules)]
 
 
-def model(run: RunContext, agent: str) -> RunModel:
+def model(run: Run, agent: str) -> RunModel:
     """Return the run's model for the agent of this name."""
     return RunModel(run.model(agent), agent)
 
@@ -66,7 +66,7 @@ class OpenAITeam(RunningTeam):
     The SDK's traces, which it sends to OpenAI, are off unless you give a `run_config`.
     """
 
-    def __init__(self, run: RunContext, agent: Agent[Any], **options: Any) -> None:
+    def __init__(self, run: Run, agent: Agent[Any], **options: Any) -> None:
         self._run = run
         self._agent = agent
         self._options = {"run_config": RunConfig(tracing_disabled=True)} | options

@@ -25,6 +25,7 @@ from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 
 from countersign.domain.errors import WrongSettings
+from countersign.store.redis.errors import reaching
 from countersign.store.redis.redis_py_compat import keep_cancellations, keep_cancellations_on_a_cluster
 
 CONNECTIONS: Final = 32
@@ -64,17 +65,32 @@ def _client(url: str) -> redis.asyncio.Redis:
         keep_cancellations_on_a_cluster(client)
         return client  # type: ignore[no-any-return]  # the same commands, though redis-py gives them no common type
     if scheme.endswith("+sentinel"):
-        return redis.asyncio.Redis.from_pool(_sentinel_pool(url, options))
+        return RedisClient.from_pool(_sentinel_pool(url, options))
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url, max_connections=CONNECTIONS, timeout=_WAIT_FOR_A_CONNECTION, **options
     )
     keep_cancellations(pool)
     pool.make_connection()  # type: ignore[no-untyped-call]  # an option that there is not is found here, and not by the first command
-    return redis.asyncio.Redis.from_pool(pool)
+    return RedisClient.from_pool(pool)
+
+
+class RedisClient(redis.asyncio.Redis):
+    """A client of one server whose commands raise our errors.
+
+    Its pipelines and subscriptions raise those of redis-py.
+    """
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Run a command as redis-py does."""
+        async with reaching():
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
 
 class ClusterClient(RedisCluster):
-    """A Cluster, whose nodes the first command looks up; callers wait for their turn."""
+    """A Cluster, whose nodes the first command looks up; callers wait for their turn.
+
+    Its commands raise our errors.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -88,7 +104,7 @@ class ClusterClient(RedisCluster):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run a command as redis-py does, when it is its turn."""
-        async with self.turns:
+        async with reaching(), self.turns:
             return await super().execute_command(*args, **options)
 
 

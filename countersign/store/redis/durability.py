@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from typing import Any, Final
 
 import redis.asyncio
@@ -21,6 +22,7 @@ from redis.asyncio.cluster import PipelineCommand
 
 from countersign.domain.errors import NotReplicated
 from countersign.store.redis.connection import ClusterClient
+from countersign.store.redis.errors import reaching
 from countersign.store.redis.scripts import Script, ScriptPipeline
 
 _PROBES: Final = 3
@@ -110,16 +112,8 @@ class WritingScript:
             within = timedelta(0)
         if not self._replicas.wanted and not within:
             return await self._pipeline.call(self._script, keys, args)
-        for attempt in range(1, _TRIES + 1):
-            try:
-                answer, _, confirmed, *synced = await self._confirmed(keys, args, within)
-                break
-            except _AGAIN as wrong:
-                if attempt == _TRIES:
-                    raise
-                if isinstance(self._client, ClusterClient) and not isinstance(wrong, redis.exceptions.TryAgainError):
-                    await self._client.aclose()  # the nodes are looked up anew
-                await asyncio.sleep(_PAUSE)
+        async with reaching():
+            answer, _, confirmed, *synced = await self._repeated(keys, args, within)
         if int(confirmed) < self._replicas.wanted:
             raise NotReplicated(
                 f"This is stored, but {confirmed} of {self._replicas.wanted} replicas confirmed it in time, so a "
@@ -129,6 +123,18 @@ class WritingScript:
         if within and self._has_disk and not synced[0][0]:
             raise NotReplicated(f"This is stored, but not on the disk of Redis within {within.total_seconds():g} s.")
         return answer
+
+    async def _repeated(self, keys: Sequence[str], args: Sequence[Any], within: timedelta) -> list[Any]:
+        for attempt in count(1):
+            try:
+                return await self._confirmed(keys, args, within)
+            except _AGAIN as wrong:
+                if attempt == _TRIES:
+                    raise
+                if isinstance(self._client, ClusterClient) and not isinstance(wrong, redis.exceptions.TryAgainError):
+                    await self._client.aclose()  # the nodes are looked up again
+                await asyncio.sleep(_PAUSE)
+        raise AssertionError
 
     async def _confirmed(self, keys: Sequence[str], args: Sequence[Any], within: timedelta) -> list[Any]:
         try:

@@ -9,16 +9,16 @@ from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     writer = AssistantAgent("writer", model_client=run.model("writer"))
     return RoundRobinGroupChat([writer], termination_condition=MaxMessageTermination(2))
 
 
-async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+async def conclude(run: Run, result: TaskResult) -> Conclusion:
     async def act() -> str:
         with (run.settings.data_dir / "acted").open("a") as acted:
             acted.write("x")

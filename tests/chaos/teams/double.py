@@ -4,12 +4,12 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team
 from tests.chaos.chaos_agents import Asker, Doer
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     return RoundRobinGroupChat(
         [Asker(run), run.reviewer("reviewer", title="Do this part?"), Doer(run)],
         termination_condition=MaxMessageTermination(1 + 2 * 3),

@@ -7,12 +7,12 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 
 from countersign.domain.requests import Status
 from countersign.frameworks.autogen.people.decision_messages import DecisionTermination
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team
 from tests.chaos.chaos_agents import Doer
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     over = frozenset(Status) - {Status.PENDING, Status.ANSWERED}
     inner = RoundRobinGroupChat(
         [

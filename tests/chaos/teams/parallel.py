@@ -3,12 +3,12 @@
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import DiGraphBuilder, GraphFlow
 
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team
 from tests.chaos.chaos_agents import Asker, Doer
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     asker, doer = Asker(run), Doer(run)
     left, right = (run.reviewer(side, title=f"Do this, says the {side}?") for side in ("left", "right"))
     graph = DiGraphBuilder()

@@ -2,12 +2,12 @@
 
 from autogen_agentchat.base import Team as AutoGenTeam
 
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team
 from tests.chaos.scenarios import Forbidden, beside, script
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     return beside(run, Forbidden(run))
 
 

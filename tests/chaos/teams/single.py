@@ -8,12 +8,12 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from countersign.domain.requests import Status
 from countersign.frameworks.autogen.people.decision_messages import DecisionTermination, decision_in
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team
 from tests.chaos.side_effects import act, hear
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     writer = AssistantAgent("writer", model_client=run.model("writer"))
     over = frozenset(Status) - {Status.PENDING, Status.ANSWERED}
     return RoundRobinGroupChat(
@@ -21,7 +21,7 @@ def build(run: RunContext) -> AutoGenTeam:
     )
 
 
-async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+async def conclude(run: Run, result: TaskResult) -> Conclusion:
     decision = decision_in(result.messages[-1])
     assert decision is not None
     hear(run, decision)

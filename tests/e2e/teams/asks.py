@@ -9,13 +9,13 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
 from countersign.frameworks.autogen.models.demo import demo_turns
-from countersign.frameworks.autogen.people.run_outcomes import Became
-from countersign.frameworks.autogen.run_context import RunContext, current_run
+from countersign.frameworks.autogen.people.run_outcomes import OutcomeKind
+from countersign.frameworks.autogen.run_context import Run, current_run
 from countersign.frameworks.autogen.team import Team
 from tests.e2e.team_parts import conclude, name
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     writer = AssistantAgent("writer", model_client=run.model("writer"))
     people = UserProxyAgent("people", input_func=run.human("people", title="Is this right?").input_func)
     return RoundRobinGroupChat([writer, people], termination_condition=TextMentionTermination("OVER", ["writer"]))
@@ -25,7 +25,7 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str:
     if demo_turns(messages) == 0:
         return f"The first version of {name(messages)}."
     last = [*current_run().outcomes][-1]
-    if last.became is Became.ANSWERED:
+    if last.became is OutcomeKind.ANSWERED:
         return f"The next version of {name(messages)}, with {last.words}."
     return f"The end of {name(messages)}: OVER"
 

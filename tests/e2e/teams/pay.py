@@ -9,13 +9,13 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
 from countersign.frameworks.autogen.models.demo import DemoCall, demo_turns
-from countersign.frameworks.autogen.people.run_outcomes import Became
-from countersign.frameworks.autogen.run_context import RunContext, current_run
+from countersign.frameworks.autogen.people.run_outcomes import OutcomeKind
+from countersign.frameworks.autogen.run_context import Run, current_run
 from countersign.frameworks.autogen.team import Team
 from tests.e2e.team_parts import conclude, done, heard, name
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     async def pay(order: str, amount: int) -> str:
         """Pay it."""
         return done(run, "pay", order=order, amount=amount)
@@ -31,7 +31,7 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]
         return [DemoCall("pay", {"order": this, "amount": amount}) for amount in range(1, 6)]
     if demo_turns(messages) == 0:
         return [DemoCall("pay", {"order": this, "amount": 30})]
-    if last is not None and last.became is Became.ANSWERED:
+    if last is not None and last.became is OutcomeKind.ANSWERED:
         amount = int(re.findall(r"\d+", last.words)[0])
         return [DemoCall("pay", {"order": this, "amount": amount})]
     return f"The clerk has read: {said.splitlines()[0]}"

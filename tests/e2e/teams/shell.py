@@ -8,7 +8,7 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
 from countersign.frameworks.autogen.models.demo import DemoCall, demo_turns
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Team
 from tests.e2e.team_parts import conclude, done, name
 
@@ -23,7 +23,7 @@ COMMANDS = {
 }
 
 
-def build(run: RunContext) -> AutoGenTeam:
+def build(run: Run) -> AutoGenTeam:
     async def shell(command: str, run_name: str) -> str:
         """Run it."""
         return done(run, "shell", command=command)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from countersign import RunContext, current_run
+from countersign.teams import Run, current_run
 
 Call = tuple[str, dict[str, Any]]
 TURNS: dict[str, list[list[Call]]] = {
@@ -16,7 +16,7 @@ TURNS: dict[str, list[list[Call]]] = {
 }
 
 
-def answer(run: RunContext, results: Mapping[str, str]) -> str | list[tuple[str, str, dict[str, Any]]]:
+def answer(run: Run, results: Mapping[str, str]) -> str | list[tuple[str, str, dict[str, Any]]]:
     """The model's next turn after these results, by their call's ids: calls, or a text."""
     note(run, "asked", str(len(results)))
     turn = 1 + max((int(call.split("_")[1]) for call in results), default=-1)
@@ -26,12 +26,12 @@ def answer(run: RunContext, results: Mapping[str, str]) -> str | list[tuple[str,
     return [(f"call_{turn}_{place}", name, arguments) for place, (name, arguments) in enumerate(turns[turn])]
 
 
-def note(run: RunContext, file: str, line: str) -> None:
+def note(run: Run, file: str, line: str) -> None:
     with (run.settings.data_dir / file).open("a") as opened:
         opened.write(f"{line}\n")
 
 
-def stop(run: RunContext, where: str) -> None:
+def stop(run: Run, where: str) -> None:
     """Hold the whole process here, once, if a file says so; another one says that it does."""
     wanted = run.settings.data_dir / where
     if wanted.exists():

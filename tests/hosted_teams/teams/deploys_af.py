@@ -2,8 +2,8 @@
 
 from agent_framework import Executor, WorkflowBuilder, WorkflowContext, handler, response_handler
 
-from countersign import RunContext, Team
 from countersign.frameworks.agent_framework.team import WorkflowTeam
+from countersign.teams import Run, Team
 
 from ._shop import note, stop
 
@@ -11,7 +11,7 @@ from ._shop import note, stop
 class Deployer(Executor):
     """Asks where to, and whether."""
 
-    def __init__(self, run: RunContext) -> None:
+    def __init__(self, run: Run) -> None:
         super().__init__("deployer")
         self._run = run
 
@@ -30,7 +30,7 @@ class Deployer(Executor):
         await ctx.yield_output(f"{asked} {'Deployed.' if yes else 'Left as it is.'}")
 
 
-def build(run: RunContext) -> WorkflowTeam:
+def build(run: Run) -> WorkflowTeam:
     return WorkflowTeam(run, WorkflowBuilder(name="deploy", start_executor=Deployer(run)).build())
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from autogen_core.models import LLMMessage
 
 from agents import Agent, ModelSettings, set_tracing_disabled
-from countersign import Conclusion, DemoCall, RunContext, Team, demo_turns, last_words
 from countersign.frameworks.openai_agents.team import OpenAITeam, model, tools
+from countersign.teams import Conclusion, DemoCall, Run, Team, demo_turns, last_words
 
 from ._shop import stop
 
@@ -18,7 +18,7 @@ async def order(idempotency_key: str) -> str:
     return "Ten pens are ordered."
 
 
-def build(run: RunContext) -> OpenAITeam:
+def build(run: Run) -> OpenAITeam:
     clerk = Agent(
         "clerk",
         instructions="You order.",
@@ -31,7 +31,7 @@ def build(run: RunContext) -> OpenAITeam:
     return OpenAITeam(run, clerk)
 
 
-async def conclude(run: RunContext, result: object) -> Conclusion:
+async def conclude(run: Run, result: object) -> Conclusion:
     stop(run, "after the end")
     return await last_words(run, result)
 

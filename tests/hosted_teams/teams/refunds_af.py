@@ -13,8 +13,8 @@ from agent_framework import (
     Message,
 )
 
-from countersign import RunContext, Team
 from countersign.frameworks.agent_framework.team import AgentTeam, tools
+from countersign.teams import Run, Team
 
 from ._shop import answer, refund
 
@@ -22,7 +22,7 @@ from ._shop import answer, refund
 class Script(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], BaseChatClient[Any]):
     """The model of one run."""
 
-    def __init__(self, run: RunContext) -> None:
+    def __init__(self, run: Run) -> None:
         super().__init__()
         self._run = run
 
@@ -35,11 +35,11 @@ class Script(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], BaseChatCli
         return ChatResponse(messages=[Message("assistant", calls)])
 
 
-def clerk(run: RunContext) -> Agent[Any]:
+def clerk(run: Run) -> Agent[Any]:
     return Agent(Script(run), name="clerk", tools=tools(run, "clerk", refund, run.ask_human("clerk")))
 
 
-def build(run: RunContext) -> AgentTeam:
+def build(run: Run) -> AgentTeam:
     return AgentTeam(run, clerk(run))
 
 

@@ -5,8 +5,8 @@ from typing import Any
 from agents.testing import assistant_message, function_call
 
 from agents import Agent, Model, ModelResponse, Usage, set_tracing_disabled
-from countersign import RunContext, Team
 from countersign.frameworks.openai_agents.team import OpenAITeam, tools
+from countersign.teams import Run, Team
 
 from ._shop import answer, refund
 
@@ -16,7 +16,7 @@ set_tracing_disabled(True)
 class Script(Model):
     """The model of one run."""
 
-    def __init__(self, run: RunContext) -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
 
     async def get_response(self, system_instructions: Any, input: Any, *_: Any, **__: Any) -> ModelResponse:
@@ -30,7 +30,7 @@ class Script(Model):
         raise NotImplementedError
 
 
-def build(run: RunContext) -> OpenAITeam:
+def build(run: Run) -> OpenAITeam:
     offered = tools(run, "clerk", refund, run.ask_human("clerk"))
     return OpenAITeam(run, Agent("clerk", model=Script(run), tools=offered))
 

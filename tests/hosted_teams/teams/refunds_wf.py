@@ -2,13 +2,13 @@
 
 from agent_framework import AgentExecutor, WorkflowBuilder
 
-from countersign import RunContext, Team
 from countersign.frameworks.agent_framework.team import WorkflowTeam
+from countersign.teams import Run, Team
 
 from .refunds_af import clerk
 
 
-def build(run: RunContext) -> WorkflowTeam:
+def build(run: Run) -> WorkflowTeam:
     start = AgentExecutor(clerk(run), id="clerk")
     return WorkflowTeam(run, WorkflowBuilder(name="clerk", start_executor=start).build())
 

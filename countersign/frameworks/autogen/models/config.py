@@ -21,7 +21,7 @@ import yaml
 from autogen_core.models import ChatCompletionClient
 from pydantic import ValidationError
 
-from countersign.domain.channel_settings import parse_duration
+from countersign.domain.durations import parse_duration
 from countersign.domain.errors import InvalidInput, WrongSettings
 from countersign.domain.ids import digest_of
 from countersign.frameworks.autogen.models.completion_cache import CachedModel

@@ -22,7 +22,7 @@ from typing import Any, Final
 from autogen_core import CancellationToken
 from autogen_core.models import ChatCompletionClient, CreateResult, RequestUsage, UserMessage
 
-from countersign.domain.channel_settings import say_duration
+from countersign.domain.durations import say_duration
 from countersign.domain.errors import NoAnswer
 from countersign.frameworks.autogen.models.wrapper import DELAYED, Answer, ModelRequest, Pieces, WrappedModel
 

@@ -20,7 +20,7 @@ CALL: Final[ContextVar[tuple[str, str]]] = ContextVar("call", default=("", ""))
 """Tool and call of a model's, around a tool that asks people itself."""
 
 
-class Became(StrEnum):
+class OutcomeKind(StrEnum):
     """The kinds of outcomes; for a question, DONE is that people agreed or chose."""
 
     DONE = "done"
@@ -34,25 +34,25 @@ class Became(StrEnum):
 
 
 _BY_STATUS: Final = {
-    Status.REJECTED: Became.REJECTED,
-    Status.ANSWERED: Became.ANSWERED,
-    Status.EXPIRED: Became.EXPIRED,
-    Status.WITHDRAWN: Became.WITHDRAWN,
+    Status.REJECTED: OutcomeKind.REJECTED,
+    Status.ANSWERED: OutcomeKind.ANSWERED,
+    Status.EXPIRED: OutcomeKind.EXPIRED,
+    Status.WITHDRAWN: OutcomeKind.WITHDRAWN,
 }
 _WHY_NOT: Final = {
-    Became.REJECTED: "it was rejected",
-    Became.ANSWERED: "people answered instead of approving it",
-    Became.EXPIRED: "nobody answered in time",
-    Became.WITHDRAWN: "the question was taken back",
-    Became.REFUSED: "the rules of this team do not allow it",
+    OutcomeKind.REJECTED: "it was rejected",
+    OutcomeKind.ANSWERED: "people answered instead of approving it",
+    OutcomeKind.EXPIRED: "nobody answered in time",
+    OutcomeKind.WITHDRAWN: "the question was taken back",
+    OutcomeKind.REFUSED: "the rules of this team do not allow it",
 }
 _ACTIONS: Final = frozenset({Kind.TOOL, Kind.CODE, Kind.MESSAGE})
 _OF_WORDS: Final = {
-    Became.DONE: "People approved this.",
-    Became.REJECTED: "People rejected this.",
-    Became.ANSWERED: "People answered.",
-    Became.EXPIRED: "Nobody answered in time.",
-    Became.WITHDRAWN: "The question was taken back.",
+    OutcomeKind.DONE: "People approved this.",
+    OutcomeKind.REJECTED: "People rejected this.",
+    OutcomeKind.ANSWERED: "People answered.",
+    OutcomeKind.EXPIRED: "Nobody answered in time.",
+    OutcomeKind.WITHDRAWN: "The question was taken back.",
 }
 
 
@@ -66,7 +66,7 @@ class Outcome:
 
     agent: str
     kind: Kind
-    became: Became
+    became: OutcomeKind
     tool: str = ""
     call: str = ""
     decision: Decided | None = None
@@ -106,11 +106,15 @@ class Outcome:
         if self.why_not:
             return f"{name} was not {'run' if self.kind is Kind.CODE else 'done'}: {self.why_not}.{words}"
         changed = f"{name} was changed by a reviewer: {'; '.join(self.changes)}.{words} " if self.changes else ""
-        return f"{changed}{f'{name} failed: ' if self.became is Became.FAILED else ''}{self.result}"
+        return f"{changed}{f'{name} failed: ' if self.became is OutcomeKind.FAILED else ''}{self.result}"
 
 
 def outcome_of(
-    kind: Kind, agent: str, request: Request | None, became: Became | None = None, called: tuple[str, str] | None = None
+    kind: Kind,
+    agent: str,
+    request: Request | None,
+    became: OutcomeKind | None = None,
+    called: tuple[str, str] | None = None,
 ) -> Outcome:
     """Return the outcome of the action or question that the request is about, if any.
 
@@ -119,9 +123,9 @@ def outcome_of(
     """
     tool, call = called or CALL.get()
     if request is None:
-        return Outcome(agent, kind, became or Became.DONE, tool, call)
+        return Outcome(agent, kind, became or OutcomeKind.DONE, tool, call)
     decision = decided(request)
-    became = became or (Became.DONE if decision.chosen else _BY_STATUS.get(request.status, Became.DONE))
+    became = became or (OutcomeKind.DONE if decision.chosen else _BY_STATUS.get(request.status, OutcomeKind.DONE))
     return Outcome(agent, kind, became, tool, call, decision, tuple(changes(request)))
 
 
@@ -129,8 +133,8 @@ def outcome_of(
 class Conclusion:
     """The end of a run: a `result` for the requester, and the agents' last `words`.
 
-    `state` is the word for it in the head of the run's thread, like `Sent`, or a `Became`; without one it follows from
-    what people decided. `files` are texts for the thread, by name. Words are a summary, or,
+    `state` is the word for it in the head of the run's thread, like `Sent`, or an `OutcomeKind`; without one it follows
+    from what people decided. `files` are texts for the thread, by name. Words are a summary, or,
     if their first line is `Draft (not sent)`, a text that nobody got.
     """
 
@@ -168,7 +172,7 @@ class Outcomes:
     def conclusion(self, end: Conclusion) -> Conclusion:
         """Return the run's end for people, with refusals that nothing else tells them."""
         result, words = self.for_people(end.result), self.for_people(end.words)
-        refused = [o for o in self._all if o.became is Became.REFUSED and o.reason]
+        refused = [o for o in self._all if o.became is OutcomeKind.REFUSED and o.reason]
         untold = dict.fromkeys(o.sentence for o in refused if o.reason.rstrip(".") not in result + words)
         return Conclusion(" ".join([result, *untold]), words, end.state or self._state(), end.files)
 
@@ -185,10 +189,12 @@ class Outcomes:
         """
         asked = [o for o in self._all if o.decision is not None and o.kind in _ACTIONS]
         became = {o.became for o in asked}
-        if Became.DONE not in became:
-            return next((one for one in (Became.FAILED, Became.EXPIRED, Became.REJECTED) if one in became), "")
+        if OutcomeKind.DONE not in became:
+            return next(
+                (one for one in (OutcomeKind.FAILED, OutcomeKind.EXPIRED, OutcomeKind.REJECTED) if one in became), ""
+            )
         last = asked[-1]
-        word = self.done_words.get(last.tool, "") if last.became is Became.DONE else ""
+        word = self.done_words.get(last.tool, "") if last.became is OutcomeKind.DONE else ""
         return word[:1].upper() + word[1:]
 
     def add(self, outcome: Outcome, text: str = "") -> None:

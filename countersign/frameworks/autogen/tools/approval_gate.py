@@ -23,14 +23,15 @@ from countersign.domain.request_endings import decided_digest
 from countersign.domain.requests import Kind, Question, Request, Status, Verb, request_id
 from countersign.domain.run_calls import Attach, Deliver, Judge
 from countersign.frameworks.autogen.held_run import HeldRun
-from countersign.frameworks.autogen.people.input_func import EarlierVersion, RunQuestions
-from countersign.frameworks.autogen.people.run_outcomes import CALL, Became, Outcome, outcome_of
+from countersign.frameworks.autogen.people.run_outcomes import CALL, Outcome, OutcomeKind, outcome_of
+from countersign.frameworks.autogen.people.run_questions import EarlierVersion, RunQuestions
 from countersign.frameworks.autogen.progress import ComingSteps
 from countersign.frameworks.autogen.tools.arguments import without_hidden
 from countersign.frameworks.autogen.tools.duplicate_calls import EqualActions, NumberedActions
 from countersign.frameworks.autogen.tools.permits import Denial, Permit, ProposedAction, shown, title_for
-from countersign.frameworks.autogen.tools.team_policy import Proposal, Tier, judge
+from countersign.frameworks.autogen.tools.team_policy import Proposal, judge
 from countersign.frameworks.autogen.unknown_outcomes import DecidedAction
+from countersign.policy.evaluation import Action
 from countersign.runs.entries import Entry, Judged, Numbered, whole
 
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
@@ -71,12 +72,12 @@ class Gate:
         same = await self._recorded_refusal(key)
         entry = await self._journal.replayed(key)
         judged = await self._verdict(action, key) if entry is None else Judged.load(entry.value)
-        if entry is None and judged.tier is not Tier.ASK:
+        if entry is None and judged.action is not Action.ASK:
             judged = await self._record(key, judged)
-        if judged.tier is Tier.PASS:
+        if judged.action is Action.ALLOW:
             self._journal.order.end_wait(key)
             yield Permit(action, key, action.arguments)
-        elif judged.tier is Tier.REFUSE:
+        elif judged.action is Action.DENY:
             yield await self._refuse(case, judged)
         elif same is not None:
             yield self._deny_again(action, same)
@@ -112,11 +113,11 @@ class Gate:
             proposal = Proposal(action.agent, action.tool, arguments, run.team, run.task, run.requester)
             say = partial(without_hidden, arguments=json.loads(action.arguments), hide=action.hide)
             verdict = await judge(action.ask, proposal, action.tools, say)
-            says = None if action.ask is None else verdict.tier
+            says = None if action.ask is None else verdict.action
             once = AttemptId(digest_of(run.id, key)[:32])
             call = Judge(action.agent, _call(action), once, action.kind, says, whole(verdict.why), edited)
             ruling = await self.held.or_abort(self.held.call(call))
-        return Judged(Tier(ruling.effect), ruling.why, says or "nothing", ruling.clause, ruling.version)
+        return Judged(Action(ruling.then), ruling.why, says or "nothing", ruling.clause, ruling.version)
 
     async def _record(self, key: str, judged: Judged) -> Judged:
         with self._journal.activity.working():
@@ -148,7 +149,7 @@ class Gate:
         try:
             request = await self.questions.put(question, team_says=judged.says, begins=True)
         except Refused as by_policy:  # by another policy than that of the verdict; it is on record
-            judged = replace(judged, tier=Tier.REFUSE, why=str(by_policy), question=None, recorded=True)
+            judged = replace(judged, action=Action.DENY, why=str(by_policy), question=None, recorded=True)
             await self._record_in_place(case.key, judged)
             return self._deny_by_policy(action, judged.why)
         equal.settled.append(request)
@@ -179,7 +180,7 @@ class Gate:
         else:
             judged = Judged.load(entry.value)
         self._journal.order.end_wait(case.key)
-        if judged.tier is not Tier.REFUSE:
+        if judged.action is not Action.DENY:
             return None
         self.questions.not_done(request, judged.why or "The rules don't allow the changed call.")
         return await self._refuse(case, judged)
@@ -193,7 +194,7 @@ class Gate:
         return True
 
     def _deny_by_policy(self, action: ProposedAction, why: str) -> Denial:
-        text, outcome = texts_for_models.refused(action.tool, why), self._outcome(action, Became.REFUSED, None)
+        text, outcome = texts_for_models.refused(action.tool, why), self._outcome(action, OutcomeKind.REFUSED, None)
         self.outcomes.add(replace(outcome, reason=why), text)
         return Denial(text)
 
@@ -217,7 +218,7 @@ class Gate:
             self._refused[self._journal.place(action.agent), action.tool] = EarlierVersion(content)
         if not failed:
             self._steps.done(title_for(action))
-        outcome = self._outcome(action, Became.FAILED if failed else Became.DONE, request)
+        outcome = self._outcome(action, OutcomeKind.FAILED if failed else OutcomeKind.DONE, request)
         self.outcomes.add(replace(outcome, result=result), heading and f"{heading}\n{result}")
         return heading
 
@@ -238,7 +239,7 @@ class Gate:
         digest = digest_of_call(permit.action.tool, permit.arguments) if same else decided_digest(request)
         return DecidedAction(request, digest, outcome=outcome)
 
-    def _outcome(self, action: ProposedAction, became: Became | None, request: Request | None) -> Outcome:
+    def _outcome(self, action: ProposedAction, became: OutcomeKind | None, request: Request | None) -> Outcome:
         return outcome_of(action.kind, action.agent, request, became, (action.tool, action.call or CALL.get()[1]))
 
     def _question(self, action: ProposedAction, judged: Judged, numbered: Numbered) -> Question:

@@ -25,7 +25,7 @@ from countersign.domain.ids import digest_of
 from countersign.domain.json_arguments import written
 from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Kind
-from countersign.frameworks.autogen.people.run_outcomes import CALL, Became, Outcome
+from countersign.frameworks.autogen.people.run_outcomes import CALL, Outcome, OutcomeKind
 from countersign.frameworks.autogen.tools.approval_gate import Gate
 from countersign.frameworks.autogen.tools.arguments import closed, failed_result, failure, normalized_edit, normalizer
 from countersign.frameworks.autogen.tools.permits import (
@@ -37,7 +37,7 @@ from countersign.frameworks.autogen.tools.permits import (
     check_batches,
     check_titles,
 )
-from countersign.frameworks.autogen.tools.team_policy import Ask, Tier, named
+from countersign.frameworks.autogen.tools.team_policy import Ask, named
 from countersign.frameworks.autogen.tools.workbenches import (
     KEY_ARGUMENT,
     AsksItself,
@@ -54,6 +54,7 @@ from countersign.frameworks.autogen.tools.workbenches import (
 )
 from countersign.frameworks.autogen.unknown_outcomes import DecidedAction, Effects
 from countersign.json_schema import unnamed
+from countersign.policy.evaluation import Action
 from countersign.usecases.store_outages import being_cancelled
 
 _KEY: ContextVar[str] = ContextVar(KEY_ARGUMENT)
@@ -112,7 +113,10 @@ class JournaledTools(Workbench):
             self._tools = tools
             if isinstance(rules.ask, str | Collection) and not isinstance(rules.ask, Mapping):
                 # A tool that comes later was not meant by whoever named those that ask.
-                self._ask = {**dict.fromkeys(models_in(tools), Tier.PASS), **dict.fromkeys(named(rules.ask), Tier.ASK)}
+                self._ask = {
+                    **dict.fromkeys(models_in(tools), Action.ALLOW),
+                    **dict.fromkeys(named(rules.ask), Action.ASK),
+                }
         else:
             listed = [as_tool(tool) for tool in tools]
             self._own = {tool.name: tool for tool in listed}
@@ -170,7 +174,8 @@ class JournaledTools(Workbench):
         """
         try:
             judged = self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
-            about = (name, json.dumps(arguments, sort_keys=True, default=repr), call_id or "")
+            given = _without_our_key(arguments)
+            about = (name, json.dumps(given, sort_keys=True, default=repr), call_id or "")
             return await self._journal.call(self._agent, judged, *about)
         except (ActionFailed, ValueError) as failure:
             return self._not_called(name, call_id or "", str(failure))
@@ -190,7 +195,7 @@ class JournaledTools(Workbench):
     async def _judged(self, name: str, arguments: Any, token: CancellationToken, call_id: str) -> ToolResult:
         if not isinstance(arguments, Mapping | None):
             raise ValueError("The call was not made: its arguments are no object with names.")
-        given = {key: value for key, value in (arguments or {}).items() if key != KEY_ARGUMENT}
+        given = dict(_without_our_key(arguments) or {})
         before, ended = self._last_run.get(name), asyncio.Event()
         self._last_run[name] = ended
         try:
@@ -236,7 +241,7 @@ class JournaledTools(Workbench):
         A tool that asks people itself has recorded that already.
         """
         if not isinstance(self._own.get(name), AsksItself):
-            self._gate.outcomes.add(Outcome(self._agent, Kind.TOOL, Became.FAILED, name, call_id, result=why))
+            self._gate.outcomes.add(Outcome(self._agent, Kind.TOOL, OutcomeKind.FAILED, name, call_id, result=why))
         return error_result(name, why)
 
     def _action(
@@ -328,6 +333,13 @@ class JournaledTools(Workbench):
 
     async def load_state(self, state: Mapping[str, Any]) -> None:
         await self._tools.load_state(state)
+
+
+def _without_our_key(arguments: Any) -> Any:
+    """Return the arguments without the one that is not the model's to give."""
+    if not isinstance(arguments, Mapping):
+        return arguments
+    return {key: value for key, value in arguments.items() if key != KEY_ARGUMENT}
 
 
 def _headed(heading: str, result: ToolResult) -> ToolResult:

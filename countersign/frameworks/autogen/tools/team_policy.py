@@ -1,7 +1,7 @@
 """A team's policy: which calls people are asked about.
 
 It is code, never a model. It may be None (nothing is said: people are asked unless the workspace's policy lets the call
-pass), True (always ask), False (never), names of tools to ask about, a mapping from names to tiers, or a function of
+pass), True (always ask), False (never), names of tools to ask about, a mapping from names to actions, or a function of
 the proposal. Whatever else it is or returns counts as a failure, and where it fails people are asked.
 """
 
@@ -11,17 +11,14 @@ from typing import Any
 
 from countersign.domain.ids import UserId
 from countersign.frameworks.autogen.people.user_callbacks import Unanswered, answer_of
-from countersign.policy.evaluation import Effect
-
-Tier = Effect
-"""What becomes of a call: it runs and is recorded, people decide, or it is refused and recorded."""
+from countersign.policy.evaluation import Action
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A policy's verdict on one call; `why` is a sentence."""
 
-    tier: Tier
+    action: Action
     why: str = ""
 
 
@@ -38,8 +35,8 @@ class Proposal:
 
 
 Policy = Callable[[Proposal], Any]
-"""Returns, or returns an awaitable of, a Verdict, a Tier, or a bool: whether to ask."""
-Ask = bool | str | Collection[str] | Mapping[str, Tier] | Policy | None
+"""Returns, or returns an awaitable of, a Verdict, a Action, or a bool: whether to ask."""
+Ask = bool | str | Collection[str] | Mapping[str, Action] | Policy | None
 
 
 def named(ask: Ask) -> frozenset[str]:
@@ -58,18 +55,18 @@ async def judge(ask: Ask, proposal: Proposal, tools: Collection[str], say: Calla
     `tools` are the names that exist. `say` takes out of the policy's words what nobody may see.
     """
     verdict = await _judged(ask, proposal, tools, say)
-    return Verdict(verdict.tier, say(verdict.why))
+    return Verdict(verdict.action, say(verdict.why))
 
 
 async def _judged(ask: Ask, proposal: Proposal, tools: Collection[str], say: Callable[[str], str]) -> Verdict:
     if ask is None or isinstance(ask, bool):
-        return Verdict(Tier.PASS if ask is False else Tier.ASK)
+        return Verdict(Action.ALLOW if ask is False else Action.ASK)
     if isinstance(ask, str | Collection):
         if unknown := sorted(named(ask) - set(tools)):
             return _failed(f"names tools that there are not: {', '.join(unknown)}")
         if not isinstance(ask, Mapping):
-            return Verdict(Tier.ASK if proposal.tool in named(ask) else Tier.PASS)
-        return _read(ask.get(proposal.tool, Tier.ASK))
+            return Verdict(Action.ASK if proposal.tool in named(ask) else Action.ALLOW)
+        return _read(ask.get(proposal.tool, Action.ASK))
     if not callable(ask):
         return _failed(f"is a {type(ask).__name__}, which is none")
     try:
@@ -81,14 +78,14 @@ async def _judged(ask: Ask, proposal: Proposal, tools: Collection[str], say: Cal
 
 
 def _read(answer: Any) -> Verdict:
-    if isinstance(answer, Verdict) and isinstance(answer.tier, Tier) and isinstance(answer.why, str):
+    if isinstance(answer, Verdict) and isinstance(answer.action, Action) and isinstance(answer.why, str):
         return answer
-    if isinstance(answer, Tier):
+    if isinstance(answer, Action):
         return Verdict(answer)
     if isinstance(answer, bool):
-        return Verdict(Tier.ASK if answer else Tier.PASS)
+        return Verdict(Action.ASK if answer else Action.ALLOW)
     return _failed(f"gave no verdict but a {type(answer).__name__}")
 
 
 def _failed(how: str) -> Verdict:
-    return Verdict(Tier.ASK, f"The team's policy {how}, so people are asked.")
+    return Verdict(Action.ASK, f"The team's policy {how}, so people are asked.")

@@ -34,7 +34,7 @@ class AsksItself:
 
 
 class _Asking(FunctionTool, AsksItself):
-    """A function behind `gated`."""
+    """A function behind `requires_approval`."""
 
 
 class RaisingWorkbench(StaticWorkbench):

@@ -1,0 +1,23 @@
+"""Approved actions, done once and reported, without I/O.
+
+The clients do an action when they get to `Act`.
+"""
+
+from typing import Any
+
+from countersign.client import exchange, executions
+from countersign.client.exchange import Act, Decision, Exchange, failure
+
+
+def perform(decision: Decision, act: Act[Any]) -> Exchange[None]:
+    """Begin the approved action, do it, and report its outcome.
+
+    NotApproved and AlreadyRan as for `executions.begin`; nothing is done then.
+    """
+    execution = yield from executions.begin(decision, act.body, alone=act.key is not None and not act.idempotent)
+    yield act
+    if isinstance(act.error, act.unfinished):
+        yield from executions.did_nothing(decision, execution)
+        return
+    succeeded, words = act.outcome(act.result) if act.error is None else (False, failure(act.error))
+    yield from exchange.tell(decision.request, succeeded=succeeded, words=words)
