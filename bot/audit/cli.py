@@ -212,7 +212,7 @@ def check(
 ) -> None:
     """Say whether a receipt is to be believed, and what people proved."""
     text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8", errors="replace")
-    receipt, problem = receipts.check(text, None if key is None else key.read_bytes())
+    receipt, problem = receipts.check(text, None if key is None else receipts.signer(text, key.read_bytes()))
     verdicts = [] if problem is not None else signatures.verdicts(receipt)
     problem = problem or next((verdict.problem for verdict in verdicts if verdict.problem), None)
     if problem is not None:
@@ -236,8 +236,8 @@ def check(
 
 @app.command()
 def key() -> None:
-    """Print the public key that receipts are checked with."""
-    print(receipts.public_pem(receipts.private_key(read(AuditSettings).audit_key)), end="")
+    """Print the public keys that check receipts, the newest first."""
+    print(receipts.public_pems(read(AuditSettings).audit_key), end="")
 
 
 @app.command()

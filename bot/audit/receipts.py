@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -26,18 +27,19 @@ from countersign.domain.hash_chain import Head, Kept, hash_of, write
 SCHEMA: Final = 2
 _READ: Final = (1, SCHEMA)
 """Schema 1 had no public key, no enrolments and no content."""
+_PEM: Final = re.compile(rb"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----\n?", re.DOTALL)
 _log = logging.getLogger(__name__)
 
 
 def private_key(path: Path) -> Ed25519PrivateKey:
-    """Return the key in the file, made if there is none, for its owner's eyes only.
+    """Return the key that signs, the first in the file.
 
-    WrongSettings if it cannot be used.
+    One is made if there is none, for its owner's eyes only. WrongSettings if it cannot be used.
     """
     try:
         if not path.exists():
             _make(path)
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        key = serialization.load_pem_private_key(_parts(path.read_bytes())[0], None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as wrong:
         raise WrongSettings([f"AUDIT_KEY: {path} can't be used as a key ({wrong})."]) from None
     if not isinstance(key, Ed25519PrivateKey):
@@ -52,13 +54,22 @@ def public_pem(key: Ed25519PrivateKey) -> str:
     return pem.decode()
 
 
-def public_if_made(path: Path) -> str:
-    """Return the public half of the key in the file as PEM.
+def public_pems(path: Path) -> str:
+    """Return the public half of each key in the file as PEM.
 
-    "" if there is none yet, or none that can be used.
+    The first is of the key that signs, the others of keys that signed before it. WrongSettings if one cannot be used.
+    """
+    signing = public_pem(private_key(path))
+    return signing + "".join(_public_half(part, path) for part in _parts(path.read_bytes())[1:])
+
+
+def public_if_made(path: Path) -> str:
+    """Return what `public_pems` does.
+
+    "" if there is no key yet, or one that cannot be used.
     """
     try:
-        return public_pem(private_key(path)) if path.exists() else ""
+        return public_pems(path) if path.exists() else ""
     except (OSError, WrongSettings) as wrong:
         _log.warning("The public key of receipts is not shown: %s", wrong)
         return ""
@@ -141,6 +152,31 @@ def _own_key(text: str) -> bytes:
         return str(json.loads(text)["public_key"]).encode()
     except (ValueError, KeyError, TypeError, RecursionError):
         return b""
+
+
+def signer(text: str, public: bytes) -> bytes:
+    """Choose, of several public keys in PEM, the one that signed a receipt.
+
+    The first, if none did.
+    """
+    parts = _parts(public)
+    return next((part for part in parts if check(text, part)[0]), parts[0])
+
+
+def _parts(content: bytes) -> list[bytes]:
+    """Split a file into its keys; as a whole if it has none."""
+    return [found[0] for found in _PEM.finditer(content)] or [content]
+
+
+def _public_half(part: bytes, path: Path) -> str:
+    """Return the public half of a private or a public key in PEM."""
+    try:
+        private = serialization.load_pem_private_key(part, None) if b"PRIVATE KEY" in part else None
+        public = private.public_key() if private else serialization.load_pem_public_key(part)
+        pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as wrong:
+        raise WrongSettings([f"AUDIT_KEY: a later key in {path} can't be used ({wrong})."]) from None
+    return pem.decode()
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from countersign.client import terminal_notes
 from countersign.client.exchange import LONG_POLL, UNREACHABLE, Send, ServiceRefused, ServiceReply
 from countersign.domain.errors import InvalidInput
+from countersign.secret_files import read_secret
 
 if TYPE_CHECKING:
     import httpcore
@@ -47,11 +48,10 @@ class Address:
 
         InvalidInput if there is none, or it cannot be one.
         """
-        known = (os.environ.get("COUNTERSIGN_URL"), os.environ.get("COUNTERSIGN_KEY"))
         if _connected is not None:
-            known = (_connected.url, _connected.key)
             timeout = _connected.timeout if timeout is None else timeout
-        return cls.read(url or known[0], key or known[1], timeout)
+            return cls.read(url or _connected.url, key or _connected.key, timeout)
+        return cls.read(url or os.environ.get("COUNTERSIGN_URL"), key or read_secret("COUNTERSIGN_KEY"), timeout)
 
     @classmethod
     def read(cls, url: str | None, key: str | None, timeout: float | None = None) -> Self:

@@ -272,6 +272,33 @@ async def test_a_key_that_is_none_gets_the_sentence(audit: Audit, tmp_path: Path
     assert "AUDIT_KEY" in refused.err
 
 
+async def test_earlier_receipts_verify_after_the_key_changed(audit: Audit, decided: Request, tmp_path: Path) -> None:
+    """The new key signs; a public key that is left out makes its receipts count no more."""
+    file, public = tmp_path / "keys" / "audit.pem", tmp_path / "public.pem"
+    earlier, later = tmp_path / "earlier.json", tmp_path / "later.json"
+    earlier.write_text((await audit("receipt", decided.id)).out)
+    first = (await audit("key")).out
+    receipts.private_key(tmp_path / "new.pem")
+    new = (tmp_path / "new.pem").read_text()
+    file.write_text(new + first)
+    later.write_text((await audit("receipt", decided.id)).out)
+    both = (await audit("key")).out
+    assert both.endswith(first) and both.count("BEGIN PUBLIC KEY") == 2
+    public.write_text(both)
+    assert [(await audit("check", one, "--key", public)).status for one in (earlier, later)] == [0, 0]
+    earlier_text = earlier.read_text()
+    earlier.write_text(earlier_text.replace("approved", "rejected"))
+    assert "another key signed it" in (await audit("check", earlier, "--key", public)).out
+    earlier.write_text(earlier_text)
+    public.write_text(both.removesuffix(first))
+    assert [(await audit("check", one, "--key", public)).status for one in (earlier, later)] == [1, 0]
+
+    for wrong in (first + new, new + "-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----\n"):
+        file.write_text(wrong)
+        refused = await audit("key")
+        assert refused.status == 2 and "AUDIT_KEY" in refused.err
+
+
 async def test_a_key_that_two_make_at_once_is_one(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "audit.pem"
     made = await asyncio.gather(*(asyncio.to_thread(receipts.private_key, path) for _ in range(8)))

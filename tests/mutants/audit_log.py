@@ -229,7 +229,7 @@ RECORDING: Final = (
         "the Home shows a key that no receipt was signed with",
         "R25",
         "bot/audit/receipts.py",
-        "return public_pem(private_key(path)) if path.exists() else",
+        "return public_pems(path) if path.exists() else",
         "return public_pem(Ed25519PrivateKey.generate()) if path.exists() else",
         (_HOMES + "test_a_third_party_checks_a_receipt_with_nothing_but_the_key_of_the_home",),
     ),

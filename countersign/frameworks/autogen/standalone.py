@@ -39,6 +39,7 @@ from countersign.runs.journal_file import JournalFile
 from countersign.runs.journal_storage import RedisAnswers, RedisJournal
 from countersign.runs.leases import HeldLeases
 from countersign.runs.service import HttpService, Service
+from countersign.secret_files import is_given
 from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
 from countersign.usecases.ports import Answers, Journal, Lease
@@ -136,7 +137,7 @@ class _Kept(NamedTuple):
 @asynccontextmanager
 async def _where_kept(settings: WorkerSettings) -> AsyncIterator[_Kept]:
     """Open the file of journals, or the workers' area where REDIS_URL is set."""
-    if not os.environ.get("REDIS_URL"):
+    if not is_given("REDIS_URL"):
         async with JournalFile(settings.data_dir / "runs.sqlite") as file:
             yield _Kept(file, file, file)
         return

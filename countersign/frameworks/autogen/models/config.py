@@ -27,6 +27,7 @@ from countersign.domain.ids import digest_of
 from countersign.frameworks.autogen.models.completion_cache import CachedModel
 from countersign.frameworks.autogen.models.demo import DemoModel
 from countersign.frameworks.autogen.models.fallback import AGAIN, Choice, FallbackModel
+from countersign.secret_files import read_secret
 from countersign.usecases.ports import Answers
 
 log = logging.getLogger(__name__)
@@ -43,10 +44,10 @@ def load_model(
 ) -> ChatCompletionClient:
     """Build the model client; no request is made.
 
-    `${NAME}` in the file's texts stands for a variable of `environment`. The variables are filled in after the YAML was
-    read, so a secret may hold any character. `answers` is where answers are kept, if the file says so. WrongSettings,
-    with every problem, if the file, a variable, a provider or its package is missing, or if a provider rejects its
-    configuration.
+    `${NAME}` in the file's texts stands for a variable of `environment`, or for the file that `NAME_FILE` names. The
+    variables are filled in after the YAML was read, so a secret may hold any character. `answers` is where answers are
+    kept, if the file says so. WrongSettings, with every problem, if the file, a variable, a provider or its package is
+    missing, or if a provider rejects its configuration.
     """
     if config_path is None:
         return DemoModel()
@@ -141,7 +142,11 @@ class _Reading:
             timeout = self.duration(self._written, "timeout", "")
         used: dict[str, str] = {}
         missing: set[str] = set()
-        component = _fill({k: v for k, v in entry.items() if k in _COMPONENT}, self._environment, used, missing)
+        try:
+            component = _fill({k: v for k, v in entry.items() if k in _COMPONENT}, self._environment, used, missing)
+        except InvalidInput as unreadable:
+            self.problems.append(f"{where}{unreadable}")
+            return None
         self._secrets |= {text for text in (*used.values(), *_keys_in(component)) if len(text) > 3}
         if missing:
             names = ", ".join(sorted(missing))
@@ -228,11 +233,11 @@ def _fill(value: Any, environment: Mapping[str, str], used: dict[str, str], miss
 
     def put_in(match: re.Match[str]) -> str:
         name = match[1]
-        if not environment.get(name):
+        if not name or (secret := read_secret(name, environment)) is None:
             missing.add(name or "“${}”")
             return ""
-        used[name] = environment[name]
-        return used[name]
+        used[name] = secret
+        return secret
 
     if isinstance(value, str):
         return _VARIABLE.sub(put_in, value)
