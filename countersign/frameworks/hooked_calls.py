@@ -15,7 +15,7 @@ _KINDS: Final = {bool: "boolean", int: "integer", float: "number", str: "string"
 
 
 @dataclass(frozen=True, slots=True)
-class HookAnswer:
+class CallAnswer:
     """The answer to a hook before a call.
 
     `arguments` are those with which the call may run; None if it may not, and then `text` is for the model.
@@ -39,12 +39,12 @@ class HookedCalls:
 
     async def before(
         self, name: str, tool: str, arguments: Mapping[str, Any], *, schema: Mapping[str, Any] | None, note: str = ""
-    ) -> HookAnswer:
+    ) -> CallAnswer:
         """Judge the call of this name, and begin it if it may run."""
         try:
             written(arguments)
         except NotShown as why:
-            return HookAnswer(None, str(why))
+            return CallAnswer(None, str(why))
         call: dict[str, Any] = {"tool": tool, "arguments": dict(arguments)}
         if schema is not None:
             call["schema"] = dict(schema)
@@ -53,13 +53,13 @@ class HookedCalls:
         async with AsyncClient() as client:
             decision = await client.judge(body, key=key)
             if decision.outcome == "approved" and not is_approved(arguments, decision.arguments):
-                return HookAnswer(None, DIFFERS)
+                return CallAnswer(None, DIFFERS)
             try:
                 await client.begin(decision, body, key=key, idempotent=tool in self._idempotent)
             except (AlreadyRan, NotApproved) as over:
-                return HookAnswer(None, str(over))
+                return CallAnswer(None, str(over))
         self._begun[name] = decision
-        return HookAnswer(dict(decision.arguments or {}))
+        return CallAnswer(dict(decision.arguments or {}))
 
     async def after(self, name: str, *, succeeded: bool, words: str) -> None:
         """Report the outcome of a call that began."""

@@ -28,11 +28,12 @@ TOLD_OTHERWISE = {
     *(Refusal.OUTSIDER, Refusal.NOT_KNOWN, Refusal.NOT_A_TEXT),
     *(Refusal.LOGIN_NOT_FRESH, Refusal.PASSKEY_UNKNOWN, Refusal.PASSKEY_REVOKED, Refusal.PASSKEY_COPIED),
     *(Refusal.PROOF_LATE, Refusal.PROOF_NOT_YOURS, Refusal.PROOF_WRONG),
+    *(Refusal.FORM_NOT_YOURS, Refusal.SIGNED_OUT),
 }
 """Two are told when it is asked, one is about no request at all (`tests/usecases/test_usecases.py`), two are told to
 who wants to see something (`tests/slack/test_grid_and_shared_channels.py`), one is about texts that are changed
 (`tests/domain/test_edits_and_choices.py`), and the others are found before the attempt
-(`tests/bot/test_passkeys.py`)."""
+(`tests/bot/test_passkeys.py`, `tests/pages`)."""
 OUTCOMES = {"approved", "rejected", "answered", "edited"}
 
 

@@ -21,8 +21,10 @@ GATEWAY: Final = (
         "a lost call is over, so that the next equal one is a new call",
         "R5",
         _CALLS,
-        "_LOST_IDEMPOTENT if idempotent else _IN_DOUBT), over=False)",
-        "_LOST_IDEMPOTENT if idempotent else _IN_DOUBT), over=True)",
+        "is_idempotent(tool.name)\n"
+        "            return _Ended(_refusal(_LOST_IDEMPOTENT if idempotent else _IN_DOUBT), over=False)",
+        "is_idempotent(tool.name)\n"
+        "            return _Ended(_refusal(_LOST_IDEMPOTENT if idempotent else _IN_DOUBT), over=True)",
         (f"{_GATEWAY}::test_a_server_that_dies_leaves_its_call_in_doubt",),
     ),
     Bug(

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 import aiohttp
 import pytest
-import redis.asyncio
 
 from bot.slack import app
 from bot.slack.health import Health
 from countersign import ops_port, usecases
 from countersign.domain.errors import WrongSettings
+from countersign.store.redis.connection import RedisClient
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack
@@ -34,7 +34,7 @@ class Elsewhere(Store):
 
     async def check_writable(self) -> datetime:
         if self.away:
-            async with redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0") as nowhere:
+            async with RedisClient.from_url("redis://127.0.0.1:1/0") as nowhere:
                 return await Store(nowhere, "t").check_writable()
         return await super().check_writable()
 
@@ -75,7 +75,7 @@ async def test_wrong_clock_is_not_ready(store: Store) -> None:
 
 async def test_web_without_redis_is_alive_and_ready() -> None:
     """R7: it answers people with its own sentence; a load balancer would answer with none."""
-    client = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0")
+    client = RedisClient.from_url("redis://127.0.0.1:1/0")
     async with served(started(Store(client, "t"))) as url:
         assert await get(f"{url}/livez") == (200, "ok")
         assert (await get(f"{url}/readyz"))[0] == 200
