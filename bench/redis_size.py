@@ -55,6 +55,7 @@ KINDS: Final = {
     "parked": "indexes",
     "undelivered": "indexes",
     "second_look": "indexes",
+    "unposted": "indexes",
 }
 ONCE: Final = {
     "defaults": "one key",
@@ -69,6 +70,7 @@ ONCE: Final = {
     "api_keys": "one key",
     "web": "of the area of workers: two keys",
     "calling_back": "one key; a member for each web process",
+    "list_changes": "one key, a number",
     "waiting_groups": "one key; a member for each group of reviewers",
     "confirmed": "one key, for a minute",
     "person": "a key for each person, for five minutes",

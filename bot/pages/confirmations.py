@@ -135,9 +135,14 @@ class Confirmations:
             raise InvalidInput(Refusal.PROOF_NOT_YOURS.value)
         return found
 
-    async def note_login(self, session: Session, nonce: str, identity: OidcIdentity) -> None:
-        """Note the fresh login that was made for a confirmation; it decides nothing yet."""
+    async def note_login(self, session: Session, nonce: str, identity: OidcIdentity, proved: str) -> None:
+        """Note the fresh login that was made for a confirmation; it decides nothing yet.
+
+        `proved`: the nonce of the ID token. InvalidInput if the login was made for another confirmation.
+        """
         found = await self.read(session, nonce)
+        if proved != found.oidc_nonce:
+            raise InvalidInput(Refusal.PROOF_WRONG.value)
         assert identity.authenticated_at is not None, "a login without a moment proves nothing"
         login = OidcLogin(identity.issuer, identity.subject, identity.authenticated_at, identity.acr, identity.amr)
         await self._sign_ins.change(nonce, found.model_copy(update={"login": login}).model_dump_json().encode())

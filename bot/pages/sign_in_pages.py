@@ -15,7 +15,7 @@ from .confirmations import Confirmations
 from .door import NOT_HERE, SIGN_OUT, STORE_AWAY, Door
 from .http_guard import is_ours, read_form
 from .people_file import PeopleFile
-from .providers import OidcIdentity, SignIn, SignInProblem
+from .providers import OidcIdentity, PendingSignIn, SignIn, SignInProblem
 from .return_paths import return_path
 
 CALLBACK: Final = "/sign-in/callback"
@@ -83,7 +83,7 @@ class SignInPages:
             pending, http.query_params, await self._door.signed_in.now()
         )
         if pending.proves:
-            return await self._proved(http, pending.then, identity)
+            return await self._proved(http, pending, identity)
         person = self._people.person(identity)
         workspace = None if person is None else person.workspace or self._only_workspace()
         if person is None:
@@ -97,7 +97,7 @@ class SignInPages:
         self._door.signed_in.forget(response)
         return response
 
-    async def _proved(self, http: Http, then: str, identity: OidcIdentity) -> Response:
+    async def _proved(self, http: Http, pending: PendingSignIn, identity: OidcIdentity) -> Response:
         """Note a fresh login for the answer that it was made for; the person then confirms it."""
         session = await self._door.signed_in.session(http)
         if session is None or (identity.issuer, identity.subject) != (
@@ -107,8 +107,9 @@ class SignInPages:
             raise SignInProblem(
                 "You signed in as somebody else than before. Nothing was decided; open the request and start again."
             )
-        await self._confirmations.note_login(session, then.removeprefix("/confirm/"), identity)
-        response = RedirectResponse(return_path(then), 303)
+        # The browser keeps where the sign-in goes on, so only the token says what the person signed in for.
+        await self._confirmations.note_login(session, pending.then.removeprefix("/confirm/"), identity, pending.nonce)
+        response = RedirectResponse(return_path(pending.then), 303)
         self._door.signed_in.forget(response)
         return response
 

@@ -79,7 +79,7 @@ def read_script(text: str) -> ShellScript:
 
 
 def _read(text: str, depth: int) -> ShellScript:
-    source = text.encode(errors="surrogateescape")
+    source = text.encode(errors="surrogatepass")
     if len(source) > LONGEST or depth > _DEEPEST:
         return ShellScript((), (), ("it is too long or too deeply nested to be read",))
     root = _parser().parse(source).root_node
@@ -198,7 +198,7 @@ def _all(root: "Node") -> Iterator["Node"]:
 
 
 def _text(node: "Node") -> str:
-    return (node.text or b"").decode(errors="surrogateescape")
+    return (node.text or b"").decode(errors="replace")
 
 
 @cache

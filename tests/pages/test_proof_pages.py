@@ -164,6 +164,21 @@ async def test_a_login_as_somebody_else_proves_nothing(store: Store, lease: Leas
     assert await status(store, request) is Status.PENDING
 
 
+async def test_a_login_for_one_request_proves_no_other(store: Store, lease: Lease, bob: Reviewer) -> None:
+    """R18: the browser keeps where the sign-in goes on, and whoever changes that changes no proof."""
+    seen = await ask(store, lease, Proof.OIDC)
+    other = await usecases.ask(store, await new_run(store, "rother"), call(order=18))
+    await update_lists(store)
+    path = (await bob.answer(f"/requests/{seen.id}", "approve")).headers["location"]
+    elsewhere = (await bob.answer(f"/requests/{other.id}", "approve")).headers["location"]
+    back = await bob.authorize(f"{path}/sign-in")
+    [cookie] = [one for one in bob.client.cookies.jar if one.name.endswith("sign-in")]
+    kept = json.loads(bytes.fromhex(cookie.value or ""))
+    cookie.value = json.dumps(kept | {"then": elsewhere}).encode().hex()
+    assert "couldn't be verified" in text_of(await bob.get(back))
+    assert "This needs a fresh login" in text_of(await bob.get(elsewhere))
+
+
 async def test_a_silent_login_proves_nothing(store: Store, lease: Lease, bob: Reviewer, login: Login) -> None:
     """A live session at the provider that passes without a password (gitlab #438758)."""
     request = await ask(store, lease, Proof.OIDC)
