@@ -26,7 +26,7 @@ UV = Path(sys.executable).with_name("uv")
 OTHERS = "openai-agents==0.24.0"
 """Its package is called `agents`, as our folder is."""
 PACKAGES = ("countersign", "bot", "agents", "localslack", "demo")
-NEEDED = ("**/*.py", "hook/*.yaml", "**/*.lua", "**/*.acl", "**/*.css", "static/*", "py.typed")
+NEEDED = ("**/*.py", "hook/*.yaml", "**/*.lua", "**/*.acl", "**/*.css", "**/*.html", "**/static/*", "py.typed")
 PROGRAM = '''\
 import asyncio
 import json

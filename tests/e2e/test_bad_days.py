@@ -38,7 +38,7 @@ AT_ODDS = """\
 """
 AT_ODDS_TOLD = (
     "line 4: “refunds too” needs 2 approvals, but only 1 may approve",
-    "line 4: “refunds too” says ask of the same actions of which “refunds” in line 3 says pass",
+    "line 4: “refunds too” says ask of the same actions of which “refunds” in line 3 says allow",
 )
 
 
