@@ -226,15 +226,27 @@ def _compare(receipt: Mapping[str, Any], entry: Mapping[str, Any], said: Stateme
     content = receipt.get("content")
     if content is None:
         return "the digest of this content, of which parts are hidden here, and these rules"
-    _compare_answer(entry, decision, subject, content["salt"])
+    if entry["type"] == "vote_cast":
+        decision = _chosen_with(receipt, entry)
+    if entry["type"] != "vote_cast" or decision:
+        _compare_answer(decision, subject, content["salt"])
     others = len(said.about) - 1
     more = f", with {others} more request{'s' if others > 1 else ''} at once" if others else ""
     return f"exactly this content, answer and rules{more}"
 
 
-def _compare_answer(entry: Mapping[str, Any], decision: Mapping[str, Any], subject: Subject, salt: str) -> None:
-    if entry["type"] == "vote_cast":  # the reason of a vote that did not decide is not recorded
-        return
+def _chosen_with(receipt: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the choice that this vote counts for; {} if none (the reason of an approving vote is not recorded)."""
+    entries = [part["entry"] for part in receipt["entries"]]
+    decision: dict[str, Any] = next((one["decision"] for one in entries if one["type"] == "request_decided"), {})
+    mine = [
+        one for one in entries if one["type"] in ("vote_cast", "request_decided") and one.get("user") == entry["user"]
+    ]
+    counts = mine[-1] is entry and entry["user"] in decision.get("by", ())
+    return {"chosen": decision["chosen"]} if counts and decision.get("chosen") else {}
+
+
+def _compare_answer(decision: Mapping[str, Any], subject: Subject, salt: str) -> None:
     arguments = canonical(json.loads(decision["arguments"])) if decision.get("arguments") else ""
     chosen, words = tuple(decision.get("chosen") or ()), decision.get("words") or ""
     if digest_of_answer(salt, arguments, decision.get("content") or "", chosen, words) != subject.answer:

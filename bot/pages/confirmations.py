@@ -12,15 +12,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.decision_attempts import Attempt
 from countersign.domain.errors import InvalidInput
-from countersign.domain.ids import Digest
+from countersign.domain.ids import AttemptId, Digest, digest_of, short_name
 from countersign.domain.proof import CHALLENGE_LASTS, Challenge, OidcLogin, Proof, Statement
 from countersign.store.sign_ins import SignIns
-from countersign.usecases import passkeys, proofs
+from countersign.usecases import attempt_refused, passkeys, proofs
 from countersign.usecases.proofs import Shown
 
 from ..passkeys import Site, assertion_options
 from .desk import Desk
-from .providers import OidcIdentity
+from .providers import OidcIdentity, PendingSignIn
 from .sessions import Session
 from .window_forms import Entered
 
@@ -50,6 +50,7 @@ class Confirmation(BaseModel):
     options: dict[str, Any] | None = None
     oidc_nonce: str = ""
     login: OidcLogin | None = None
+    browser: str = ""
     registering: str = ""
     registration: dict[str, Any] | None = None
 
@@ -86,6 +87,19 @@ class Confirmations:
         Refused, with nothing to confirm, if one of them would be refused whatever is proved.
         """
         challenge = await proofs.begin(desk.store, shown, attempt, session.id)
+        mine = await passkeys.of(desk.store, session.workspace, session.user)
+        if needs is Proof.PASSKEY and not mine.value.usable(mine.now):
+            for one in shown:
+                await attempt_refused(
+                    desk.store,
+                    AttemptId("w" + short_name(attempt.id, one.request, challenge.nonce, length=20)),
+                    request=one.request,
+                    workspace=session.workspace,
+                    user=session.user,
+                    verb=attempt.verb,
+                    words=attempt.words,
+                    refusal=Refusal.NEEDS_PASSKEY,
+                )
         kind: Literal["answer", "answers"] = "answer" if back.startswith("/requests/") else "answers"
         about = tuple((str(one.request), str(one.digest)) for one in shown)
         return await self._keep(desk, session, challenge, kind=kind, needs=needs, form=form, back=back, about=about)
@@ -135,17 +149,22 @@ class Confirmations:
             raise InvalidInput(Refusal.PROOF_NOT_YOURS.value)
         return found
 
-    async def note_login(self, session: Session, nonce: str, identity: OidcIdentity, proved: str) -> None:
+    async def note_login(self, session: Session, nonce: str, identity: OidcIdentity, pending: PendingSignIn) -> None:
         """Note the fresh login that was made for a confirmation; it decides nothing yet.
 
         `proved`: the nonce of the ID token. InvalidInput if the login was made for another confirmation.
         """
         found = await self.read(session, nonce)
-        if proved != found.oidc_nonce:
+        if pending.nonce != found.oidc_nonce:
             raise InvalidInput(Refusal.PROOF_WRONG.value)
         assert identity.authenticated_at is not None, "a login without a moment proves nothing"
         login = OidcLogin(identity.issuer, identity.subject, identity.authenticated_at, identity.acr, identity.amr)
-        await self._sign_ins.change(nonce, found.model_copy(update={"login": login}).model_dump_json().encode())
+        await self._sign_ins.change(
+            nonce,
+            found.model_copy(update={"login": login, "browser": digest_of(pending.verifier)})
+            .model_dump_json()
+            .encode(),
+        )
 
     async def done(self, found: Confirmation) -> None:
         """Drop a confirmation: whatever came of it, its challenge is spent."""

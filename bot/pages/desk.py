@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
-from countersign.domain.people import Actor
+from countersign.domain.people import Actor, why_nobody
 from countersign.domain.requests import Request
 from countersign.policy.loosening import may_alone
 from countersign.usecases.overview import Overview
@@ -52,6 +52,8 @@ class PageReader:
 
     def may_see(self, request: Request) -> bool:
         """Tell whether this person sees the request in Slack too, or decides on it."""
+        if self.actor.is_deactivated or self.actor.is_stranger:
+            return False
         if self.is_admin or self.actor.user in _people(request) or {*self.names} & _asked(request):
             return True
         return bool(self.channels and self.channels & {request.channel, request.rules.approvals_channel})
@@ -68,7 +70,7 @@ async def reader_of(desk: Desk, user: UserId) -> PageReader:
     absent = absences.value.behind(actor.workspace, user, absences.now)
     others = await asyncio.gather(*(desk.directory.actor(one, groups) for one in absent))
     actor = replace(actor, stands_for=tuple(others))
-    is_admin = actor.checked and may_alone(actor, desk.admins)
+    is_admin = why_nobody(actor, desk.workspace) is None and may_alone(actor, desk.admins)
     return PageReader(actor, await desk.store.now(), tuple(sorted(unknown)), channels, is_admin)
 
 

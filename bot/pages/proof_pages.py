@@ -12,7 +12,7 @@ from starlette.routing import Route
 from countersign.domain import passkeys as rules
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.errors import CountersignError, InvalidInput, StoreUnavailable
-from countersign.domain.ids import UserId
+from countersign.domain.ids import UserId, digest_of
 from countersign.domain.passkeys import Passkeys
 from countersign.domain.people import Actor
 from countersign.domain.proof import Proof, Proved, new_nonce
@@ -128,7 +128,11 @@ class ProofPages:
 
     async def _confirm(self, visit: Visit, form: Entered) -> Response:
         """Take the proof, once, and do what it was made for."""
-        found = await self._confirmations.read(visit.session, visit.http.path_params["nonce"])
+        try:
+            found = await self._confirmations.read(visit.session, visit.http.path_params["nonce"])
+        except InvalidInput as wrong:
+            await self._door.refuse(visit.session, visit.desk, visit.http, Refusal(str(wrong)), {})
+            raise
         if not visit.session.fits(one(form, "token"), found.path):
             await self._door.refuse(visit.session, visit.desk, visit.http, Refusal.FORM_NOT_YOURS, found.form)
         proved = await self._proved(visit, found, form)
@@ -149,8 +153,9 @@ class ProofPages:
             answer = one(form, "assertion")
             return await webauthn.prove(store, self._confirmations.site, session.user, session.id, found.nonce, answer)
         if found.needs is Proof.OIDC:
-            if found.login is None:
-                raise InvalidInput("Sign in again first. Nothing was decided.")
+            pending = self._door.signed_in.pending(visit.http)
+            if found.login is None or pending is None or digest_of(pending.verifier) != found.browser:
+                raise InvalidInput("Sign in again first, in this browser. Nothing was decided.")
             return await proofs.prove_login(
                 store, nonce=found.nonce, user=session.user, session=session.id, login=found.login
             )

@@ -220,14 +220,16 @@ class RequestPages:
         sent = SentForm.read(found.form)
         assert sent is not None, "it was read before it was kept"
         if found.kind == "answers":
-            return await self._decide_rows(visit, found.back, sent, [row for row, _ in found.about], proved)
+            return await self._decide_rows(
+                visit, found.back, sent, [row for row, _ in found.about], proved, found.nonce
+            )
         ((row, shown),) = found.about
         name = RequestId(row)
         seen = await visit.desk.store.request(name)
         if seen is None:
             raise NotFound(Refusal.UNKNOWN.value)
         try:
-            await self._count(visit, seen, sent, shown, proved)
+            await self._count(visit, seen, sent, shown, proved, found.nonce)
         except StoreUnavailable:
             raise
         except (WrongFields, CountersignError) as refused:
@@ -305,7 +307,7 @@ class RequestPages:
         return RedirectResponse(made.path, 303)
 
     async def _decide_rows(
-        self, visit: Visit, back: str, sent: SentForm, ids: Sequence[str], proved: Proved
+        self, visit: Visit, back: str, sent: SentForm, ids: Sequence[str], proved: Proved, nonce: str = ""
     ) -> Response:
         """Decide each row alone; tell which did not count."""
         rows, counted, problems = _ids(" ".join(ids)), 0, list[CountersignError]()
@@ -314,7 +316,7 @@ class RequestPages:
                 seen = await visit.desk.store.request(row)
                 if seen is None:
                     raise NotFound(Refusal.UNKNOWN.value)
-                await self._count(visit, seen, sent, seen.value.digest, proved, row)
+                await self._count(visit, seen, sent, seen.value.digest, proved, row + nonce)
                 counted += 1
             except StoreUnavailable as away:
                 _log.error("%s", away)

@@ -108,10 +108,8 @@ class SignInPages:
                 "You signed in as somebody else than before. Nothing was decided; open the request and start again."
             )
         # The browser keeps where the sign-in goes on, so only the token says what the person signed in for.
-        await self._confirmations.note_login(session, pending.then.removeprefix("/confirm/"), identity, pending.nonce)
-        response = RedirectResponse(return_path(pending.then), 303)
-        self._door.signed_in.forget(response)
-        return response
+        await self._confirmations.note_login(session, pending.then.removeprefix("/confirm/"), identity, pending)
+        return RedirectResponse(return_path(pending.then), 303)  # the cookie stays: it says whose login it was
 
     def _only_workspace(self) -> WorkspaceId | None:
         return next(iter(self._door.desks)) if len(self._door.desks) == 1 else None

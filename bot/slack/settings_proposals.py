@@ -10,6 +10,7 @@ from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.errors import InvalidInput
 from countersign.domain.events import Event
 from countersign.domain.ids import ChannelId, UserId
+from countersign.domain.proof import Proof
 from countersign.policy.loosening import Configured, SettingsProposal, print_of
 
 from .views.confirmation_text import OTHER_VERSION
@@ -42,7 +43,7 @@ def proposal_of(event: Event) -> SettingsProposal:
         raise InvalidInput(
             f"The event of a proposal does not say what was proposed ({ascii(str(wrong))[:200]})."
         ) from None
-    return SettingsProposal(channel, by, settings, version, print_of(*effect_of(data)))
+    return SettingsProposal(channel, by, settings, version, print_of(*effect_of(data)[:4]))
 
 
 def effect_of(data: Mapping[str, str]) -> Configured:
@@ -51,8 +52,8 @@ def effect_of(data: Mapping[str, str]) -> Configured:
         after, inherited = json.loads(data["rules"]), json.loads(data["inherited"])
         before = after | json.loads(data["before"])
         inherited_before = inherited | json.loads(data["inherited_before"])
-        rules = (before, after, inherited_before, inherited)
-        return Configured(*(_RULES.validate_python(one) for one in rules))
+        rules = [_RULES.validate_python(one) for one in (before, after, inherited_before, inherited)]
+        return Configured(rules[0], rules[1], rules[2], rules[3], Proof(json.loads(data["elsewhere"])))
     except (KeyError, TypeError, ValueError) as wrong:  # pydantic's are ValueErrors
         raise InvalidInput(
             f"The event of a change of settings does not say what changed ({ascii(str(wrong))[:200]})."

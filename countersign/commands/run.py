@@ -7,6 +7,7 @@ output to the card. It ends with the status of the command, or with another one 
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -100,7 +101,7 @@ def _run(command: Command, given: argparse.Namespace) -> int:
         def execution() -> tuple[int, str]:
             """Run the command, once the service let it begin; signals wait until its outcome is reported."""
             waits.close()
-            return _execute(decision, command, given.lines, holds.enter_context(held_signals()))
+            return _execute(decision, command, given, holds.enter_context(held_signals()))
 
         act = Act(execution, body, given.key, given.idempotent, _outcome, (_NothingRan,))
         try:
@@ -121,16 +122,19 @@ class _NothingRan(Exception):
         self.status, self.text, self.held = status, text, held
 
 
-def _execute(decision: Decision, command: Command, lines: int, held: HeldSignals) -> tuple[int, str]:
+def _execute(decision: Decision, command: Command, given: argparse.Namespace, held: HeldSignals) -> tuple[int, str]:
     """Run what was approved, if it still is what would run; return its exit status, and a report for the card."""
     if held.came or (differs := _differs(decision, command)):
         raise _NothingRan(ExitStatus.DIFFERS, "" if held.came else differs, held)
     began = time.monotonic()
     try:
-        status, output = execute(command.vector, (decision.arguments or {})["program"], held, lines)
+        status, output = execute(command.vector, (decision.arguments or {})["program"], held, given.lines)
     except OSError as wrong:
         why = f"{command.vector[0]}: {wrong.strerror}. Nothing ran."
         raise _NothingRan(ExitStatus.NOT_EXECUTABLE, why, held) from wrong
+    for name in given.hide:  # the command may print what nobody was shown
+        if value := os.environ.get(name):
+            output = output.replace(value, f"[{name}]")
     return status, _report(status, time.monotonic() - began, output)
 
 

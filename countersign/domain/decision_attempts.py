@@ -166,7 +166,7 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
         if attempt.permission is None
         else standing_permissions.standing(request, attempt.permission, attempt.id, now),
         names=names,
-        proof=weakest(*(vote.proof for vote in agreeing)) if agreeing else attempt.proved.by,
+        proof=weakest(*(vote.proof for vote in agreeing)) if agreeing else attempt.proved.shown,
     )
     step = settle(request, decision, user=attempt.actor.user, votes=votes)
     return replace(step, events=(*void, *(with_evidence(event, attempt.proved) for event in step.events)))
@@ -209,7 +209,7 @@ def _with_vote(request: Request, attempt: Attempt, now: datetime) -> tuple[Vote,
     seat = actor.user if attempt.break_glass else free_seat(request, actor)
     chosen = _chosen(request, attempt)
     stood_in = None if seat == actor.user else seat
-    vote = Vote(actor.workspace, actor.user, now, attempt.id, chosen, stood_in, actor.name, attempt.proved.by)
+    vote = Vote(actor.workspace, actor.user, now, attempt.id, chosen, stood_in, actor.name, attempt.proved.shown)
     return (*others, vote)
 
 

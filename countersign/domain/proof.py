@@ -209,6 +209,11 @@ class Proved:
     key: SigningKey | None = None
     wrong: Refusal | None = None
 
+    @property
+    def shown(self) -> Proof:
+        """Return the proof for the record: a session without a statement is worth a click."""
+        return self.by if self.statement else Proof.SLACK
+
 
 CLICK: Final = Proved()
 """A click in Slack."""

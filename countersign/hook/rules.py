@@ -165,6 +165,8 @@ def judge(rules: HookRules, call: ToolCall, repository: Path, guarded: Sequence[
 class _Judging:
     def __init__(self, rules: HookRules, call: ToolCall, repository: Path, guarded: Sequence[Path]) -> None:
         self._rules, self._call, self._guarded = rules, call, guarded
+        self._folders = [call.folder]
+        """Where the script may be when it writes: it may change its folder."""
         self._inside = [repository, *(resolved(folder, call.folder) for folder in rules.folders)]
 
     def of_tool(self) -> HookVerdict:
@@ -178,21 +180,28 @@ class _Judging:
     def of_script(self, script: ShellScript) -> HookVerdict:
         of_tool = [(rule.then, rule.why) for rule in self._rules.rules if rule.fits_tool(self._call)]
         found = [*of_tool]
+        self._follow(script)
         for command in script.commands:
             fits = [(rule.then, rule.why) for rule in self._rules.rules if rule.fits_command(command)]
             found += fits or ([] if command.perhaps or of_tool else [(self._rules.otherwise, "")])
             found += [(HookAction.ASK, _GUARDED) for word in command.words if word and self._is_guarded(word)]
         for path in script.writes:
-            found += self._of_write(path)
+            found += self._of_write(path) or [(self._rules.otherwise, "")]
         found += [(self._rules.unclear, why) for why in script.unclear]
         names = dict.fromkeys(command.prefix for command in script.commands if not command.perhaps)
         names |= dict.fromkeys(f"> {path or '…'}" for path in script.writes)
         return self._strictest(
-            found or [(self._rules.otherwise, "")], ", ".join(names) or self._call.tool, exact=bool(script.unclear)
+            found or [(self._rules.otherwise, "")],
+            ", ".join(names) or self._call.tool,
+            exact=bool(script.unclear) or any(one.perhaps for one in script.commands),
         )
 
     def _of_write(self, path: Word) -> list[tuple[HookAction, str]]:
-        outside = path is None or not any(self._place(path).is_relative_to(folder) for folder in self._inside)
+        outside = (
+            path is None
+            or any(map(path.__contains__, "*?["))
+            or not all(any(place.is_relative_to(folder) for folder in self._inside) for place in self._places(path))
+        )
         fits = [
             (rule.then, rule.why) for rule in self._rules.rules if rule.write == "anywhere" or (rule.write and outside)
         ]
@@ -200,13 +209,30 @@ class _Judging:
             fits.append((HookAction.ASK, _GUARDED))
         return fits
 
-    def _is_guarded(self, path: str) -> bool:
-        place = self._place(path)
-        return any(place == one or place.is_relative_to(one) for one in self._guarded)
+    def _follow(self, script: ShellScript) -> None:
+        """Note each folder to which the script changes; a name that is made at run time may be any folder."""
+        for command in script.commands:
+            if command.program in ("cd", "pushd", "popd"):
+                to = next((word for word in command.words[1:] if word is None or word[:1] != "-"), "~")
+                there = [Path(os.sep)] if to is None else [self._place(to, folder) for folder in self._folders]
+                self._folders = [*dict.fromkeys([*self._folders, *there])][:50]
 
-    def _place(self, path: str) -> Path:
+    def _is_guarded(self, path: str) -> bool:
+        return any(
+            place.is_relative_to(one)
+            or place == one.parent not in (Path.home(), *self._inside)
+            or fnmatch.fnmatchcase(str(one), str(place))
+            for place in self._places(path)
+            for one in self._guarded
+        )
+
+    def _places(self, path: str) -> list[Path]:
+        return [self._place(path, folder) for folder in self._folders]
+
+    @staticmethod
+    def _place(path: str, folder: Path) -> Path:
         try:
-            return resolved(path, self._call.folder)
+            return resolved(path, folder)
         except (OSError, RuntimeError, ValueError):  # a loop of links, a user who does not exist, a NUL
             return Path(os.sep)
 
@@ -237,17 +263,28 @@ def _has(command: ShellCommand, pattern: Sequence[str]) -> bool:
         if wanted[:1] == "-":
             if not any(_is_option(word, wanted) for word in command.words[1:]):
                 return False
-        elif not any(word is None or fnmatch.fnmatchcase(word, wanted) for word in plain):
+        elif not any(_may_be(word, wanted) for word in plain):
             return False
     return True
 
 
+def _may_be(word: Word, wanted: str) -> bool:
+    """Tell whether a word fits; a word with `*`, `?` or `[` may become a file of the wanted name."""
+    return (
+        word is None
+        or fnmatch.fnmatchcase(word, wanted)
+        or (re.search(r"[*?[]", word) is not None and fnmatch.fnmatchcase(wanted, word))
+    )
+
+
 def _is_option(word: Word, wanted: str) -> bool:
     """Tell whether a word is this option: `-fr` and `--recursive` are `-r`, `--force=yes` is `--force`."""
-    if word is None or word == wanted or word.startswith(f"{wanted}="):
+    if _may_be(word, wanted) or word is None or word.startswith(f"{wanted}="):
         return True
     if re.fullmatch(r"-\w", wanted):
         return (word[:2] != "--" and word[:1] == "-" and wanted[1].lower() in word[1:].lower()) or (
             word[:2] == "--" and word[2:3].lower() == wanted[1].lower()
         )
-    return wanted[:2] == "--" and len(word) > 3 and word[:2] == "--" and wanted.startswith(word.partition("=")[0])
+    if wanted[:2] == "--" and re.match(r"-\w", word):  # `-f` for `--force`
+        return wanted[2:3] in word
+    return wanted[:2] == "--" and len(word) > 2 and word[:2] == "--" and wanted.startswith(word.partition("=")[0])

@@ -7,14 +7,16 @@ that is not valid bash.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Parser
+    from tree_sitter import Language, Node, Parser
 
 Word = str | None
 """A word as the program gets it; None if it is made when the script runs."""
@@ -31,6 +33,13 @@ _WRAPPERS: Final = frozenset(
 """Programs that run another one, which is named in their arguments."""
 _DECIDING: Final = re.compile(r"(PATH|IFS|ENV|BASH_ENV|PROMPT_COMMAND|PS4|SHELL|LD_\w+|DYLD_\w+|GIT_\w*(SSH|EXEC)\w*)")
 """Variables that decide which program runs."""
+_NAMING: Final = frozenset({"variable_assignment", "word", "string", "raw_string", "concatenation"})
+_EVALUATED: Final = re.compile(r"@P\}|\[[^\]]*(?:\$\(|`)")
+"""What bash evaluates though it is a text: `${x@P}`, and the index of an array in arithmetic."""
+_SETTING: Final = re.compile(rf"({_DECIDING.pattern})(?:\+?=|\[)")
+_READ_OTHERWISE: Final = re.compile(r"[\r\v\f]|\\\t|\S\\\n\S")
+"""Where the grammar and bash disagree about the end of a word: `echo a\\r#; git push`, `git pu\\<newline>sh`."""
+_REGISTERING: Final = frozenset({"trap", "alias", "hash", "compgen", "complete", "mapfile", "readarray", "enable"})
 _GLOB: Final = re.compile(r"[*?\[{~]")
 _NOWHERE: Final = frozenset({"/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"})
 _WRITING: Final = frozenset({">", ">>", "&>", "&>>", ">|", "<>", ">&"})
@@ -86,23 +95,48 @@ def _read(text: str, depth: int) -> ShellScript:
     commands: list[ShellCommand] = []
     writes: list[Word] = []
     unclear = ["it is not a valid shell script"] if root.has_error else []
-    for node in _all(root):
+    unclear += ["its words can't be told apart"] if _READ_OTHERWISE.search(text) else []
+    nodes = [*_all(root)]
+    behind = _behind_redirections(nodes)
+    for node in nodes:
         if node.type == "command":
-            found = _command(node, depth)
+            found = _command(node, depth, behind.get(node.end_byte, []))
             commands += found.commands
             writes += found.writes
             unclear += found.unclear
         elif node.type == "file_redirect" and (written := _written(node)) is not None:
             writes += written
-        elif node.type == "variable_assignment" and _DECIDING.fullmatch(name := _text(node).partition("=")[0]):
-            unclear.append(f"it sets {name}, which decides what runs")
+        elif node.type in _NAMING and (named := _SETTING.match(_text(node).lstrip("\"'"))):
+            unclear.append(f"it sets {named[1]}, which decides what runs")
+        elif node.type == "for_statement" and _DECIDING.fullmatch(_text(node.children[1])):
+            unclear.append(f"it sets {_text(node.children[1])}, which decides what runs")
+        elif node.type in ("raw_string", "string", "expansion") and _EVALUATED.search(_text(node)):
+            unclear.append("a text in it may be run as a command")
     return ShellScript(tuple(commands), tuple(writes), tuple(dict.fromkeys(unclear)))
 
 
-def _command(node: "Node", depth: int) -> ShellScript:
+def _behind_redirections(nodes: "list[Node]") -> "dict[int, list[Node]]":
+    """Return arguments that stand behind a redirection, by the end of their command.
+
+    The grammar has them as parts of the redirection: `git 2>&1 push`, `git <<EOF push`.
+    """
+    ends = sorted(node.end_byte for node in nodes if node.type == "command")
+    found: dict[int, list[Node]] = {}
+    for one in nodes:
+        more = []
+        if one.type == "file_redirect":
+            more = one.children_by_field_name("destination")[1:]
+        elif one.type == "heredoc_redirect":
+            more = one.children_by_field_name("argument")
+        if more and (place := bisect_right(ends, one.start_byte)):
+            found.setdefault(ends[place - 1], []).extend(more)
+    return found
+
+
+def _command(node: "Node", depth: int, more: "list[Node]") -> ShellScript:
     """Read one command, and the script in its arguments if it has one."""
     named = node.child_by_field_name("name")
-    parts = node.children_by_field_name("argument")
+    parts = [*node.children_by_field_name("argument"), *more]
     words = [_word(named.children[0]) if named is not None and len(named.children) == 1 else None]
     words += [_word(child) for child in parts]
     ends = [part.end_byte for part in (named, *parts) if part is not None]
@@ -114,11 +148,24 @@ def _command(node: "Node", depth: int) -> ShellScript:
     commands = [first]
     unclear = [f"it sets {word}" for word in words[1:] if first.program == "env" and _sets(word)]
     inner: list[str] = []
+    if first.program in ("read", "printf", "getopts") and any(word and _DECIDING.fullmatch(word) for word in words):
+        unclear.append(f"{first.program} sets a variable that decides what runs")
+    if first.program in _REGISTERING:
+        unclear.append(f"{first.program} names what runs later, or under another name")
     if first.program in _WRAPPERS:
+        words += [None] if first.program in ("xargs", "parallel") else []  # more comes from standard input
+        unclear += _unknown_inner(words)
         starts = [place for place, word in enumerate(words) if place and word is not None and word[:1] != "-"]
         commands += [ShellCommand(tuple(words[place:]), perhaps=True) for place in starts]
     for command in commands:
-        if command.program in _SHELLS or (command.program in ("eval", "source", ".") and not command.perhaps):
+        inner_of_wrapper = (
+            command.perhaps
+            and first.program in ("command", "builtin")
+            and command.words == first.words[-len(command.words) :]
+        )
+        if command.program in _SHELLS or (
+            command.program in ("eval", "source", ".") and (not command.perhaps or inner_of_wrapper)
+        ):
             text, why = _script_of(command)
             inner += text
             unclear += why
@@ -153,13 +200,48 @@ def _script_of(command: ShellCommand) -> tuple[list[str], list[str]]:
         return [" ".join(word for word in arguments if word is not None)], []
     if name in ("source", "."):
         return [], ["it runs the commands of a file"]
-    for place, word in enumerate(arguments):
-        if word is not None and re.fullmatch(r"-[a-zA-Z]*c[a-zA-Z]*", word):
-            text = next(iter(arguments[place + 1 :]), None)
-            return ([text], []) if text is not None else ([], [f"{name} -c runs a text that is made when it runs"])
-    if any(word is None or word[:1] != "-" for word in arguments):
+    rest, is_text = iter(arguments), False
+    for word in rest:
+        if word is None:
+            return [], [
+                f"{name} -c runs a text that is made when it runs" if is_text else "it runs the commands of a file"
+            ]
+        if word in ("--rcfile", "--init-file"):
+            return [], ["it runs the commands of a file"]
+        if word in ("-", "--"):
+            word = next(rest, None)
+        elif word[:1] in ("-", "+"):  # an option; the text stands behind all of them
+            is_text |= word[:1] == "-" and word[:2] != "--" and "c" in word
+            if word[:2] != "--" and word[-1:] in ("o", "O"):
+                next(rest, None)
+            continue
+        if is_text:
+            return ([word], []) if word is not None else ([], [f"{name} -c runs a text that is made when it runs"])
         return [], ["it runs the commands of a file"]
+    if is_text:
+        return [], [f"{name} -c runs a text that is made when it runs"]
     return [], [f"{name} reads its commands from standard input"]
+
+
+def _unknown_inner(words: list[Word]) -> list[str]:
+    """Say why nobody knows which program a wrapper runs: its name is made when it runs, or it reads a script."""
+    wrapper = PurePosixPath(words[0] or "").name
+    why = f"{wrapper} runs a program whose name, or a script which, is made when it runs"
+    if (
+        wrapper in ("watch", "parallel")
+        or any(
+            word is not None and re.match(r"-\w*[SI]|--split|--replace|-i", word) and wrapper in ("env", "xargs")
+            for word in words
+        )
+        or (wrapper == "flock" and {"-c", "--command"} & {*words})
+    ):
+        return [why]
+    operands = [
+        word for place, word in enumerate(words[1:], 1) if word is None or not re.match(r"[-+]|[\d.]+\w?$|\w+=", word)
+    ]
+    if wrapper == "find":
+        operands = [after for word, after in pairwise(words) if word and re.match(r"-(exec|ok)", word)]
+    return [why] if operands and (operands[0] is None or _GLOB.search(operands[0])) else []
 
 
 def _written(redirect: "Node") -> list[Word] | None:
@@ -201,9 +283,16 @@ def _text(node: "Node") -> str:
     return (node.text or b"").decode(errors="replace")
 
 
-@cache
 def _parser() -> "Parser":
-    import tree_sitter_bash
-    from tree_sitter import Language, Parser
+    """Make a parser. Each is used once: the grammar keeps state, and a worker with an old one crashed."""
+    from tree_sitter import Parser
 
-    return Parser(Language(tree_sitter_bash.language()))
+    return Parser(_language())
+
+
+@cache
+def _language() -> "Language":
+    import tree_sitter_bash
+    from tree_sitter import Language
+
+    return Language(tree_sitter_bash.language())

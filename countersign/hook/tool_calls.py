@@ -23,14 +23,14 @@ class Deed(StrEnum):
 
 DEEDS: Final[dict[str, Deed]] = {
     **dict.fromkeys(("Bash", "bash", "shell", "powershell", "run_shell_command", "run_in_terminal"), Deed.SHELL),
-    **dict.fromkeys(("exec_command", "local_shell"), Deed.SHELL),
+    **dict.fromkeys(("exec_command", "local_shell", "Monitor", "PowerShell"), Deed.SHELL),
     **dict.fromkeys(("Write", "Edit", "MultiEdit", "NotebookEdit", "write_file", "replace", "create"), Deed.WRITE),
     **dict.fromkeys(("edit", "str_replace_editor", "apply_patch"), Deed.WRITE),
     **dict.fromkeys(("WebFetch", "WebSearch", "web_fetch", "web_search", "google_web_search"), Deed.NETWORK),
 }
 """The tools of Claude Code, Codex, Gemini CLI and Copilot that do more than read; tools of MCP servers are `other`."""
 _PATHS: Final = ("file_path", "path", "notebook_path", "absolute_path")
-_PATCHED: Final = re.compile(r"^\*\*\* (?:(?:Add|Update|Delete) File|Move to): (.+?)\s*$", re.MULTILINE)
+_PATCHED: Final = re.compile(r"^\s*\*\*\* (?:(?:Add|Update|Delete) File|Move to): (.+?)\s*$", re.MULTILINE)
 _AFTER: Final = frozenset({"PostToolUse", "PostToolUseFailure", "AfterTool"})
 LARGEST: Final = 32 * 2**20
 """Bytes of a message that is read at all."""
@@ -106,12 +106,12 @@ def read_call(agent: str, message: Mapping[str, Any]) -> ToolCall:
             arguments = None
     if not isinstance(arguments, Mapping):
         raise UnreadableCall("The message has no arguments of the tool, so it is not known what would run.")
-    event = message.get("hook_event_name")
+    event, inside = message.get("hook_event_name"), arguments.get("dir_path")
     call = ToolCall(
         agent,
         event if isinstance(event, str) else "",
         text("session_id", "sessionId"),
-        Path(text("cwd")),
+        Path(text("cwd"), *([inside] if isinstance(inside, str) else [])),  # there Gemini CLI runs the command
         text("tool_name", "toolName"),
         dict(arguments),
     )

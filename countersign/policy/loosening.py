@@ -28,6 +28,8 @@ class Configured(NamedTuple):
     after: Rules
     inherited_before: Rules
     inherited_after: Rules
+    elsewhere: Proof = Proof.SLACK
+    """The strongest proof that a rule of the policy names: what it protects inherits these settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class NeedsProof(NeedsConfirmation):
 
 def needed_proof(effect: Configured) -> Proof:
     """Return what loosening is proved with: what an approval needed before."""
-    return strictest(effect.before.proof, effect.inherited_before.proof)
+    return strictest(effect.before.proof, effect.inherited_before.proof, effect.elsewhere)
 
 
 def statement(workspace: WorkspaceId, user: UserId, proposal: SettingsProposal, nonce: str = "") -> Statement:
@@ -178,7 +180,7 @@ def why_not_second(
     The actor may change the settings. `proposer` is as Slack describes them now: the second person of two is none if
     the first may not change the settings any more.
     """
-    if (version, print_of(*effect)) != (proposal.version, proposal.rules):
+    if (version, print_of(*effect[:4])) != (proposal.version, proposal.rules):
         return "The settings have changed since this was proposed, so it can no longer be confirmed."
     if may_alone(actor, admins):
         return None

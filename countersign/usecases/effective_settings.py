@@ -13,7 +13,7 @@ from countersign.domain.errors import InvalidInput, NotFound, Refused, plain_tex
 from countersign.domain.events import Event, EventType, plain
 from countersign.domain.ids import AttemptId, ChannelId, UserId
 from countersign.domain.people import Actor
-from countersign.domain.proof import CLICK, Proof, Proved, with_evidence
+from countersign.domain.proof import CLICK, Proof, Proved, strictest, with_evidence
 from countersign.domain.question_salts import asker
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request
 from countersign.domain.runs import Run
@@ -137,7 +137,7 @@ async def configure(
         if proposed.on_timeout is OnTimeout.APPROVE:  # after the time that was agreed on, whatever changes elsewhere
             proposed = replace(proposed, timeout=after.timeout)
         inherited = [await _inherited(store, channel, settings) for settings in (seen.value, proposed)]
-        effect = Configured(before, after, *inherited)
+        effect = Configured(before, after, inherited[0], inherited[1], await _elsewhere(store))
         alone = confirms is None or (confirms.by == actor.user and loosening.needed_proof(effect) is Proof.SLACK)
         together = None if alone else confirms
         why_not = channel_settings.why_not_configure(actor, before, admins)
@@ -150,7 +150,7 @@ async def configure(
             else [(problem,) for problem in channel_settings.problems_of(after)] or await check(after)
         )
         milder = () if problems or confirms is not None else loosening.loosened_by(effect)
-        proposal = SettingsProposal(channel, actor.user, proposed, seen.version, loosening.print_of(*effect))
+        proposal = SettingsProposal(channel, actor.user, proposed, seen.version, loosening.print_of(*effect[:4]))
         on_page = bool(milder) and loosening.needed_proof(effect) is not Proof.SLACK
         if on_page:
             await store.keep_proposal(proposal)
@@ -195,6 +195,7 @@ def _recorded(effect: Configured) -> dict[str, str]:
         "rules": plain(effect.after),
         "inherited_before": inherited_before,
         "inherited": plain(effect.inherited_after),
+        "elsewhere": effect.elsewhere.value,
     }
     return {name: json.dumps(value) for name, value in texts.items()}
 
@@ -204,6 +205,11 @@ def _differences(before: Rules, after: Rules) -> tuple[dict[str, Any], dict[str,
     old, new = plain(before), plain(after)
     names = [name for name in old if old[name] != new[name]]
     return {name: old[name] for name in names}, {name: new[name] for name in names}
+
+
+async def _elsewhere(store: Store) -> Proof:
+    """Find the strongest proof in the policy."""
+    return strictest(*(one.terms.proof for one in (await store.rulebook()).clauses if one.terms.proof is not None))
 
 
 async def _inherited(store: Store, channel: ChannelId, own: ChannelSettings) -> Rules:
@@ -226,4 +232,5 @@ async def preview(store: Store, channel: ChannelId, wanted: ChannelSettings) -> 
     """Return what these settings would change, and change nothing."""
     seen = await store.settings(channel)
     inherited = [await _inherited(store, channel, settings) for settings in (seen.value, wanted)]
-    return Configured(await rules_of(store, channel), await _rules_with(store, channel, wanted), *inherited)
+    before, after = await rules_of(store, channel), await _rules_with(store, channel, wanted)
+    return Configured(before, after, inherited[0], inherited[1], await _elsewhere(store))

@@ -62,6 +62,15 @@ async def test_run_ends_with_the_command_status_and_reports_it(
     assert "line 1" not in str(card.blocks).replace("line 1;", "")
 
 
+async def test_run_reports_no_hidden_value(command: Command, bob: Bob, slack: LocalSlack) -> None:
+    """R44: the command may print what nobody was shown."""
+    script = ("sh", "-c", "echo got $SECRET")
+    status, _ = await approved(command, bob, "--hide", "SECRET", "--", *script, SECRET="open-sesame")
+    assert status == 0
+    card = await slack.wait_message("#approvals", lambda m: "Exit status 0" in str(m.blocks))
+    assert "got [SECRET]" in str(card.blocks) and "open-sesame" not in str(card.blocks)
+
+
 async def test_run_reports_a_signal_as_shells_do(command: Command, bob: Bob) -> None:
     status, _ = await approved(command, bob, "--", "sh", "-c", "kill -TERM $$")
     assert status == 128 + signal.SIGTERM

@@ -40,7 +40,7 @@ PASS = "otherwise: ask\nrules: [{command: %s, then: allow}]"
         ("git push", "git -C /x push", True),
         ("git push", "git -c a=b push origin", True),
         ("git push", "git log push-notes", False),
-        ("git push --force", "git push -f", False),
+        ("git push --force", "git push -f", True),
         ("git push --force", "git push --force-with-lease", False),
         ("git push --force", "git push --forc", True),
         ("git push --force", "git push --force=yes", True),
@@ -155,3 +155,26 @@ def test_problems_of_the_rules_are_named(text: str, says: str, tmp_path: Path) -
 
 def test_rules_without_otherwise_ask() -> None:
     assert HookRules(version=1).otherwise is HookAction.ASK
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "cd .claude && echo {} > settings.json",
+        "echo x > .claude/settings.jso?",
+        "cp /tmp/settings.json .claude/",
+        "cd / && echo x > srv/shop/.claude/settings.json",
+    ],
+)
+def test_guarded_files_ask_by_any_way(script: str, tmp_path: Path) -> None:
+    """R28: a change to them takes the hook away."""
+    assert of_script("otherwise: allow\nrules: []", script, tmp_path) is HookAction.ASK
+
+
+def test_unruled_writes_ask_where_all_else_does(tmp_path: Path) -> None:
+    assert of_script(PASS % "echo", "echo x > ~/.bashrc", tmp_path) is HookAction.ASK
+
+
+def test_permission_for_a_wrapper_covers_one_command(tmp_path: Path) -> None:
+    """A permission for `timeout` with any values would cover everything that it can run."""
+    assert judged(ASK % "rm", "Bash", {"command": "timeout 60 rm x"}, tmp_path).exact

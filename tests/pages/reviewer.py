@@ -17,6 +17,7 @@ class Reviewer:
     """Somebody at a browser, without the browser: cookies, links and forms."""
 
     def __init__(self, pages: Pages, login: Login, name: str) -> None:
+        self.pages = pages
         self.name = name
         self.login = login
         self.client = httpx.AsyncClient(

@@ -142,6 +142,7 @@ async def test_a_session_without_a_passkey_approves_nothing(store: Store, lease:
     assert answered.status_code == 409
     assert "you have none that can approve yet" in text_of(answered)
     assert await status(store, request) is Status.PENDING
+    assert await refusals(store) == ["needs_passkey"]
 
 
 async def test_a_fresh_login_approves(store: Store, lease: Lease, bob: Reviewer) -> None:
@@ -177,6 +178,34 @@ async def test_a_login_for_one_request_proves_no_other(store: Store, lease: Leas
     cookie.value = json.dumps(kept | {"then": elsewhere}).encode().hex()
     assert "couldn't be verified" in text_of(await bob.get(back))
     assert "This needs a fresh login" in text_of(await bob.get(elsewhere))
+
+
+async def test_a_login_in_another_browser_proves_nothing(
+    store: Store, lease: Lease, bob: Reviewer, visitors: dict[str, Reviewer], key: SoftwarePasskey
+) -> None:
+    """R9: a thief of a session could send its owner to the provider, and then confirm."""
+    request = await ask(store, lease, Proof.OIDC)
+    thief = Reviewer(visitors["bob"].pages, bob.login, "bob")
+    for cookie in bob.client.cookies.jar:
+        thief.client.cookies.jar.set_cookie(cookie)
+    path = (await thief.answer(f"/requests/{request.id}", "approve")).headers["location"]
+    enrolment = (await begin_enrolment(thief)).headers["location"]
+    for begun in (path, enrolment):
+        await log_in_again(bob, begun)
+    assert "in this browser" in text_of(await confirm(thief, path))
+    assert "in this browser" in text_of(await confirm(thief, enrolment, key))
+    assert await status(store, request) is Status.PENDING
+    assert (await passkeys.of(store, HERE, BOB)).value.valid == ()
+    await thief.client.aclose()
+
+
+async def test_a_session_alone_is_on_record_as_a_click(store: Store, lease: Lease, bob: Reviewer) -> None:
+    """R25: it showed no login, and a permission given with it covers nothing that needs one."""
+    request = await ask(store, lease, Proof.SLACK)
+    await bob.answer(f"/requests/{request.id}", "approve")
+    seen = await store.request(request.id)
+    assert seen is not None and seen.value.decision is not None
+    assert (seen.value.status, seen.value.decision.proof) == (Status.APPROVED, Proof.SLACK)
 
 
 async def test_a_silent_login_proves_nothing(store: Store, lease: Lease, bob: Reviewer, login: Login) -> None:

@@ -1,5 +1,6 @@
 """The gateway's configuration: servers as clients name them, and their rules."""
 
+import json
 import os
 import re
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ BETWEEN: Final = "__"
 """Between the name of a server, which has no `_`, and that of its tool."""
 _VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
 _SHORTEST_SECRET: Final = 6
+_PROBE: Final = "xK9f2Lq7Zp4w"
+"""A value that is hidden if its name is that of a credential."""
 _HIDDEN: Final = "[hidden by the gateway]"
 
 
@@ -100,7 +103,8 @@ class Config:
     def without_secrets(self, text: str) -> str:
         """Return the text with each credential of the servers replaced."""
         for secret in sorted(self.secrets, key=len, reverse=True):
-            text = text.replace(secret, _HIDDEN)
+            # A result is searched as JSON, in which a quote or the end of a line is written with a backslash.
+            text = text.replace(secret, _HIDDEN).replace(json.dumps(secret, ensure_ascii=False)[1:-1], _HIDDEN)
         return text
 
 
@@ -127,7 +131,8 @@ def _filled(name: str, server: Server, secrets: set[str]) -> Server:
     for value in filled.headers.values():  # all of it, and what stands behind `Bearer`
         secrets |= {value, value.rpartition(" ")[2]}
     shown = hide_in(filled.env)[0]
-    secrets |= {value for key, value in filled.env.items() if shown[key] != value}
+    named = {key for key in filled.env if hide_in({key: _PROBE})[1]}
+    secrets |= {value for key, value in filled.env.items() if value and (shown[key] != value or key in named)}
     return filled
 
 
