@@ -160,6 +160,16 @@ async def test_loosening_needs_the_proof_of_the_rules(store: Store) -> None:
     assert json.loads(told.data["proved"])["statement"] == challenge.statement
 
 
+async def test_rules_that_the_policy_protects_loosen_by_proof(store: Store) -> None:
+    """R33: a rule that names a proof inherits quorum and reviewers, which two clicks lowered."""
+    await change_settings(store, ADMIN, lambda own: replace(own, quorum=2))
+    signs = Clause("pay", Action.ASK, 1, tool="pay*", terms=ChannelSettings(proof=Proof.PASSKEY))
+    await store.set_rulebook(Rulebook((signs,)))
+    with pytest.raises(InvalidInput, match="a click proves too little"):
+        await change_settings(store, ADMIN, lambda own: replace(own, quorum=1))  # and confirms it by a click
+    assert (await usecases.rules_of(store, GENERAL)).quorum == 2
+
+
 async def signed_by_bob(store: Store, proposal: SettingsProposal) -> Proved:
     key = await enrolled(store, BOB)
     said = loosening.statement(HERE, BOB, proposal, new_nonce())
