@@ -12,6 +12,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from hypothesis.errors import FlakyStrategyDefinition
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from countersign import usecases
@@ -391,12 +392,15 @@ def test_whatever_people_the_clock_and_workers_do_one_decision_stands(redis_url:
     class There(Life):
         url = redis_url
 
-    run_state_machine_as_test(
-        There,
-        settings=settings(
-            max_examples=times(4, 200),
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-        ),
+    how = settings(
+        max_examples=times(4, 200),
+        stateful_step_count=40,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
+    for tries_left in (2, 1, 0):
+        try:
+            return run_state_machine_as_test(There, settings=how)
+        except FlakyStrategyDefinition:  # who wins a race decides which steps are possible after it
+            if not tries_left:
+                raise
