@@ -95,6 +95,7 @@ async def test_ask_refuses_questions_that_cannot_be_asked(
     assert cards(slack) == 0
 
 
+@pytest.mark.real_clock("under libfaketime 0.9.10 each time.sleep of Python 3.11 raises EINVAL")
 async def test_ask_says_that_the_service_is_away(command: Command) -> None:
     away = {"COUNTERSIGN_URL": f"http://127.0.0.1:{free_port()}"}
     both = [await command(*ASK, "--timeout", "0.1", *more, **away).start() for more in ((), ("--json",))]

@@ -206,6 +206,7 @@ async def test_run_does_not_wait_for_leftover_processes(command: Command, bob: B
     shell.end()
 
 
+@pytest.mark.real_clock("under libfaketime 0.9.10 each time.sleep of Python 3.11 raises EINVAL")
 async def test_run_says_at_once_that_the_service_is_away(command: Command, tmp_path: Path) -> None:
     away = {"COUNTERSIGN_URL": f"http://127.0.0.1:{free_port()}"}
     shell = await command(*RUN, "--timeout", "0.1", "--", "touch", "ran", **away).start()
