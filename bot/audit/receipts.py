@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 def private_key(path: Path) -> Ed25519PrivateKey:
     """Return the key that signs, the first in the file.
 
-    One is made if there is none, for its owner's eyes only. WrongSettings if it cannot be used.
+    If the file is missing, make it with a new key, readable by its owner alone. WrongSettings if it cannot be used.
     """
     try:
         if not path.exists():

@@ -80,12 +80,12 @@ def _text(facts: dict[str, Any], name: str) -> str | None:
 
 
 def _team_says(data: dict[str, Any], question: dict[str, Any]) -> tuple[Action | None, ...]:
-    tier = data.get("team_says")
-    if tier == "nothing":
+    said = data.get("team_says")
+    if said == "nothing":
         return (None,)
-    if tier:
-        return (Action(tier),)
-    # Without it: a question that is no call can only have been asked, and of a call it is not known.
+    if said:
+        return (Action(said),)
+    # The entry does not say. What is no call was certainly asked; of a call everything is possible.
     return (Action.ASK,) if question and "tool" not in question else (None, *Action)
 
 

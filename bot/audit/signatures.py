@@ -167,7 +167,7 @@ def _sends_back(receipt: Mapping[str, Any]) -> bool:
 
 
 def _proof_of(receipt: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[Proof, str]:
-    """Return what was proved with an entry, and the sentence about it. _Mismatch if it does not fit."""
+    """Return the proof of an entry, and a sentence about it. _Mismatch if they do not fit together."""
     proof, user = entry["proved"], entry["user"]
     by = Proof(proof["by"])
     if not proof["statement"]:

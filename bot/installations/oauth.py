@@ -109,8 +109,8 @@ class _Installations(AsyncInstallationStore):
 class _States(AsyncOAuthStateStore):
     """States that this service made.
 
-    Nothing is stored, so opening the page again fills nothing. Those of slack-sdk's own stateless store are the same
-    for all who begin in one second.
+    Redis holds none of them, so opening the page many times fills no memory. slack-sdk's own stateless store gives
+    everybody who begins in the same second the same state.
     """
 
     def __init__(self, vault: Vault) -> None:

@@ -54,7 +54,7 @@ class AnswerForm(NamedTuple):
     notes: list[Node]
     folded: bool
     digest: str
-    """Of the form, so that what was entered in an older one is not read as another."""
+    """The form's digest: an answer entered into an older form is refused."""
 
 
 def forms_of(
@@ -157,7 +157,7 @@ class SentForm(NamedTuple):
 
     @classmethod
     def read(cls, fields: Entered) -> "SentForm | None":
-        """Read what was sent; None if no form of ours sends that."""
+        """Read a sent form; None if it is not one of our forms."""
 
         def one(name: str) -> str:
             return "".join(fields.get(name, ())[:1])

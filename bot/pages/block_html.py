@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple
 from markupsafe import Markup
 
 from countersign.domain.attempt_refusals import Sentence
-from countersign.domain.ids import ChannelId, GroupId, UserId
 
 from ..slack.people.users_and_groups import Directory
 from ..slack.views.block_kit import Block
@@ -146,20 +145,12 @@ async def names_in(directory: Directory, *lists: Iterable[Node | tuple[TextPart,
 
     It is their id where Slack doesn't name them just now."""
     ids = {part.text for many in lists for one in many for part in _parts(one) if part.kind == "name"}
-    found = await asyncio.gather(*(_name(directory, one) for one in sorted(ids)))
+    found = await asyncio.gather(*(directory.mentioned_name(one) for one in sorted(ids)))
     return dict(zip(sorted(ids), found, strict=True))
 
 
 def _parts(one: Node | tuple[TextPart, ...]) -> tuple[TextPart, ...]:
     return one.parts if isinstance(one, Node) else one
-
-
-async def _name(directory: Directory, name: str) -> str:
-    if (user := UserId.named(name)) is not None:
-        return await directory.name(user)
-    if (channel := ChannelId.named(name)) is not None:
-        return await directory.channel_name(channel)
-    return await directory.group_name(GroupId(name))
 
 
 def html_of(parts: Iterable[TextPart], names: Names) -> Markup:

@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A run of the reader's: how it stands, its team and task, and what it waits for."""
+    """One of the reader's runs: its state, team and task, and the requests it waits for."""
 
     run: RunId
     state: tuple[TextPart, ...]

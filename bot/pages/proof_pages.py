@@ -32,9 +32,9 @@ _ADMINS_ONLY: Final = "Only workspace admins and people named in ADMINS can see 
 _MOST_APPROVED: Final = 5
 _log = logging.getLogger(__name__)
 Decide = Callable[[Visit, Confirmation, Proved], Awaitable[Response]]
-"""Counts the answers of a confirmation, with what was proved."""
+"""Decides the confirmed requests with the given proof."""
 Show = Callable[[Visit, Confirmation], Awaitable[tuple[str, list[tuple[str, str]], Sequence[Request]]]]
-"""Returns the label, what was entered, and the requests of the answers of a confirmation."""
+"""Describes a confirmed answer: its label, the entered fields, and the requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class ProofPages:
         raise SignInProblem("Your provider isn't configured any more. Nothing was decided; please sign in again.")
 
     async def _confirm(self, visit: Visit, form: Entered) -> Response:
-        """Take the proof, once, and do what it was made for."""
+        """Use the proof once, for the action it was given for."""
         try:
             found = await self._confirmations.read(visit.session, visit.http.path_params["nonce"])
         except InvalidInput as wrong:

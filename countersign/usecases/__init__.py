@@ -11,7 +11,7 @@ from countersign.usecases.decisions import (
     why_no_window,
 )
 from countersign.usecases.effective_settings import configure, judge, rules_of
-from countersign.usecases.recorded_events import attempt_refused, settings_refused, start_refused, unknown_request
+from countersign.usecases.recorded_events import attempt_refused, settings_refused, start_refused
 from countersign.usecases.run_end import finish, stop
 from countersign.usecases.run_progress import (
     note_delay,
@@ -51,6 +51,5 @@ __all__ = [
     "start_refused",
     "stop",
     "take_back",
-    "unknown_request",
     "why_no_window",
 ]

@@ -71,29 +71,6 @@ async def unknown_run(
     await store.commit(Change(events=(event,), once=attempt))
 
 
-async def unknown_request(
-    store: Store,
-    attempt: AttemptId,
-    *,
-    request: RequestId | None,
-    workspace: WorkspaceId,
-    user: UserId,
-    verb: Verb,
-    words: str,
-) -> None:
-    """Record an attempt to decide on a request that is not, or no longer, known."""
-    await attempt_refused(
-        store,
-        attempt,
-        request=request,
-        workspace=workspace,
-        user=user,
-        verb=verb,
-        words=words,
-        refusal=Refusal.UNKNOWN,
-    )
-
-
 async def attempt_refused(
     store: Store,
     attempt: AttemptId,

@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 
 from bot.pages.site import Pages
+from countersign.domain.requests import Request, Status
+from countersign.store.store import Store
 from demo.login import Login
 from tests.longest_wait import PATIENCE
 
@@ -70,3 +72,9 @@ def text_of(page: httpx.Response) -> str:
     """Return what people read on a page."""
     main = re.sub(r"(?s).*<main[^>]*>|</main>.*", "", page.text)
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", main)).split())
+
+
+async def status(store: Store, request: Request) -> Status:
+    seen = await store.request(request.id)
+    assert seen is not None
+    return seen.value.status

@@ -21,7 +21,7 @@ from countersign.store.store import Store
 from countersign.usecases import passkeys
 from countersign.usecases.ports import Lease
 from demo.login import Login
-from tests.pages.reviewer import PUBLIC, Reviewer, form_in, text_of
+from tests.pages.reviewer import PUBLIC, Reviewer, form_in, status, text_of
 from tests.sample_requests import BOB, HERE, call, editable
 from tests.slack.socket_bot import events
 from tests.software_passkey import SoftwarePasskey
@@ -38,12 +38,6 @@ async def ask(store: Store, lease: Lease, proof: Proof, **changes: Any) -> Reque
     request = await usecases.ask(store, lease, call())
     await update_lists(store)
     return request
-
-
-async def status(store: Store, request: Request) -> Status:
-    seen = await store.request(request.id)
-    assert seen is not None
-    return seen.value.status
 
 
 async def refusals(store: Store) -> list[str]:

@@ -11,7 +11,7 @@ from countersign.domain.requests import Question, Request, Status
 from countersign.policy.evaluation import Rulebook
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
-from tests.pages.reviewer import Reviewer, text_of
+from tests.pages.reviewer import Reviewer, status, text_of
 from tests.sample_requests import call, choice, editable, question
 from tests.slack.socket_bot import events
 from tests.store_fixtures import configure, update_lists
@@ -21,12 +21,6 @@ async def ask(store: Store, lease: Lease, asked: Question | None = None) -> Requ
     request = await usecases.ask(store, lease, asked or question())
     await update_lists(store)
     return request
-
-
-async def status(store: Store, request: Request) -> Status:
-    seen = await store.request(request.id)
-    assert seen is not None
-    return seen.value.status
 
 
 async def test_a_reviewer_approves_on_the_page(store: Store, lease: Lease, bob: Reviewer) -> None:

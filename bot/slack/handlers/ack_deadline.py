@@ -16,7 +16,7 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from countersign import metrics, usecases
 from countersign.domain.errors import CountersignError, InvalidInput, NotReplicated, StoreUnavailable
-from countersign.domain.ids import ChannelId, GroupId, UserId
+from countersign.domain.ids import ChannelId
 from countersign.logs import about
 
 from ...slack_proxy import proxy_for
@@ -274,13 +274,5 @@ async def _in_plain_text(directory: Directory, work: Awaitable[Reply]) -> Reply:
     if reply.counted or not reply.sentence:
         return reply
     ids = mentioned_in(reply.sentence)
-    names = dict(zip(ids, await asyncio.gather(*(_name(directory, name) for name in ids)), strict=True))
+    names = dict(zip(ids, await asyncio.gather(*(directory.mentioned_name(name) for name in ids)), strict=True))
     return reply._replace(text=without_marks(reply.sentence, names))
-
-
-async def _name(directory: Directory, name: str) -> str:
-    if (user := UserId.named(name)) is not None:
-        return await directory.name(user)
-    if (channel := ChannelId.named(name)) is not None:
-        return await directory.channel_name(channel)
-    return await directory.group_name(GroupId(name))

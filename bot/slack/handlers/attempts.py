@@ -61,7 +61,7 @@ async def request_of_attempt(
     try:
         return await read_request(services, handle)
     except NotFound:
-        await usecases.unknown_request(
+        await usecases.attempt_refused(
             services.store,
             attempt or attempt_id(body, words),
             request=handle.request if handle else None,
@@ -69,6 +69,7 @@ async def request_of_attempt(
             user=sender(body).user,
             verb=verb,
             words=words,
+            refusal=Refusal.UNKNOWN,
         )
         raise
 

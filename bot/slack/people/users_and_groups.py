@@ -140,6 +140,14 @@ class Directory:
         """Give somebody's name, for plain texts; the id if Slack did not say."""
         return f"@{(await self._person(user) or Account()).name or user}"
 
+    async def mentioned_name(self, name: str) -> str:
+        """Give the name of a user, channel or user group by its id in a mention."""
+        if (user := UserId.named(name)) is not None:
+            return await self.name(user)
+        if (channel := ChannelId.named(name)) is not None:
+            return await self.channel_name(channel)
+        return await self.group_name(GroupId(name))
+
     async def zone(self, user: UserId) -> str:
         """Give the IANA name of somebody's time zone; UTC if Slack did not say."""
         return (await self._person(user) or Account()).zone or "UTC"

@@ -1,7 +1,8 @@
-"""Agents of Strands, whose calls people decide; the program is that of the documentation."""
+"""Agents of Strands and of Google ADK, whose calls people decide; the programs are those of the documentation."""
 
 import os
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,8 @@ from localslack import LocalSlack
 from tests.adapters.framework_programs import HERE, Program, examples
 from tests.adapters.stage import Bob, cards
 
-PYTHON = HERE / ".frameworks" / "strands" / "bin" / "python"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not PYTHON.exists(), reason="needs Strands Agents: `make frameworks` sets it up"),
-]
-MODELS = """
+pytestmark = pytest.mark.slow
+STRANDS_MODELS = """
 import json
 
 from countersign.client import executions
@@ -58,9 +55,69 @@ class Script(Model):
 
 model = Script(*[(name, arguments) for _, name, arguments in CALLS])
 """
-(EXAMPLE,) = examples("adapters.md", "Strands Agents")
-CODE = EXAMPLE.replace("Agent(tools", "Agent(model=my_models.model, callback_handler=None, tools")
-SUB_AGENT = CODE.replace(
+ADK_MODELS = """
+from countersign.client import executions
+from google.adk.models import BaseLlm, LlmResponse
+from google.genai import types
+
+executions.LOOKS = 0
+
+class Script(BaseLlm):
+    model: str = "script"
+    calls: list = []
+
+    async def generate_content_async(self, request, stream=False):
+        parts = request.contents[-1].parts or []
+        read = [str(part.function_response.response) for part in parts if part.function_response]
+        if read:
+            stop("before the end")
+            said = [types.Part(text=str(read))]
+        else:
+            said = [types.Part.from_function_call(name=name, args=arguments) for name, arguments in self.calls]
+        yield LlmResponse(content=types.Content(role="model", parts=said))
+
+model = Script(calls=[(name, arguments) for _, name, arguments in CALLS])
+"""
+
+
+@dataclass(frozen=True)
+class Framework:
+    """A framework in an environment of its own: its example, and the model that plays a script in it."""
+
+    name: str
+    section: str
+    models: str
+    model: tuple[str, str]
+    """What the example says of its model, and what names ours."""
+
+    @property
+    def python(self) -> Path:
+        return HERE / ".frameworks" / self.name / "bin" / "python"
+
+    @property
+    def example(self) -> str:
+        (example,) = examples("adapters.md", self.section)
+        return example
+
+    @property
+    def code(self) -> str:
+        return self.example.replace(*self.model)
+
+
+STRANDS = Framework(
+    "strands",
+    "Strands Agents",
+    STRANDS_MODELS,
+    ("Agent(tools", "Agent(model=my_models.model, callback_handler=None, tools"),
+)
+ADK = Framework(
+    "google-adk",
+    "Google Agent Development Kit",
+    ADK_MODELS,
+    ('model="gemini-2.5-flash"', "model=my_models.model"),
+)
+FRAMEWORKS = {one.name: one for one in (STRANDS, ADK)}
+OF_STRANDS = STRANDS.code.replace(
     'print(clerk("Refund 45 EUR for order 17."))',
     """
 clerk.name = "clerk"
@@ -69,16 +126,34 @@ script = my_models.Script(("delegate", {"input": "Refund."}))
 print(Agent(model=script, callback_handler=None, tools=[delegate])("Refund."))
 """,
 )
+RUN = "runner = InMemoryRunner("
+BOSS = 'boss = Agent(name="boss", model=my_models.Script(calls=[(CALL)]), MORE)\n'
+
+
+def of_adk(call: str, more: str) -> str:
+    boss = "from google.adk.tools.agent_tool import AgentTool\n" + BOSS.replace("CALL", call).replace("MORE", more)
+    return ADK.code.replace(RUN, f"{boss}{RUN}").replace("InMemoryRunner(clerk", "InMemoryRunner(boss")
+
+
 Make = Callable[..., Program]
 
 
+@pytest.fixture(params=FRAMEWORKS)
+def framework(request: pytest.FixtureRequest) -> Framework:
+    found = FRAMEWORKS[request.param]
+    if not found.python.exists():
+        pytest.skip(f"needs {found.section}: `make frameworks` sets it up")
+    return found
+
+
 @pytest.fixture
-async def make(tmp_path: Path) -> AsyncIterator[Make]:
+async def make(framework: Framework, tmp_path: Path) -> AsyncIterator[Make]:
     """Make a program in the environment of the framework."""
     made: list[Program] = []
 
-    def program(code: str = CODE, **env: str) -> Program:
-        made.append(Program(tmp_path, code, MODELS, {**os.environ, "TASK": "refund", **env}, PYTHON))
+    def program(code: str = "", **env: str) -> Program:
+        env = {**os.environ, "TASK": "refund", **env}
+        made.append(Program(tmp_path, code or framework.code, framework.models, env, framework.python))
         made[-1].env["PYTHONPATH"] = str(HERE)
         return made[-1]
 
@@ -88,8 +163,9 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
             await one.kill()
 
 
-def test_the_example_is_short() -> None:
-    assert len([line for line in EXAMPLE.splitlines() if line]) <= 20
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_the_example_is_short(name: str) -> None:
+    assert len([line for line in FRAMEWORKS[name].example.splitlines() if line]) <= 20
 
 
 @pytest.mark.parametrize(
@@ -135,9 +211,19 @@ async def test_a_service_that_refuses_the_key_blocks_calls(bob: Bob, make: Make)
     assert program.done() == []
 
 
-async def test_calls_of_a_sub_agent_ask_people(bob: Bob, make: Make) -> None:
-    """R19: an agent that is a tool has hooks of its own."""
-    program = await make(SUB_AGENT).start()
+@pytest.mark.parametrize(
+    ("framework", "code"),
+    [
+        ("strands", OF_STRANDS),
+        ("google-adk", of_adk("'transfer_to_agent', {'agent_name': 'clerk'}", "sub_agents=[clerk]")),
+        ("google-adk", of_adk("'clerk', {'request': 'Refund.'}", "tools=[AgentTool(clerk)]")),
+    ],
+    indirect=["framework"],
+    ids=["strands: agent as tool", "ADK: sub-agent", "ADK: agent as tool"],
+)
+async def test_calls_of_a_sub_agent_ask_people(bob: Bob, make: Make, code: str) -> None:
+    """R19: a hook is the agent's, and goes where it goes; a plugin is the runner's, and holds for all agents."""
+    program = await make(code).start()
     await bob.presses("Refund:", "Reject", {"reason": "too much"})
     assert "too much" in await program.ended()
     assert program.done() == []
@@ -175,9 +261,12 @@ async def test_people_say_whether_a_call_was_done(
     assert (program.done(), cards(slack)) == (["17 45.0"] * done, 2)
 
 
+@pytest.mark.parametrize("framework", ["strands"], indirect=True)
 @pytest.mark.parametrize("arguments", ['{"order": 17, "euros": NaN}', '{"order": 17, "euros": 1e400}'])
 async def test_hostile_arguments_are_refused(slack: LocalSlack, make: Make, arguments: str) -> None:
     """R13: nobody is asked, nothing runs, and the program ends well."""
-    program = await make(CODE.replace("my_models.model", f"my_models.Script(('refund', {arguments!r}))")).start()
+    program = await make(
+        STRANDS.code.replace("my_models.model", f"my_models.Script(('refund', {arguments!r}))")
+    ).start()
     await program.ended()
     assert (program.done(), cards(slack)) == ([], 0)
