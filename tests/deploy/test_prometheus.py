@@ -116,3 +116,9 @@ def test_promtool_reads_every_query_of_the_board(promtool: str, tmp_path: Path) 
     found = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries())]
     file.write_text(yaml.safe_dump({"groups": [{"name": "board", "rules": found}]}))
     run(promtool, "check", "rules", "--lint=none", file)
+
+
+def test_the_table_of_the_drill_names_alerts() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    named = set(re.findall(r"^\| .*\| `(\w+)` \| \[runbook\]", page, re.M))
+    assert len(named) > 8 and named <= ALERTS.keys()
