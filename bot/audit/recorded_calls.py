@@ -85,7 +85,7 @@ def _team_says(data: dict[str, Any], question: dict[str, Any]) -> tuple[Action |
         return (None,)
     if said:
         return (Action(said),)
-    # The entry does not say. What is no call was certainly asked; of a call everything is possible.
+    # The entry does not say. A question without a call was certainly asked; for a call everything is possible.
     return (Action.ASK,) if question and "tool" not in question else (None, *Action)
 
 

@@ -152,7 +152,7 @@ class Confirmations:
     async def note_login(self, session: Session, nonce: str, identity: OidcIdentity, pending: PendingSignIn) -> None:
         """Note the fresh login that was made for a confirmation; it decides nothing yet.
 
-        `proved`: the nonce of the ID token. InvalidInput if the login was made for another confirmation.
+        InvalidInput if the login was made for another confirmation.
         """
         found = await self.read(session, nonce)
         if pending.nonce != found.oidc_nonce:

@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One of the reader's runs: its state, team and task, and the requests it waits for."""
+    """A run of the reader: its state, team, task, and the requests it waits for."""
 
     run: RunId
     state: tuple[TextPart, ...]

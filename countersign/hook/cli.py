@@ -14,8 +14,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-AGENTS = ("claude-code", "codex", "gemini", "copilot")
-BLOCK = 2
+from countersign.hook.protocols import BLOCK, PROTOCOLS
+
+AGENTS = tuple(PROTOCOLS)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _answer(arguments: Sequence[str]) -> int:
-    """HookAnswer an agent on standard output. With status 2 every agent blocks the call and shows standard error."""
+    """Answer an agent on standard output. With status 2 every agent blocks the call and shows standard error."""
     agent, *rest = arguments
     try:
         parser = argparse.ArgumentParser(prog=f"countersign hook {agent}")
@@ -62,7 +63,6 @@ def _answer(arguments: Sequence[str]) -> int:
         parser.add_argument("--wait", type=float, metavar="SECONDS", help="the same as `wait` in the rules")
         given = parser.parse_args(rest)
         from countersign.hook.gate import answer
-        from countersign.hook.protocols import PROTOCOLS
 
         logging.disable(logging.CRITICAL)  # standard error is the reason that the model reads
         data = sys.stdin.buffer.read()

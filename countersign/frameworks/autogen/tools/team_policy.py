@@ -35,7 +35,7 @@ class Proposal:
 
 
 Policy = Callable[[Proposal], Any]
-"""Returns, or returns an awaitable of, a Verdict, a Action, or a bool: whether to ask."""
+"""Returns a Verdict, an Action, a bool (whether to ask), or an awaitable of one of them."""
 Ask = bool | str | Collection[str] | Mapping[str, Action] | Policy | None
 
 
