@@ -160,7 +160,7 @@ async def test_loosening_needs_the_proof_of_the_rules(store: Store) -> None:
     assert json.loads(told.data["proved"])["statement"] == challenge.statement
 
 
-async def test_rules_that_the_policy_protects_loosen_by_proof(store: Store) -> None:
+async def test_click_loosens_nothing_that_the_policy_protects(store: Store) -> None:
     """R33: a rule that names a proof inherits quorum and reviewers, which two clicks lowered."""
     await change_settings(store, ADMIN, lambda own: replace(own, quorum=2))
     signs = Clause("pay", Action.ASK, 1, tool="pay*", terms=ChannelSettings(proof=Proof.PASSKEY))
