@@ -18,8 +18,12 @@ _DONE_BEFORE: Final = "It was done before, and its result was lost with the work
 _FAILED_BEFORE: Final = "It was tried before and failed."
 
 
-async def _plainly(work: Coroutine[Any, Any, str]) -> str:
-    return await work
+Performing = Callable[[], Coroutine[Any, Any, str]]
+"""Begins an effect. A task that is cancelled before its first step never calls it, and nothing has begun."""
+
+
+async def _plainly(perform: Performing) -> str:
+    return await perform()
 
 
 async def effect(
@@ -31,7 +35,7 @@ async def effect(
     *,
     decided: bool = False,
     idempotent: bool = False,
-    uncut: Callable[[Coroutine[Any, Any, str]], Awaitable[str]] = _plainly,
+    uncut: Callable[[Performing], Awaitable[str]] = _plainly,
 ) -> str:
     """Perform an effect at most once in the life of the run; return its result.
 
@@ -57,7 +61,7 @@ async def effect(
                 recorded = Entry("failed", _FAILED_BEFORE)
     if recorded is not None and not repeat:
         return _as_it_ended(recorded, name)
-    return await uncut(_perform(journal, key, name, act, begin, repeat=repeat, idempotent=idempotent))
+    return await uncut(lambda: _perform(journal, key, name, act, begin, repeat=repeat))
 
 
 async def _perform(
@@ -68,7 +72,6 @@ async def _perform(
     begin: Callable[[], Awaitable[Begun]],
     *,
     repeat: bool,
-    idempotent: bool,
 ) -> str:
     async with journal.executing(key):
         await journal.record_ended_turns()

@@ -18,7 +18,6 @@ drops the results of a cancelled `asyncio.gather`, also those that had come in t
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -29,7 +28,7 @@ from countersign.domain.executions import Begun
 from countersign.domain.ids import RunId
 from countersign.runs.entries import Entry
 from countersign.runs.run_journal import RunJournal
-from countersign.runs.side_effects import effect
+from countersign.runs.side_effects import Performing, effect
 from countersign.usecases.ports import Lease
 from tests.idle_clock import on_idle_clock
 from tests.repetitions import times
@@ -214,8 +213,8 @@ class Agent:
             self.life.store.done.append("" if idempotent else key)
             return "done"
 
-        async def uncut(doing: Coroutine[Any, Any, str]) -> str:
-            task = asyncio.create_task(doing)
+        async def uncut(perform: Performing) -> str:
+            task = asyncio.create_task(perform())
             task.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody awaits it
             return await asyncio.shield(task)
 

@@ -134,6 +134,29 @@ async def test_action_of_overtaken_worker_begins_at_next(house: House, asked: bo
     assert [event["type"] for event in await house.events()].count("request_asked") == int(asked)
 
 
+class StopsRun(dict[asyncio.Task[str], str]):
+    """Effects under way; the first one finds its run stopped before the first step of its task."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+
+    def __setitem__(self, task: asyncio.Task[str], key: str) -> None:
+        super().__setitem__(task, key)
+        self.run.held.abort(LeaseLost("Another worker advances this run."))
+
+
+async def test_action_stopped_before_its_task_runs_leaves_nothing(house: House) -> None:
+    """R4: its coroutine was never awaited, which is a warning in the log, and here an error."""
+    await house.start()
+    shop = Shop()
+    async with life(house) as run:
+        run.effects.under_way = StopsRun(run)
+        job = asyncio.create_task(call(run.tools("clerk", [shop.order], ask=False, idempotent=True), item="pens"))
+        await asyncio.wait([job])
+    assert not shop.done
+
+
 async def test_action_that_was_granted_before_is_asked_about(house: House) -> None:
     """R4: the worker that has the right to act may only be frozen; people let it run again as another execution."""
     await house.start()

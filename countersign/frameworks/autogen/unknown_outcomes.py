@@ -7,11 +7,11 @@ approves it, whatever the channel says.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from countersign.domain.calls import in_words
 from countersign.domain.errors import ActionFailed, CountersignError, GivenUp, InvalidInput, LeaseLost, OutcomeUnknown
@@ -25,7 +25,7 @@ from countersign.frameworks.autogen.held_run import HeldRun
 from countersign.frameworks.autogen.people.run_questions import RunQuestions
 from countersign.runs.entries import Entry
 from countersign.runs.run_journal import attempt_key, first_attempt
-from countersign.runs.side_effects import NOT_APPROVED, effect
+from countersign.runs.side_effects import NOT_APPROVED, Performing, effect
 
 log = logging.getLogger(__name__)
 _CANCELLED_AT_MOST: Final = 3
@@ -180,8 +180,8 @@ class Effects:
             await self.still_ours()
             return begun
 
-        async def uncut(doing: Coroutine[Any, Any, str]) -> str:
-            task = asyncio.create_task(execution.reported_late(doing), name=f"step {name}")
+        async def uncut(perform: Performing) -> str:
+            task = asyncio.create_task(execution.reported_late(perform), name=f"step {name}")
             if execution.idempotent:
                 self._held.token.link_future(task)
             self.under_way[task] = first_attempt(key)
@@ -277,10 +277,10 @@ class _Execution:
             self._outcome = self.decided.outcome(result)
         return result
 
-    async def reported_late(self, doing: Coroutine[Any, Any, str]) -> str:
+    async def reported_late(self, perform: Performing) -> str:
         """Report the outcome here if the run has left this process meanwhile: nobody else will."""
         try:
-            return await doing
+            return await perform()
         finally:
             if self.decided is not None and self._granted and self._held.token.is_cancelled() and self._outcome:
                 with suppress(CountersignError):
