@@ -257,9 +257,9 @@ ORDER: dict[str, tuple[set[str], ...]] = {
     ),
     "countersign.usecases": (
         {"ports"},
-        {"compare_and_set", "delegation", "effective_settings", "requeued_runs", "overview", "recorded_events"}
-        | {"store_outages"},
-        {"executions", "program_keys", "program_requests", "run_end", "run_progress", "run_requests", "run_start"},
+        {"compare_and_set", "delegation", "effective_settings", "found_requests", "overview", "recorded_events"}
+        | {"requeued_runs", "store_outages"},
+        {"executions", "program_keys", "run_end", "run_progress", "run_requests", "run_start"},
         {"run_calls", "unreported_outcomes"},
         {"decisions", "passkeys", "presence", "proofs"},
         {"deadlines", "permission_use"},

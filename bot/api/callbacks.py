@@ -23,7 +23,7 @@ from countersign.domain.errors import CountersignError, NewerSchema, StoreUnavai
 from countersign.domain.ids import RequestId
 from countersign.store.programs import ApiKeys, Callbacks
 from countersign.store.store import Store
-from countersign.usecases.program_requests import ProgramRequest
+from countersign.usecases.found_requests import ProgramRequest
 
 from . import callback_addresses
 from .callback_addresses import Networks

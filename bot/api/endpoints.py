@@ -25,9 +25,9 @@ from countersign.domain.errors import CountersignError
 from countersign.domain.ids import ChannelId, RequestId, UserId, WorkspaceId
 from countersign.domain.requests import Kind, Question, Status
 from countersign.store.programs import ApiKeys
-from countersign.usecases import program_requests
+from countersign.usecases import executions, found_requests, run_requests
+from countersign.usecases.found_requests import ProgramRequest
 from countersign.usecases.ports import Store, Wakeups
-from countersign.usecases.program_requests import ProgramRequest
 
 from . import bodies, callback_addresses, openapi, worker_calls
 from .callback_addresses import Networks
@@ -116,12 +116,12 @@ class Interface:
         if body.callback_url:
             callback_addresses.read(body.callback_url, self.networks)
         channel = await self._channel(key, body.channel)
-        run = program_requests.run_of(key, idempotency)
+        run = run_requests.run_of(key, idempotency)
         before = await self.store.run(run)
         try:
             if before is None and not await self.keys.reserve(key, run):
                 raise Problem(429, "open", f"This key has {key.most_open} pending requests. Withdraw some first.", 60)
-            asked, new = await program_requests.submit(
+            asked, new = await run_requests.submit(
                 self.store,
                 key,
                 idempotency,
@@ -152,7 +152,7 @@ class Interface:
     async def get(self, request: Request, key: ApiKey) -> Response:
         """Read the request; with `wait`, once it is decided or the time has passed."""
         wait = _seconds(request.query_params.get("wait", "0"))
-        asked = await program_requests.find(self.store, key, request.path_params["id"])
+        asked = await found_requests.program_request(self.store, key, request.path_params["id"])
         if wait and asked.request.status is Status.PENDING and not self.stopping.is_set():
             if self.waiting_polls[key.id] >= key.most_waiting:
                 raise Problem(
@@ -171,7 +171,7 @@ class Interface:
     async def withdraw(self, request: Request, key: ApiKey) -> Response:
         """Take the request back; decided ones stay as they are."""
         body = await bodies.read(request, WithdrawBody, self.turns[key.id])
-        return self._answer(await program_requests.withdraw(self.store, key, request.path_params["id"], body.why))
+        return self._answer(await run_requests.withdraw(self.store, key, request.path_params["id"], body.why))
 
     async def begin(self, request: Request, key: ApiKey) -> Response:
         """Begin the approved action, unless another execution of it has begun."""
@@ -179,12 +179,12 @@ class Interface:
         if body.replaces:
             await self._rate(key)
         name = request.path_params["id"]
-        return self._answer(await program_requests.begin(self.store, key, name, body.execution, body.replaces))
+        return self._answer(await executions.begin_for_program(self.store, key, name, body.execution, body.replaces))
 
     async def outcome(self, request: Request, key: ApiKey) -> Response:
         """Report what came of the action."""
         body = await bodies.read(request, OutcomeBody, self.turns[key.id])
-        asked = await program_requests.report(
+        asked = await executions.report_for_program(
             self.store,
             key,
             request.path_params["id"],

@@ -19,7 +19,8 @@ from countersign.domain.request_endings import approved_content, called
 from countersign.domain.requests import Kind, Question, Verb
 from countersign.domain.runs import Status as RunStatus
 from countersign.domain.text_checks import is_legible
-from countersign.usecases.program_requests import LONGEST_OUTCOME, ProgramRequest
+from countersign.usecases.executions import LONGEST_OUTCOME
+from countersign.usecases.found_requests import ProgramRequest
 
 from .bodies import JsonObject
 

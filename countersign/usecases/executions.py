@@ -1,17 +1,22 @@
-"""Grant workers executions of what people decided, each once, and take reports."""
+"""Grant executions of what people decided, each once, and take reports."""
 
 import asyncio
 from dataclasses import replace
+from typing import Final
 
 from countersign.domain import executions, runs
-from countersign.domain.errors import InvalidInput
+from countersign.domain.api_keys import ApiKey
+from countersign.domain.errors import Conflict, InvalidInput, NotFound
 from countersign.domain.executions import Begun, Grant
-from countersign.domain.ids import RequestId
 from countersign.domain.request_endings import decided_digest, may_act
 from countersign.domain.requests import Kind, Request, Status
 from countersign.domain.run_calls import Begin, Report
-from countersign.usecases.compare_and_set import Keep, Swap, live, update
+from countersign.usecases.compare_and_set import Keep, Refuse, Swap, live, update
+from countersign.usecases.found_requests import ProgramRequest, find, program_request
 from countersign.usecases.ports import Change, Lease, Put, Store
+
+LONGEST_OUTCOME: Final = 2000
+"""Characters of the outcome that a program reports."""
 
 
 async def begin(store: Store, lease: Lease, call: Begin) -> Begun:
@@ -23,7 +28,7 @@ async def begin(store: Store, lease: Lease, call: Begin) -> Begun:
     if call.request is None:
         await _begin_undecided(store, lease)
         return Begun.GRANTED
-    asked, doubt = await asyncio.gather(_of_run(store, lease, call.request), _of_run(store, lease, call.again))
+    asked, doubt = await asyncio.gather(find(store, lease.run, call.request), find(store, lease.run, call.again))
     if asked is None or asked.status is Status.PENDING:
         raise InvalidInput(f"Run {lease.run} has no decided request {call.request}. Nothing was begun.")
     replaces = "" if doubt is None else doubt.question.about
@@ -65,11 +70,6 @@ def _permits_another(doubt: Request) -> bool:
     return question.kind is Kind.IN_DOUBT and doubt.status is Status.APPROVED and question.about != ""
 
 
-async def _of_run(store: Store, lease: Lease, request: RequestId | None) -> Request | None:
-    seen = None if request is None else await store.request(request)
-    return None if seen is None or seen.value.run != lease.run else seen.value
-
-
 async def _begin_undecided(store: Store, lease: Lease) -> None:
     """Check that the run is the caller's; note that its agents have acted."""
 
@@ -100,3 +100,94 @@ async def report(store: Store, lease: Lease, call: Report) -> None:
         return Swap(Change(runs=(Put(step.run, seen.version),), events=step.events), None)
 
     await update(store, propose)
+
+
+async def begin_for_program(
+    store: Store, key: ApiKey, request: str, execution: str, replaces: str = ""
+) -> ProgramRequest:
+    """Grant the execution, unless another one was granted or an outcome is known.
+
+    Only the execution that the returned run names may act. To begin the same one again changes nothing, so it may be
+    repeated when the reply was lost. `replaces` names an earlier one that did nothing; with an empty `execution` in its
+    place, nothing has begun.
+
+    NotFound as for `program_request`. InvalidInput if nobody decided yet. Conflict if it was not approved, or people
+    stopped it.
+    """
+    found = await program_request(store, key, request)
+    status = found.request.status
+    if status is Status.PENDING:
+        raise InvalidInput("This request hasn't been decided yet. Begin after the decision.")
+    if status not in (Status.APPROVED, Status.EDITED):
+        raise Conflict(f"This request was not approved: it is {status.value}. Nothing may be done.")
+
+    async def propose() -> Keep[ProgramRequest] | Swap[ProgramRequest] | Refuse:
+        seen = await store.run(found.run.id)
+        if seen is None:
+            return Refuse(NotFound(f"The request “{found.request.id}” no longer exists."))
+        run = seen.value
+        if run.status is runs.Status.STOPPED:
+            return Refuse(Conflict("People stopped this request, so nothing may be done."))
+        if execution:
+            grants, _ = executions.grant(run.grants, execution, Grant(found.request.id), replaces=replaces)
+        else:
+            grants = executions.take_back(run.grants, replaces)
+        if run.told_outcome or grants == run.grants:
+            return Keep(ProgramRequest(run, found.request))
+        begun = replace(run, grants=dict(grants))
+        return Swap(Change(runs=(Put(begun, seen.version),)), ProgramRequest(begun, found.request))
+
+    return (await update(store, propose)).value
+
+
+async def report_for_program(store: Store, key: ApiKey, request: str, *, succeeded: bool, words: str) -> ProgramRequest:
+    """Report what came of the action; the card and the record show it.
+
+    The same report again changes nothing. One that comes after the request ended without one still counts. InvalidInput
+    if nobody decided yet, or `words` are too long. Conflict if it was not approved, or something else was reported
+    before. Who acts on the answer to a question may report it; words in the place of an approval are none.
+    """
+    if len(words) > LONGEST_OUTCOME:
+        raise InvalidInput(f"An outcome can have at most {LONGEST_OUTCOME:,} characters.")
+    target = await program_request(store, key, request)
+    if target.request.status is Status.PENDING:
+        raise InvalidInput("This request hasn't been decided yet. Report its outcome after the decision.")
+    if not may_act(target.request):
+        raise Conflict(
+            f"This request was not approved: it is {target.request.status.value}. Nothing was changed, and the "
+            "card shows no outcome. If the action was done all the same, tell the reviewers."
+        )
+    verb = runs.Verb.FINISH if succeeded else runs.Verb.FAIL
+    return await end(store, target, verb, words)
+
+
+async def end(
+    store: Store,
+    target: ProgramRequest,
+    verb: runs.Verb,
+    words: str,
+    *,
+    ended_as: str = "",
+) -> ProgramRequest:
+    """End the request with what came of it, or without, as `ended_as` says.
+
+    Conflict if something else was reported before, NotFound if it is gone.
+    """
+
+    async def propose() -> Keep[ProgramRequest] | Swap[ProgramRequest] | Refuse:
+        seen = await store.run(target.run.id)
+        if seen is None:
+            return Refuse(NotFound(f"The request “{target.request.id}” no longer exists."))
+        run = seen.value
+        if run.over and (ended_as or run.told_outcome or run.status is runs.Status.STOPPED):
+            same = (run.status is runs.Status.FINISHED) == (verb is runs.Verb.FINISH)
+            if ended_as or (same and run.result == words and run.told_outcome):
+                return Keep(ProgramRequest(run, target.request))
+            return Refuse(Conflict("Another outcome was already reported, or people stopped this request."))
+        running = replace(run, status=runs.Status.RUNNING)  # also one that ended as nothing was reported
+        step = runs.end(running, verb, seen.now, result=words, ended_as=ended_as)
+        events = tuple(replace(event, request=target.request.id) for event in step.events)
+        change = Change(runs=(Put(step.run, seen.version),), events=events, delivered=(target.request.id,))
+        return Swap(change, ProgramRequest(step.run, target.request))
+
+    return (await update(store, propose)).value

@@ -9,7 +9,7 @@ from countersign.domain.ids import ApiKeyId
 from countersign.domain.made_files import LARGEST, LeftOut, clean
 from countersign.domain.run_calls import Claimed, R, RunCall
 from countersign.domain.runs import Run
-from countersign.usecases import executions, run_end, run_progress, run_requests, run_start
+from countersign.usecases import executions, found_requests, run_end, run_progress, run_requests, run_start
 from countersign.usecases.compare_and_set import live
 from countersign.usecases.ports import Lease, Store
 
@@ -31,8 +31,7 @@ async def _answer(store: Store, lease: Lease, call: RunCall[Any], key: ApiKeyId 
             _check(call.question.call)
             return await run_requests.ask(store, lease, call.question, call.limit, call.team_says)
         case calls.Find():
-            seen = await store.request(call.request)
-            return None if seen is None or seen.value.run != lease.run else seen.value
+            return await found_requests.find(store, lease.run, call.request)
         case calls.TakeBack():
             return await run_requests.take_back(store, lease, call.request, call.why)
         case calls.Deliver():

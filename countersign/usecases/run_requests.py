@@ -1,22 +1,29 @@
-"""Ask people a question of a run, and take it back."""
+"""Ask people questions of runs and programs, and take them back.
+
+A question of a program is a run of its own, which nobody advances: the program waits by itself. The run's id is made of
+the key and the program's idempotency key, so a program that died and asks again finds its request and the decision.
+"""
 
 import asyncio
 import json
 from dataclasses import replace
+from secrets import token_hex
 from typing import NamedTuple
 
 from countersign.domain import executions, request_endings, requests, runs
+from countersign.domain.api_keys import ApiKey, AskingProgram
 from countersign.domain.calls import LONGEST_CONTENT
-from countersign.domain.errors import GivenUp, Refused
-from countersign.domain.events import Event, EventType, plain, shortened, without_secrets
-from countersign.domain.ids import AttemptId, RequestId
+from countersign.domain.errors import Conflict, GivenUp, InvalidInput, Refused
+from countersign.domain.events import EventType, plain, shortened, without_secrets
+from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId, short_name
 from countersign.domain.question_salts import asker, salted
 from countersign.domain.redaction import hide
-from countersign.domain.requests import Question, Request, digest
+from countersign.domain.requests import Decision, How, Kind, Question, Request, Status, digest
 from countersign.domain.runs import Run
 from countersign.policy.evaluation import Action
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, live, update
-from countersign.usecases.effective_settings import Ruled, ruled_for
+from countersign.usecases.effective_settings import Ruled, judge, ruled_for
+from countersign.usecases.found_requests import ProgramRequest, program_request
 from countersign.usecases.ports import Change, Lease, Put, Seen, SeenRequest, Store
 
 
@@ -28,11 +35,8 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
     it has asked `limit` questions already (0: no limit; questions about the run itself do not count), or asks too much.
     `team_says` is the judgement of the team's own code, for the record. A question that has its salt is found sooner.
     """
-    if max(len(question.content), len(question.before)) > LONGEST_CONTENT:
-        raise GivenUp(
-            f"The run ended because an agent asked people to review {len(question.content):,} characters, and at most "
-            f"{LONGEST_CONTENT:,} can be shown. Nobody was asked. Ask about less at once."
-        )
+    if (problem := _too_long(question)) is not None:
+        raise GivenUp(f"The run ended because an agent asked too much at once. {problem}")
     limit = 0 if question.kind in requests.ABOUT_THE_RUN else limit
 
     async def propose() -> Keep[Request] | Swap[Request] | Refuse:
@@ -49,10 +53,20 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
                 )
             )
         if place.ruled.refused is not None:
-            return _refusal(place, place.ruled.refused, team_says)
+            return _refusal(place, place.ruled.refused, team_says, once=AttemptId(place.request))
         return _new_request(place, team_says)
 
     return (await update(store, propose)).value
+
+
+def _too_long(question: Question) -> str | None:
+    longest = max(len(question.content), len(question.before))
+    if longest <= LONGEST_CONTENT:
+        return None
+    return (
+        f"The content is too long: {longest:,} characters, and at most {LONGEST_CONTENT:,} can be shown. Nobody was "
+        "asked. Ask about less at once."
+    )
 
 
 class _Place(NamedTuple):
@@ -62,7 +76,7 @@ class _Place(NamedTuple):
     question: Question
     request: RequestId
     ruled: Ruled
-    old: SeenRequest | None
+    old: SeenRequest | None = None
 
 
 async def _place(store: Store, lease: Lease, question: Question) -> SeenRequest | _Place:
@@ -81,18 +95,9 @@ async def _place(store: Store, lease: Lease, question: Question) -> SeenRequest 
 def _new_request(place: _Place, team_says: str) -> Swap[Request]:
     """Make the request; the run waits for it, and the one in its place is withdrawn."""
     run, now = place.run.value, place.run.now
-    step = requests.ask(
-        place.question,
-        run=run.id,
-        workspace=run.workspace,
-        channel=run.channel,
-        requester=run.requester,
-        rules=place.ruled.rules,
-        now=now,
-    )
+    step = _asked(place, team_says)
     changed = [Put(step.request, 0)]
-    about = _about(place, team_says)
-    events = [replace(event, data={**event.data, **about}) for event in step.events]
+    events = [*step.events]
     if place.old is not None:
         back = request_endings.withdraw(place.old.value, now, "the run asks something else instead")
         if back.events:
@@ -112,25 +117,54 @@ def _new_request(place: _Place, team_says: str) -> Swap[Request]:
     return Swap(change, step.request)
 
 
-def _refusal(place: _Place, refused: Refused, team_says: str) -> Refuse:
-    """Refuse to ask; it is recorded once, however often the run is rebuilt."""
-    run = place.run.value
+def _asked(place: _Place, team_says: str) -> requests.Step:
+    """Make the request, with its event."""
+    run, about = place.run.value, _about(place, team_says)
+    step = requests.ask(
+        place.question,
+        run=run.id,
+        workspace=run.workspace,
+        channel=run.channel,
+        requester=run.requester,
+        rules=place.ruled.rules,
+        now=place.run.now,
+    )
+    return replace(step, events=tuple(replace(event, data={**event.data, **about}) for event in step.events))
+
+
+def _refusal(place: _Place, refused: Refused, team_says: str, once: AttemptId) -> Refuse:
+    """Refuse to ask; it is recorded once, however often the same is asked."""
+    run, question, call = place.run.value, place.question, place.question.call
     data = {
         **_about(place, team_says),
-        **_refused(place.question, refused),
+        "agent": asker(question),
+        "title": hide(question.title)[0],
+        "why": str(refused),
+        "kind": question.kind,
+        "refusal": refused.refusal.name.lower(),
+        "tool": call.tool if call else "",
+        "digest": digest(question),
+        "arguments": shortened(without_secrets(call.arguments, call.hidden)) if call else "{}",
         "channel": run.channel,
         "clause": place.ruled.rules.clause,
         "requester": run.requester,
     }
-    event = Event(EventType.CALL_REFUSED, place.run.now, run=run.id, workspace=run.workspace, data=data)
-    return Refuse(
-        refused, record=Change(held=Put(run, place.run.version), events=(event,), once=AttemptId(place.request))
-    )
+    event = replace(runs.event(EventType.CALL_REFUSED, run, place.run.now), data=data)
+    held = Put(run, place.run.version) if place.run.version else None
+    return Refuse(refused, record=Change(held=held, events=(event,), once=once))
 
 
 def _about(place: _Place, team_says: str) -> dict[str, str]:
-    """Collect the data that the record keeps of any question, asked or refused."""
-    return {"team": place.run.value.team, "team_says": str(team_says), **_settings(place.ruled)}
+    """Collect the data that the audit log keeps of any question, asked or refused.
+
+    The channel's own rules are JSON; beside a request's, those that differ.
+    """
+    run, ruled = place.run.value, place.ruled
+    own, beside = plain(ruled.settings), {} if ruled.refused else plain(ruled.rules)
+    differ = {name: value for name, value in own.items() if name not in beside or value != beside[name]}
+    settings = json.dumps(differ, sort_keys=True, ensure_ascii=False)
+    program = {} if run.program is None else {"program": run.program}
+    return {"team": run.team, "team_says": str(team_says), "settings": settings, **program}
 
 
 async def take_back(store: Store, lease: Lease, request: RequestId, why: str) -> None:
@@ -155,20 +189,122 @@ async def take_back(store: Store, lease: Lease, request: RequestId, why: str) ->
     await update(store, propose)
 
 
-def _settings(ruled: Ruled) -> dict[str, str]:
-    """Write the channel's own rules as JSON; beside a request's, those that differ."""
-    own, beside = plain(ruled.settings), {} if ruled.refused else plain(ruled.rules)
-    differ = {name: value for name, value in own.items() if name not in beside or value != beside[name]}
-    return {"settings": json.dumps(differ, sort_keys=True, ensure_ascii=False)}
+def run_of(key: ApiKey, idempotency: str) -> RunId:
+    """Name the run of a program's request: the same for the same idempotency key."""
+    return RunId("p" + short_name(key.id, idempotency, length=24))
 
 
-def _refused(question: Question, refused: Refused) -> dict[str, str]:
-    call = question.call
-    data = {
-        "agent": asker(question),
-        "title": hide(question.title)[0],
-        "why": str(refused),
-        "kind": question.kind,
-    }
-    data |= {"refusal": refused.refusal.name.lower(), "tool": call.tool if call else "", "digest": digest(question)}
-    return {**data, "arguments": shortened(without_secrets(call.arguments, call.hidden)) if call else "{}"}
+async def submit(
+    store: Store,
+    key: ApiKey,
+    idempotency: str,
+    question: Question,
+    *,
+    workspace: WorkspaceId,
+    channel: ChannelId,
+    requester: UserId,
+    task: str,
+    named: bool = False,
+    callback: str = "",
+) -> tuple[ProgramRequest, bool]:
+    """Ask people a program's question; the request, and whether it is new.
+
+    `named`: the requester is whom the program names. The same idempotency key again is the same request. Conflict if it
+    came with other content. InvalidInput if it is too long, or nobody could answer it. Refused, on record, if the
+    policy refuses it or nobody could decide. A call that the policy lets pass is approved at once, and the record says
+    by which rule.
+    """
+    if (problem := _too_long(question)) is not None:
+        raise InvalidInput(problem)
+    name, task = run_of(key, idempotency), task or question.title
+
+    async def propose() -> Keep[tuple[ProgramRequest, bool]] | Swap[tuple[ProgramRequest, bool]] | Refuse:
+        before = await store.run(name)
+        if before is not None:
+            return Keep((await _same(store, key, before.value, question, (channel, requester, task), callback), False))
+        run = Run(name, workspace, channel, requester, key.name, task, now := await store.now())
+        run = replace(run, status=runs.Status.PARKED, asked=1, by_script=True, program=key.id, salt=token_hex(12))
+        asked, ruled = salted(question, run.salt), await ruled_for(store, run, question)
+        place = _Place(Seen(run, 0, now), asked, requests.request_id(name, asked), ruled)
+        return await _new_program_request(store, place, AskingProgram(key.id, key.name, named), callback)
+
+    return (await update(store, propose)).value
+
+
+async def _new_program_request(
+    store: Store, place: _Place, program: AskingProgram, callback: str
+) -> Swap[tuple[ProgramRequest, bool]] | Refuse:
+    """Make the run and its request; the policy may decide at once."""
+    run, ruled, now = place.run.value, place.ruled, place.run.now
+    is_call = place.question.call is not None and place.question.kind is not Kind.FORM
+    team_says = "nothing" if is_call else Action.ASK
+    if ruled.refused is not None:
+        return _refusal(place, ruled.refused, team_says, once=AttemptId(run.id))
+    if place.question.kind is Kind.FORM and ruled.rules.quorum > 1:
+        people = f"{ruled.rules.quorum} people must approve here"
+        raise InvalidInput(f"{people}, but one person fills in a form. Nobody was asked.")
+    asked = _asked(place, team_says)
+    request, events = replace(asked.request, callback=callback, program=program), asked.events
+    if is_call:
+        judged = await judge(store, run, place.question.agent, place.question.call, None)
+        if judged.then is Action.ALLOW:
+            words = f"The workspace's policy, rule “{judged.clause}”."
+            step = request_endings.settle(request, Decision(Status.APPROVED, How.POLICY, now, words=words))
+            request, events = step.request, (*events, *step.events)
+    queued = runs.event(EventType.RUN_QUEUED, run, now, team=run.team, program=program.key)
+    run = replace(run, open={request.slot: request.id})
+    change = Change(runs=(Put(run, 0),), requests=(Put(request, 0),), events=(queued, *events))
+    return Swap(change, (ProgramRequest(run, request), True))
+
+
+async def _same(
+    store: Store, key: ApiKey, run: Run, question: Question, place: tuple[ChannelId, UserId, str], callback: str
+) -> ProgramRequest:
+    """The request that stands under this idempotency key. Conflict, with what differs, if it is another."""
+    name = next(iter(run.open.values()), None) or requests.request_id(run.id, salted(question, run.salt))
+    seen = await store.request(name)
+    if seen is None or run.program != key.id:
+        used = "This idempotency key was used for a request with other content."
+        raise Conflict(f"{used} Use a new key for a new request.")
+    before = seen.value
+    named = zip(("channel", "requester", "task"), (run.channel, run.requester, run.task), place, strict=True)
+    differing = _differing(before, question) + [name for name, one, other in named if one != other]
+    if before.callback != callback:
+        differing.append("callback_url")
+    if differing:
+        raise Conflict(
+            f"This idempotency key was used for a request with another {', '.join(differing)}. Use a new key for a "
+            "new request."
+        )
+    return ProgramRequest(run, before)
+
+
+def _differing(before: Request, question: Question) -> list[str]:
+    asked, names = before.question, ("title", "content", "kind", "options", "several", "notes", "agent")
+    different = [name for name in names if getattr(asked, name) != getattr(question, name)]
+    call, other = asked.call, question.call
+    if call is None and asked.offers != question.offers:
+        different.append("edit")
+    if (call is None) != (other is None):
+        different.append("call")
+    elif call is not None and other is not None:
+        different += [name for name in ("tool", "arguments", "hidden") if getattr(call, name) != getattr(other, name)]
+        # The order of a schema's fields is how they are shown; another one asks for nothing else.
+        if call.schema != other.schema and json.loads(call.schema or "null") != json.loads(other.schema or "null"):
+            different.append("schema")
+    return different
+
+
+async def withdraw(store: Store, key: ApiKey, request: str, why: str) -> ProgramRequest:
+    """Withdraw the request, unless it is decided. NotFound as for `program_request`."""
+    target = await program_request(store, key, request)
+
+    async def propose() -> Keep[ProgramRequest] | Swap[ProgramRequest]:
+        seen, run = await store.request(target.request.id), await store.run(target.run.id)
+        if seen is None or run is None or seen.value.status is not Status.PENDING:
+            return Keep(ProgramRequest(target.run, target.request if seen is None else seen.value))
+        step = request_endings.withdraw(seen.value, seen.now, why or f"{key.name} took it back")
+        change = Change(requests=(Put(step.request, seen.version),), events=step.events)
+        return Swap(change, ProgramRequest(run.value, step.request))
+
+    return (await update(store, propose)).value

@@ -14,8 +14,9 @@ from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.ids import RequestId
 from countersign.domain.request_endings import may_act
 from countersign.domain.requests import Request
+from countersign.usecases.executions import end
+from countersign.usecases.found_requests import ProgramRequest
 from countersign.usecases.ports import Store
-from countersign.usecases.program_requests import ProgramRequest, end
 
 REPORTED_WITHIN: Final = timedelta(days=1)
 """After its decision; then the request ends without anybody knowing what came of it. The program may still say."""

@@ -32,7 +32,7 @@ from countersign.domain.requests import Kind, Question, Verb
 from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.programs import ApiKeys, Callbacks
 from countersign.store.store import Store
-from countersign.usecases.program_requests import submit
+from countersign.usecases.run_requests import submit
 from localslack import LocalSlack
 from tests.api.conftest import LOOPBACK
 from tests.sample_requests import HERE

@@ -114,7 +114,8 @@ async def test_the_policy_counts_for_programs_as_for_teams(store: Store, program
         assert "Use the till." in answer.json()["detail"]
     passed = (await ask(program)).json()
     assert (passed["status"], passed["decision"]["how"]) == ("approved", "policy")
-    assert [e.type for e in await events(store)].count(EventType.CALL_REFUSED) == 1
+    (refused,) = [e.data for e in await events(store) if e.type is EventType.CALL_REFUSED]
+    assert (refused["tool"], refused["clause"], refused["arguments"]) == ("cash", "no cash", "{}")
 
 
 async def test_a_key_that_is_wrong_revoked_or_anothers_opens_nothing(

@@ -18,7 +18,7 @@ from countersign.domain.runs import Status
 from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.standalone import run_here
 from countersign.runs.service import HttpService
-from countersign.usecases import program_requests
+from countersign.usecases import run_requests
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import ANN, CHANNEL, WORKSPACE, House, fact
 from tests.sample_requests import call
@@ -79,7 +79,7 @@ def losing(monkeypatch: pytest.MonkeyPatch, kind: type[RunCall[Any]], times: int
 async def test_a_programs_request_is_not_taken_over_by_a_script(house: House) -> None:
     """R1: no worker advances its run, and no script either; the program alone acts on what people decide."""
     key = api_keys.issue("billing", ("C0GENERAL",), await house.store.now()).key
-    asked, _ = await program_requests.submit(
+    asked, _ = await run_requests.submit(
         house.store, key, "one", call(), workspace=WORKSPACE, channel=CHANNEL, requester=ANN, task="pay"
     )
     run = asked.request.run

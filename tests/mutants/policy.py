@@ -114,7 +114,7 @@ POLICY: Final = (
         "a refusal by policy is on record each time the run is rebuilt",
         "R25",
         "countersign/usecases/run_requests.py",
-        "events=(event,), once=AttemptId(place.request))",
+        "events=(event,), once=once)",
         "events=(event,))",
         (_IN_FORCE + "test_what_the_policy_refuses_is_asked_of_nobody_and_is_in_the_record",),
     ),

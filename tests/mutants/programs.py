@@ -26,7 +26,7 @@ ASKING: Final = (
     Bug(
         "a program asks again and acts twice once its key is rotated",
         "R48",
-        "countersign/usecases/program_requests.py",
+        "countersign/usecases/run_requests.py",
         "short_name(key.id, idempotency, length=24)",
         "short_name(key.secrets[-1].digest, idempotency, length=24)",
         ("tests/api/test_key_rotation.py::test_rotated_key_keeps_requests_and_idempotency_keys",),
@@ -109,7 +109,7 @@ ASKING: Final = (
     Bug(
         "what was not approved begins",
         "R12",
-        "countersign/usecases/program_requests.py",
+        "countersign/usecases/executions.py",
         "    if status not in (Status.APPROVED, Status.EDITED):",
         "    if status is Status.REJECTED:",
         ("tests/api/test_program_executions.py::test_only_what_was_approved_begins[answered]",),
@@ -165,7 +165,7 @@ ASKING: Final = (
     Bug(
         "an outcome of what was not approved is taken",
         "R5",
-        "countersign/usecases/program_requests.py",
+        "countersign/usecases/executions.py",
         "    if not may_act(target.request):\n        raise",
         "    if False:\n        raise",
         (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none",),
@@ -299,9 +299,9 @@ ASKING: Final = (
     Bug(
         "the record does not name the key that asked",
         "R25",
-        "countersign/usecases/program_requests.py",
-        'about = {"team": key.name, "program": key.id, ',
-        'about = {"team": key.name, ',
+        "countersign/usecases/run_requests.py",
+        'else {"program": run.program}',
+        "else {}",
         (_BAD + "test_the_record_names_the_key_that_asked",),
     ),
     Bug(

@@ -11,7 +11,7 @@ from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.metrics import Repair
 from countersign.store.store import Store
-from countersign.usecases import program_requests, unreported_outcomes
+from countersign.usecases import run_requests, unreported_outcomes
 from tests.metric_counts import repaired
 from tests.sample_requests import ALICE, GENERAL, HERE, attempt, question
 from tests.store.test_unreadable import BROKEN, asked
@@ -20,7 +20,7 @@ from tests.store_fixtures import NoQueue, start_run
 
 async def asked_by_a_program(store: Store, idempotency: str = "one") -> Request:
     key = api_keys.issue("ci", ("C0GENERAL",), await store.now()).key
-    found, _ = await program_requests.submit(
+    found, _ = await run_requests.submit(
         store, key, idempotency, question(), workspace=HERE, channel=GENERAL, requester=ALICE, task=""
     )
     return found.request

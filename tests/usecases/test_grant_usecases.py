@@ -20,7 +20,7 @@ from countersign.domain.run_calls import Start
 from countersign.domain.standing_permissions import Permission, PermissionChoice, Span
 from countersign.policy.evaluation import Rulebook
 from countersign.store.store import Store
-from countersign.usecases import permission_use, program_requests
+from countersign.usecases import permission_use, run_requests
 from countersign.usecases.ports import Change, Lease, Put
 from tests.autogen.harness import fact
 from tests.sample_requests import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
@@ -248,7 +248,7 @@ async def test_a_permission_of_a_program_is_its_keys_alone(store: Store) -> None
 
     async def asked(key: api_keys.ApiKey, name: str) -> Request:
         of: dict[str, Any] = {"workspace": HERE, "channel": GENERAL, "requester": ALICE, "task": "pay"}
-        return (await program_requests.submit(store, key, name, call(), **of))[0].request
+        return (await run_requests.submit(store, key, name, call(), **of))[0].request
 
     first = await asked(own, "first")
     await usecases.decide(
