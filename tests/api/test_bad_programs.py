@@ -358,11 +358,11 @@ def test_a_run_that_another_program_has_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_a_run_keeps_is_read_by_its_owner_alone_and_written_nowhere_else(tmp_path: Path) -> None:
-    """R15: in a folder that others may read, or in which they put a link."""
+    """R15: in a folder that others may read, or where a link stands in its place."""
     other = tmp_path / "other"
     other.write_text("kept")
     with opened(tmp_path, "key", "task") as run:
-        run.path.with_suffix(".part").symlink_to(other)
+        run.path.symlink_to(other)
         run.save()
     assert (run.path.stat().st_mode & 0o077, run.path.is_symlink()) == (0, False)
     assert other.read_text() == "kept"

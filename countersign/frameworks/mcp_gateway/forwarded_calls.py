@@ -27,8 +27,8 @@ from countersign.domain.json_arguments import DIFFERS, is_approved, too_many_val
 from countersign.domain.texts_for_models import quoted
 from countersign.frameworks.mcp_gateway.catalog import Catalog, OfferedTool
 from countersign.frameworks.mcp_gateway.config import Config, Rule
-from countersign.frameworks.mcp_gateway.pins import write_durably
 from countersign.frameworks.mcp_gateway.upstreams import Lost, Progress, Unreachable
+from countersign.whole_files import write_whole
 
 _SERVICE_AWAY: Final = 10.0
 """Seconds that a call waits for the service of approvals."""
@@ -77,7 +77,7 @@ class _OpenCall:
             notes=[f"A tool of the MCP server “{tool.upstream.name}”."],
         )
         opened = cls(path, f"gateway-{uuid.uuid4().hex}", body)
-        write_durably(path, json.dumps({"key": opened.key, "body": body}))
+        write_whole(path, json.dumps({"key": opened.key, "body": body}).encode())
         return opened
 
     @property

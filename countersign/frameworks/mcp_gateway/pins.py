@@ -6,7 +6,6 @@ call means, behind the back of the people who approve its calls.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 from countersign.domain.calls import canonical
 from countersign.domain.diffs import changed_lines
 from countersign.domain.errors import InvalidInput
+from countersign.whole_files import write_whole
 
 Definition = Mapping[str, Any]
 """A tool as its server describes it: name, description, schemas, annotations."""
@@ -54,7 +54,7 @@ class Pins:
         servers = self._read()  # another gateway may have written meanwhile
         servers[server] = servers.get(server, {}) | pinned
         written = json.dumps({"version": _VERSION, "servers": servers}, indent=1, ensure_ascii=False)
-        write_durably(self._path, written)
+        write_whole(self._path, written.encode(errors="surrogatepass"))
 
     def _read(self) -> dict[str, dict[str, dict[str, Any]]]:
         try:
@@ -89,18 +89,3 @@ def described(changes: Mapping[str, tuple[Definition | None, Definition]]) -> st
 
 def _lines(definition: Definition) -> str:
     return json.dumps(definition, indent=2, ensure_ascii=False, sort_keys=True).replace("\\n", "\n")
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Replace a file in one step, on disk, and readable by this user alone."""
-    new = path.with_suffix(".new")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(text.encode(errors="surrogatepass"))
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
