@@ -323,14 +323,51 @@ def test_team_that_ends_by_a_clock_is_refused() -> None:
             look_through(team)
 
 
-async def test_agent_that_is_a_tool_of_two_agents_is_refused(house: House) -> None:
-    """It remembers its conversations, and calls at once would mix them."""
+def as_tool_of_two(run: Run) -> list[Any]:
+    tool = AgentTool(clerk(run, "expert"))
+    return [clerk(run, name, workbench=run.tools(name, [tool])) for name in ("a", "b")]
+
+
+def in_a_shared_workbench(run: Run) -> list[Any]:
+    bench = run.tools("a", [AgentTool(clerk(run, "expert"))])
+    return [clerk(run, name, workbench=bench) for name in ("a", "b")]
+
+
+def as_tool_of_two_with_one_name(run: Run) -> list[Any]:
+    bench = run.tools("a", [AgentTool(clerk(run, "expert"))])
+    inner = (alone(clerk(run, "a", workbench=bench)) for _ in range(2))
+    return [SocietyOfMindAgent(name, team, run.model(name)) for name, team in zip("xy", inner, strict=True)]
+
+
+def as_two_tools(run: Run) -> list[Any]:
+    team = RoundRobinGroupChat([clerk(run, "expert")], max_turns=1, name="experts")
+    tools = [TeamTool(team, name, "Asks the experts.") for name in ("first", "second")]
+    return [clerk(run, "a", workbench=run.tools("a", tools))]
+
+
+def as_member_and_tool(run: Run) -> list[Any]:
+    expert = clerk(run, "expert")
+    return [expert, clerk(run, "a", workbench=run.tools("a", [AgentTool(expert)]))]
+
+
+@pytest.mark.parametrize(
+    ("agents", "ways"),
+    [
+        (as_tool_of_two, "“expert” is the tool “expert” of “[ab]” and the tool “expert” of “[ab]”"),
+        (in_a_shared_workbench, "“expert” is the tool “expert” of “[ab]” and the tool “expert” of “[ab]”"),
+        (as_tool_of_two_with_one_name, "“expert” is the tool “expert” of “a” and the tool “expert” of “a”"),
+        (as_two_tools, "“experts” is the tool “(first|second)” of “a” and the tool “(first|second)” of “a”"),
+        (as_member_and_tool, "“expert” is (a member of|the tool).* and (a member of|the tool)"),
+    ],
+)
+async def test_agent_that_could_be_called_twice_at_once_is_refused(
+    house: House, agents: Callable[[Run], list[Any]], ways: str
+) -> None:
+    """An agent that is a tool remembers its conversations, and calls at once would mix them."""
     await house.start()
     async with life(house) as run:
-        tool = AgentTool(clerk(run, "expert"))
-        agents = [clerk(run, name, workbench=run.tools(name, [tool])) for name in ("a", "b")]
-        with pytest.raises(WrongTeam, match=r"“expert” is a tool of “[ab]” and of “[ab]”.*Nothing was done; "):
-            look_through(RoundRobinGroupChat([*agents], max_turns=1))
+        with pytest.raises(WrongTeam, match=f"{ways}.*Nothing was done; "):
+            look_through(RoundRobinGroupChat(agents(run), max_turns=1))
 
 
 class Endless(Sequence[int]):

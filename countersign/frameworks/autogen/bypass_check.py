@@ -4,7 +4,7 @@ AutoGen tells nobody which tools an agent has. So what its teams, agents and too
 at, whatever these are called: `tests/autogen/test_bypass_check.py` fails for each door that AutoGen moves elsewhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from autogen_agentchat.agents import (
@@ -14,7 +14,7 @@ from autogen_agentchat.agents import (
     SocietyOfMindAgent,
     UserProxyAgent,
 )
-from autogen_agentchat.base import ChatAgent, Handoff, TaskRunner, Team, TerminationCondition
+from autogen_agentchat.base import ChatAgent, Handoff, Team, TerminationCondition
 from autogen_agentchat.conditions import TimeoutTermination
 from autogen_agentchat.teams import BaseGroupChat
 from autogen_agentchat.tools import AgentTool, TeamTool
@@ -87,26 +87,51 @@ def _termination(condition: TerminationCondition, whose: str) -> None:
 
 
 def _shared_tools(team: Team) -> None:
-    """Check that each agent or team that is a tool is the tool of one agent only: it remembers its conversation."""
-    rooms: list[tuple[object, str]] = [(team, "")]
+    """Check that each agent or team that is a tool is used in that one place only: it remembers its conversation."""
+    rooms: list[ChatAgent | Team] = [team]
     seen: set[int] = set()
-    owners: dict[int, tuple[TaskRunner, str]] = {}
+    uses: dict[int, dict[tuple[int, int], str]] = {}
+    """Of each agent or team, its uses, by holder and tool."""
+    called: dict[int, object] = {}
+    """The agents and teams that are tools."""
     while rooms:
-        room, whose = rooms.pop()
+        room = rooms.pop()
         if id(room) in seen:
             continue
         seen.add(id(room))
-        for thing in objects_in(room):
+        for thing in _held_by(room):
             if isinstance(thing, AgentTool | TeamTool):
-                runner = thing._task_runner
-                _, owner = owners.setdefault(id(runner), (runner, whose))
-                if owner != whose:
-                    raise WrongTeam(
-                        f"“{thing.name}” is a tool of “{owner}” and of “{whose}”. It remembers what each of them says, "
-                        "and two calls at once would mix their conversations. Nothing was done; make one for each."
-                    )
-            if isinstance(thing, ChatAgent | Team | Workbench | AgentTool | TeamTool):
-                rooms.append((thing, getattr(thing, "name", whose) if isinstance(thing, ChatAgent) else whose))
+                tool, thing = thing, thing._task_runner
+                called[id(thing)] = thing
+                use = (id(room), id(tool)), f"the tool “{tool.name}” of “{_name(room)}”"
+                uses.setdefault(id(thing), {}).setdefault(*use)
+            elif isinstance(room, _KNOWN):  # an agent class of the team's own may keep an agent beside its tool
+                uses.setdefault(id(thing), {}).setdefault((id(room), 0), f"a member of “{_name(room)}”")
+            rooms.append(thing)
+    for runner in called.values():
+        first, *others = uses[id(runner)].values()
+        if others:
+            raise WrongTeam(
+                f"“{_name(runner)}” is {first} and {others[0]}. It remembers what is said to it, and two calls at once "
+                "would mix their conversations. Nothing was done; make one for each."
+            )
+
+
+def _held_by(room: ChatAgent | Team) -> Iterator[Any]:
+    """Yield the agents and teams that an agent or a team holds, and its tools that are agents or teams."""
+    holders: list[object] = [room]
+    seen: set[int] = set()
+    while holders:
+        for thing in objects_in(holders.pop()):
+            if isinstance(thing, ChatAgent | Team | AgentTool | TeamTool):
+                yield thing
+            elif isinstance(thing, Workbench) and id(thing) not in seen:
+                seen.add(id(thing))
+                holders.append(thing)
+
+
+def _name(part: object) -> str:
+    return getattr(part, "name", type(part).__name__)
 
 
 def _agent(agent: ChatAgent) -> None:
