@@ -166,6 +166,7 @@ async def opened(
             check_form=check_form,
             card_link=partial(card_link, Overview(store), poster.link) if pages is None else pages.link_of,
             networks=settings.callback_networks,
+            users_named=directory.users_named,
         )
         url = stack.enter_context(port.serving(identity.workspace, interface))
         if pages is not None:

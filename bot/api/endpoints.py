@@ -53,6 +53,10 @@ async def _not_posted(request: RequestId) -> str:
     return ""
 
 
+async def _nobody(name: str) -> frozenset[UserId]:
+    return frozenset()
+
+
 class Channels(Protocol):
     """The channels that the app is in, by name; None if Slack does not say."""
 
@@ -79,6 +83,8 @@ class Interface:
     """Private networks to which callbacks may go."""
     card_link: Callable[[RequestId], Awaitable[str]] = _not_posted
     """Finds where Slack shows the card of a request; "" as long as it is not posted."""
+    users_named: Callable[[str], Awaitable[frozenset[UserId] | None]] = _nobody
+    """Finds the people with a name; None if Slack does not say."""
     names: dict[str, ChannelId] = field(default_factory=dict)
     """The channels as Slack last named them: no answer waits for Slack to say a name."""
     polls: set[asyncio.Future[None]] = field(default_factory=set)
@@ -94,7 +100,15 @@ class Interface:
 
     def __post_init__(self) -> None:
         calls = worker_calls.WorkerCalls(
-            self.store, self.wakeups, self._key, self._channel, self._rate, self.card_link, self.turns, self.stopping
+            self.store,
+            self.wakeups,
+            self._key,
+            self._channel,
+            self._requester,
+            self._rate,
+            self.card_link,
+            self.turns,
+            self.stopping,
         )
         object.__setattr__(self, "workers", calls)
 
@@ -116,6 +130,7 @@ class Interface:
         if body.callback_url:
             callback_addresses.read(body.callback_url, self.networks)
         channel = await self._channel(key, body.channel)
+        requester = await self._requester(body.requester) if body.requester else self.nobody
         run = run_requests.run_of(key, idempotency)
         before = await self.store.run(run)
         try:
@@ -128,7 +143,7 @@ class Interface:
                 question,
                 workspace=self.workspace,
                 channel=channel,
-                requester=UserId(body.requester) if body.requester else self.nobody,
+                requester=requester,
                 task=body.task,
                 named=bool(body.requester),
                 callback=body.callback_url,
@@ -269,6 +284,21 @@ class Interface:
         if channel not in known.values():
             raise Problem(403, "channel", f"The app isn't in {name[:80]}. Invite it there with /invite.")
         return channel
+
+    async def _requester(self, named: str) -> UserId:
+        """Find the person that a program names, by id or as `@name`; a name of several people is refused."""
+        if not named.startswith("@"):
+            return UserId(named)
+        found = await self.users_named(named[1:])
+        if found is None:
+            raise Problem(503, "slack-unavailable", "Slack didn't list its people. Try again soon.", 5)
+        if len(found) != 1:
+            detail = (
+                f"“{named[:80]}” isn't the name of exactly one person here. Give the id, like U0123ABC: it is *Copy "
+                "member ID* in the person's profile."
+            )
+            raise Problem(400, "requester", detail)
+        return next(iter(found))
 
     def _called(self, key: ApiKey) -> str:
         """The key's channels, by name where the app is in them."""

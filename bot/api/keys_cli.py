@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
 def create(
     name: Annotated[str, typer.Option(help="The program's name, shown on cards.")] = "",
     channel: Annotated[
-        list[str] | None, typer.Option(help="A channel it can ask in, `#name` or an id; repeatable.")
+        list[str] | None, typer.Option(help="A channel it can ask in, by name or id; repeatable.")
     ] = None,
     worker: Annotated[str, typer.Option(help="In place of a program: the name of a group of workers.")] = "",
     teams: Annotated[str, typer.Option(help="The teams of these workers, like email,deploy; all without it.")] = "",
@@ -132,7 +132,8 @@ async def _with_keys(work: Callable[[Store, ApiKeys], Awaitable[None]]) -> None:
 
 async def _ids(store: Store, channels: list[str]) -> tuple[str, ...]:
     """Find the ids of channels: a key is bound to ids, because a name may change hands (R43)."""
-    if not any(channel.startswith("#") for channel in channels):
+    named = {channel: channel.removeprefix("#") for channel in channels if ChannelId.named(channel) is None}
+    if not named:
         return tuple(channels)
     names = await store.channel_names()
     if names is None:
@@ -140,12 +141,12 @@ async def _ids(store: Store, channels: list[str]) -> tuple[str, ...]:
             "`web` has not said lately which channels the app is in. Start it first, or give the id of each channel, "
             "like C0123ABC: it stands at the end of the channel's details in Slack. No key was created."
         )
-    if unknown := [name for name in channels if name.startswith("#") and name[1:] not in names]:
+    if unknown := [f"#{name}" for name in named.values() if name not in names]:
         raise InvalidInput(
             f"The app is in no channel {', '.join(unknown)[:200]}. Invite it there with /invite, wait a minute, and "
             "try again. No key was created."
         )
-    return tuple(names[name[1:]] if name.startswith("#") else name for name in channels)
+    return tuple(names[named[one]] if one in named else ChannelId(one) for one in channels)
 
 
 def _show(issued: Issued, done: str) -> None:

@@ -89,8 +89,8 @@ class AskBody(BaseModel):
     task: str = Field("", max_length=LONGEST_MESSAGE, description="The task that this is part of.")
     requester: str = Field(
         "",
-        pattern=r"^([UW][A-Z0-9]{1,30})?$",
-        description="Slack id of the person who started this, as the program says.",
+        pattern=r"^([UW][A-Z0-9]{1,30}|@[^@<>]{1,80})?$",
+        description="The person who started this, as the program says: a Slack id, or `@name` if only one has it.",
     )
 
     callback_url: str = Field(

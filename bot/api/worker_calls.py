@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from countersign.domain.api_keys import ApiKey
 from countersign.domain.errors import CountersignError, InvalidInput, NotFound, UnknownSchema
-from countersign.domain.ids import ChannelId, RequestId, RunId, WorkerId
+from countersign.domain.ids import ChannelId, RequestId, RunId, UserId, WorkerId
 from countersign.domain.requests import Status
 from countersign.domain.run_calls import RUN_CALLS, Ask, CardLink, Claim, Find, Start
 from countersign.domain.runs import Run
@@ -90,6 +90,8 @@ class WorkerCalls:
     """Finds the caller's key. Problem if it does not open, as after it was revoked."""
     channel: Callable[[ApiKey, str], Awaitable[ChannelId]]
     """Finds the channel that a key names. Problem if the key may not ask there."""
+    requester: Callable[[str], Awaitable[UserId]]
+    """Finds a person by id or `@name`. Problem if it is not the name of exactly one."""
     rate: Callable[[ApiKey], Awaitable[None]]
     """Counts a call against the key's rate. Problem if it makes too many."""
     card_link: Callable[[RequestId], Awaitable[str]]
@@ -129,7 +131,8 @@ class WorkerCalls:
         """Return the start with the id of its channel. Problem or InvalidInput if this key may not start it."""
         if key.worker or not run.of_script or run.of_program:
             raise InvalidInput("Only a program starts a run itself. Nothing was started.")
-        return replace(start, channel=await self.channel(key, start.channel))
+        channel = await self.channel(key, start.channel)
+        return replace(start, channel=channel, requester=await self.requester(start.requester))
 
     async def _check(self, key: ApiKey, run: RunId) -> None:
         """Check that the key reaches the run. NotFound if not, as for a run that does not exist."""

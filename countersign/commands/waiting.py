@@ -46,7 +46,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"how long the service may be away (default: {SERVICE_TIMEOUT:g}); people have the channel's time",
     )
-    parser.add_argument("--requester", default="", metavar="ID", help="Slack id of the person for whom you ask")
+    parser.add_argument(
+        "--requester", default="", metavar="PERSON", help="the person for whom you ask: a Slack id or @name"
+    )
     parser.add_argument("--quiet", action="store_true", help="print no notes while people decide")
 
 

@@ -283,7 +283,8 @@ class Attach(RunCall[None]):
 class Start(RunCall[Run]):
     """Start a run that the caller advances itself.
 
-    The same run id again is the same run. `channel` is an id or a name like `#general`, `requester` the id of a user.
+    The same run id again is the same run. `channel` is an id or a name like `#general`, `requester` an id
+    or a name like `@alice`.
     """
 
     name, answer = "start", Run

@@ -67,7 +67,9 @@ async def bot(slack: LocalSlack, store: Store) -> AsyncIterator[Services]:
 def interface(store: Store, wakeups: Wakeups, bot: Services) -> Interface:
     channels, card = bot.directory.channels, partial(card_link, Overview(store), bot.link)
     return Interface(
-        store, ApiKeys(store), wakeups, channels, HERE, UserId("U0BOT"), check_form, LOOPBACK, card_link=card
+        *(store, ApiKeys(store), wakeups, channels, HERE, UserId("U0BOT"), check_form, LOOPBACK),
+        card_link=card,
+        users_named=bot.directory.users_named,
     )
 
 

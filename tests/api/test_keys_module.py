@@ -55,9 +55,10 @@ async def test_keys_are_created_rotated_and_revoked_without_a_stored_secret(
 
     assert "`web` has not said lately" in await keys("create", "--name", "nightly", "--channel", "#general")
     await store.set_channels({"general": GENERAL})
-    assert "in no channel #other" in await keys("create", "--name", "nightly", "--channel", "#other")
+    for other in ("#other", "other"):  # an unquoted # begins a comment of the shell
+        assert "in no channel #other" in await keys("create", "--name", "nightly", "--channel", other)
     limits = ("--most-open", "7", "--per-minute", "8", "--most-waiting", "9")
-    token = (await keys("create", "--name", "nightly", "--channel", "#general", *limits)).strip()
+    token = (await keys("create", "--name", "nightly", "--channel", "general", *limits)).strip()
     name, secret = api_keys.parts_of(token) or ("", "")
 
     async def opens() -> int:

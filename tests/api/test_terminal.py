@@ -97,7 +97,7 @@ from countersign.teams import run_here
 def build(run):
     return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer")), run.reviewer("human")], max_turns=2)
 model = ReplayChatCompletionClient(["Ten percent off, please."])
-asyncio.run(run_here(build, "Write.", channel="#general", requester="U0ALICE", model=model))
+asyncio.run(run_here(build, "Write.", channel="#general", requester="@alice", model=model))
 """
 SLACK_INPUT = """
 import asyncio, countersign

@@ -69,7 +69,7 @@ async def test_a_script_that_was_killed_goes_on_where_it_was(
     asked = await card(slack)
     await first.kill(signal.SIGKILL)
     assert (await slack.user("bob").click(asked, "Approve")).ok
-    again = text.replace('requester="U0ALICE"', f'requester="U0ALICE", resume="{run}"')
+    again = text.replace('requester="@alice"', f'requester="@alice", resume="{run}"')
     second = await script(there, tmp_path, again)
     assert await second.wait() == 0
     assert len([m for m in slack.channel("#approvals").messages if "Shall this go out" in text_of(m)]) == 1
@@ -102,7 +102,7 @@ async def test_a_channel_that_the_app_is_not_in_starts_nothing(
 ) -> None:
     """R21: else the program waits, and nobody sees for what."""
     await there.web()
-    program = await script(there, tmp_path, example().replace("C0GENERAL", "C0NOWHERE"))
+    program = await script(there, tmp_path, example().replace("#general", "C0NOWHERE"))
     assert await program.wait() == 1
     assert any("This key can ask in #general, not in C0NOWHERE" in line for line in program.lines)
     there.processes.remove(program)

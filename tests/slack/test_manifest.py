@@ -30,6 +30,7 @@ SCOPES_OF = {
     "usergroups_list": {"usergroups:read"},
     "users_conversations": {"channels:read", "groups:read"},
     "users_info": {"users:read"},
+    "users_list": {"users:read"},
     "views_open": set(),
     "views_publish": set(),
     "views_update": set(),

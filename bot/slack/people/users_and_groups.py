@@ -4,6 +4,7 @@ What Slack did not say is never taken for a yes (R9); `lookup_cache` says how lo
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +27,8 @@ KEPT: Final = timedelta(minutes=5)
 """How long it is believed while Slack does not answer."""
 PAGE: Final = 999
 """The most that Slack lists at once of members or channels."""
+_MOST_PAGES: Final = 20
+"""Pages of accounts that are read to find somebody by name: Slack gives twenty a minute."""
 _NOBODY: Final = frozenset({"user_not_found", "user_not_visible"})
 _NO_GROUPS: Final = frozenset({"plan_upgrade_required"})
 _NO_CHANNEL: Final = frozenset({"channel_not_found"})
@@ -243,6 +246,32 @@ class Directory:
         if (channel := (await self.channels() or {}).get(name.removeprefix("#"))) is None:
             self.lookups.forget(("channels",))
         return channel
+
+    async def users_named(self, name: str) -> frozenset[UserId] | None:
+        """Find the people with this display name, real name or handle, in any case.
+
+        Names are edited and not unique. In a workspace with too many accounts to list, nobody is found. None if Slack
+        did not say.
+        """
+
+        async def ask() -> dict[str, frozenset[UserId]]:
+            found: defaultdict[str, set[UserId]] = defaultdict(set)
+            cursor = ""
+            for _ in range(_MOST_PAGES):
+                page = await self._client.users_list(limit=PAGE, cursor=cursor)
+                for user in page["members"]:
+                    account, profile = Account.read(user), user.get("profile") or {}
+                    if account.is_bot or account.is_deactivated or account.is_stranger:
+                        continue
+                    for one in (profile.get("display_name"), profile.get("real_name"), user.get("name")):
+                        if one:
+                            found[str(one).casefold()].add(UserId(user["id"]))
+                if not (cursor := _next_page(page)):
+                    return {one: frozenset(users) for one, users in found.items()}
+            return {}
+
+        people = await self.lookups.find(("people",), ask)
+        return None if people is None else people.get(name.strip().casefold(), frozenset())
 
     async def _person(self, user: UserId) -> Account | None:
         """Return the user's account, empty if unknown; None if Slack did not answer."""

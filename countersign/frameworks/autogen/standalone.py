@@ -5,7 +5,7 @@
         human = UserProxyAgent("human", input_func=run.human(title="Send this?").input_func)
         return RoundRobinGroupChat([writer, human], max_turns=4)
 
-    asyncio.run(run_here(build, "Ask the vendor for 10% off", channel="C0GENERAL", requester="U0ALICE"))
+    asyncio.run(run_here(build, "Ask the vendor for 10% off", channel="#general", requester="@alice"))
 
 `build` is what a team file has, so a team that has grown out of its script moves into `agents/teams/` as it is.
 """
@@ -77,8 +77,8 @@ async def run_here(
     """Run a team in this program to its end; returns the run with how it ended.
 
     COUNTERSIGN_URL and COUNTERSIGN_KEY say where the service is; nothing else is needed. `channel` is a channel of
-    the key, by id or name, and `requester` a Slack user's id: where the run is told of, and for whom it is. `model` is
-    an AutoGen client of your own; without one it is what MODEL_CONFIG says.
+    the key, by id or name, and `requester` a Slack user, by id or as `@name`: where the run is told of, and for whom it
+    is. `model` is an AutoGen client of your own; without one it is what MODEL_CONFIG says.
 
     The run's journal is a file in DATA_DIR, or the workers' area of Redis if REDIS_URL is set. A program that is
     interrupted or killed leaves its run waiting, and what people decide is kept: started with `resume` set to the
@@ -88,7 +88,9 @@ async def run_here(
     StoreUnavailable, with nothing started, if the service or Redis is away at the start; later they are waited for.
     LeaseLost if another program advances the run.
     """
-    called, whom = TeamName(name), UserId(requester)
+    called = TeamName(name)
+    if not requester.startswith("@"):
+        UserId(requester)
     run_id = RunId("s" + secrets.token_hex(8) if resume is None else resume)
     if run_id.of_program or not run_id.of_script:
         raise InvalidInput(
@@ -109,7 +111,7 @@ async def run_here(
         # Before it is stored: a program that is killed in between leaves no run that nobody can name.
         log.info("Run %s. If this program ends before it, start it again with resume=%r.", run_id, run_id)
         await web.read_back((), ())  # raises if the service is away: from here on it is waited for
-        first = Read() if resume else Start(channel, whom, called, task)
+        first = Read() if resume else Start(channel, requester, called, task)
         run = await patient(service).call(Lease(run_id, 0, owner), first)
         runner = Runner(
             owner=owner,
