@@ -203,6 +203,11 @@ class ProofPages:
                 await passkeys.rename(desk.store, actor, one(form, "passkey"), one(form, "name"))
             elif what == "revoke":
                 await passkeys.revoke(desk.store, session.user, one(form, "passkey"), actor, desk.admins)
+            elif what == "sign-out":
+                await self._door.sign_out_everywhere(session, desk, session.user, "they asked for it", session.user)
+                response = RedirectResponse("/sign-in?signed-out", 303)
+                self._door.signed_in.forget_session(response)
+                return response
         except StoreUnavailable:
             raise
         except CountersignError as wrong:
@@ -293,6 +298,8 @@ class ProofPages:
         try:
             if user is None:
                 raise InvalidInput("Give the member ID of a Slack user, like U012AB3CD. Nothing was changed.")
+            if one(form, "what") == "sign-out":
+                return await self._sign_out(visit, user)
             if one(form, "what") == "revoke":
                 await passkeys.revoke(desk.store, user, one(form, "passkey"), actor, desk.admins)
             elif one(form, "what") == "code":
@@ -308,6 +315,16 @@ class ProofPages:
         except CountersignError as wrong:
             return await self._people_page(visit, 409, str(wrong))
         return RedirectResponse("/people", 303)
+
+    async def _sign_out(self, visit: Visit, user: UserId) -> Response:
+        """Sign somebody out everywhere; it makes nothing weaker, so it needs no proof."""
+        desk, session = visit.desk, visit.session
+        if not (await reader_of(desk, session.user)).is_admin:
+            raise InvalidInput(_ADMINS_ONLY)
+        await self._door.sign_out_everywhere(session, desk, user, "an admin signed them out", session.user)
+        if user == session.user:
+            return RedirectResponse("/sign-in?signed-out", 303)
+        return await self._people_page(visit, 200, f"{await desk.directory.name(user)} is signed out everywhere.")
 
     async def _make_code(self, visit: Visit, found: Confirmation, proved: Proved | None) -> Response:
         desk, user = visit.desk, UserId(one(found.form, "user").strip())

@@ -66,6 +66,7 @@ shorter).
 | `{ns}:renewing:<workspace>` | string | that its token is being renewed just now | 1 min |
 | `{ns}:confirming:<digest>` | string | an answer that waits for its proof, by the digest of a nonce | 5 min |
 | `{ns}:session:<digest>` | string | who is signed in to the pages, by the digest of a cookie | 12 h after the sign-in |
+| `{ns}:signed_out:<workspace>:<user>` | string | sessions of this person from before then have ended | 12 h later |
 | `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – |
 """
 
@@ -284,6 +285,9 @@ class Keys:
 
     def session(self, cookie: Digest) -> str:
         return f"{self.prefix}session:{Digest(cookie)}"
+
+    def signed_out(self, workspace: WorkspaceId, user: UserId) -> str:
+        return f"{self.prefix}signed_out:{WorkspaceId(workspace)}:{UserId(user)}"
 
     def worker(self, worker: WorkerId) -> str:
         return f"{self.prefix}worker:{WorkerId(worker)}"
