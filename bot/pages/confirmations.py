@@ -5,6 +5,7 @@ the proof, and then the form counts as it came, with the proof. The challenge is
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -19,6 +20,7 @@ from countersign.usecases import attempt_refused, passkeys, proofs
 from countersign.usecases.proofs import Shown
 
 from ..passkeys import Site, assertion_options
+from .block_html import Node
 from .desk import Desk
 from .providers import OidcIdentity, PendingSignIn
 from .sessions import Session
@@ -63,6 +65,17 @@ class Confirmation(BaseModel):
     def waits_for_login(self) -> bool:
         """Tell whether the person must sign in again first."""
         return self.needs is Proof.OIDC and self.login is None
+
+
+@dataclass(frozen=True, slots=True)
+class ToConfirm:
+    """Everything that a confirmation covers, as its page shows it.
+
+    `label` is what the button does, `articles` are the contents, `entered` what the person entered besides."""
+
+    label: str
+    articles: Sequence[Sequence[Node]] = ()
+    entered: Sequence[tuple[str, str]] = ()
 
 
 class Confirmations:

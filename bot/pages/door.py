@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from countersign import usecases
 from countersign.domain.attempt_refusals import Refusal, Sentence
 from countersign.domain.errors import CountersignError, InvalidInput, NotFound, StoreUnavailable
-from countersign.domain.ids import AttemptId, RequestId, WorkspaceId, digest_of, short_name
+from countersign.domain.ids import AttemptId, RequestId, UserId, WorkspaceId, digest_of, short_name
 from countersign.domain.requests import Verb
 
 from .answer_forms import SentForm
@@ -76,6 +76,8 @@ class Door:
                     return RedirectResponse(f"/sign-in?then={return_path(http.url.path)}", 303)
                 if desk is None:
                     raise InvalidInput("Your workspace isn't served just now. Try again in a moment.")
+                if await self._ended_with_account(session, desk):
+                    return self.sentence(Refusal.DEACTIVATED.value, 403)
                 return await answer(Visit(http, session, desk))
             except StoreUnavailable as away:
                 _log.error("%s", away)
@@ -86,6 +88,21 @@ class Door:
                 return await self._told_error(http, wrong.sentence, 400)
 
         return answered
+
+    async def _ended_with_account(self, session: Session, desk: Desk) -> bool:
+        """End all sessions of somebody who is, as Slack says, no member of the workspace any more."""
+        actor = await desk.directory.actor(session.user)
+        if not actor.checked or not (actor.is_deactivated or actor.is_stranger):
+            return False
+        await self.sign_out_everywhere(session, desk, session.user, "their account was deactivated", None)
+        return True
+
+    async def sign_out_everywhere(
+        self, session: Session, desk: Desk, user: UserId, why: str, by: UserId | None
+    ) -> None:
+        """End all sessions of this person in the workspace of this session."""
+        await self.signed_in.end_all(session.workspace, user)
+        await usecases.sessions_ended(desk.store, session.workspace, user, why, by)
 
     def deciding(
         self, answer: Callable[[Visit, Entered], Awaitable[Response]]

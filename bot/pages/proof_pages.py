@@ -20,8 +20,8 @@ from countersign.domain.requests import Request
 from countersign.usecases import passkeys, proofs
 
 from .. import passkeys as webauthn
-from ..slack.views.request_text import as_matter
-from .confirmations import Confirmation, Confirmations, one
+from .block_html import names_in
+from .confirmations import Confirmation, Confirmations, ToConfirm, one
 from .desk import reader_of
 from .door import Door, Visit
 from .providers import SignIn, SignInProblem
@@ -33,8 +33,8 @@ _MOST_APPROVED: Final = 5
 _log = logging.getLogger(__name__)
 Decide = Callable[[Visit, Confirmation, Proved], Awaitable[Response]]
 """Decides the confirmed requests with the given proof."""
-Show = Callable[[Visit, Confirmation], Awaitable[tuple[str, list[tuple[str, str]], Sequence[Request]]]]
-"""Describes a confirmed answer: its label, the entered fields, and the requests."""
+Show = Callable[[Visit, Confirmation], Awaitable[ToConfirm]]
+"""Describes all that a confirmation covers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class PasskeyHolder:
 class ProofPages:
     """Pages for proofs.
 
-    `decide`, `show` and `change_settings` are of the pages that ask for them."""
+    `decide`, `show`, `change_settings` and `show_settings` are of the pages that ask for them."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class ProofPages:
         decide: Decide,
         show: Show,
         change_settings: Decide,
+        show_settings: Show,
         cooling_off: timedelta,
     ) -> None:
         self._door = door
@@ -68,6 +69,7 @@ class ProofPages:
         self._decide = decide
         self._show = show
         self._change_settings = change_settings
+        self._show_settings = show_settings
         self._cooling_off = cooling_off
 
     @property
@@ -88,28 +90,32 @@ class ProofPages:
 
     async def _confirmation(self, visit: Visit) -> Response:
         found = await self._confirmations.read(visit.session, visit.http.path_params["nonce"])
-        label, entered, requests = "Confirm", list[tuple[str, str]](), list[str]()
-        if found.kind in ("answer", "answers"):
-            label, entered, rows = await self._show(visit, found)
-            requests = [as_matter(row.question) for row in rows]
-        elif found.kind == "enrol":
-            label = "Create the passkey"
-        elif found.kind == "code":
-            label = "Make the code"
-        elif found.kind == "settings":
-            label = "Loosen the rules"
+        shown = await self._shown(visit, found)
         return self._door.page(
             "confirm.html",
             200,
             visit,
             found=found,
-            label=label,
-            entered=entered,
-            requests=requests,
+            shown=shown,
+            names=await names_in(visit.desk.directory, *shown.articles),
             sign={name: value for name, value in (("get", found.options), ("create", found.registration)) if value},
             provider=self._provider(visit).provider.name,
             token=visit.session.token(found.path),
         )
+
+    async def _shown(self, visit: Visit, found: Confirmation) -> ToConfirm:
+        """Describe what is about to be confirmed: nothing is signed that was not shown."""
+        match found.kind:
+            case "answer" | "answers":
+                return await self._show(visit, found)
+            case "settings":
+                return await self._show_settings(visit, found)
+            case "enrol":
+                return ToConfirm("Create the passkey", entered=[("Its name", one(found.form, "name"))])
+            case "code":
+                user = UserId(one(found.form, "user").strip())
+                name = await visit.desk.directory.name(user)
+                return ToConfirm("Make the code", entered=[("For", f"{name} ({user})")])
 
     async def _sign_in_again(self, visit: Visit) -> Response:
         found = await self._confirmations.read(visit.session, visit.http.path_params["nonce"])
@@ -197,6 +203,11 @@ class ProofPages:
                 await passkeys.rename(desk.store, actor, one(form, "passkey"), one(form, "name"))
             elif what == "revoke":
                 await passkeys.revoke(desk.store, session.user, one(form, "passkey"), actor, desk.admins)
+            elif what == "sign-out":
+                await self._door.sign_out_everywhere(session, desk, session.user, "they asked for it", session.user)
+                response = RedirectResponse("/sign-in?signed-out", 303)
+                self._door.signed_in.forget_session(response)
+                return response
         except StoreUnavailable:
             raise
         except CountersignError as wrong:
@@ -287,6 +298,8 @@ class ProofPages:
         try:
             if user is None:
                 raise InvalidInput("Give the member ID of a Slack user, like U012AB3CD. Nothing was changed.")
+            if one(form, "what") == "sign-out":
+                return await self._sign_out(visit, user)
             if one(form, "what") == "revoke":
                 await passkeys.revoke(desk.store, user, one(form, "passkey"), actor, desk.admins)
             elif one(form, "what") == "code":
@@ -302,6 +315,16 @@ class ProofPages:
         except CountersignError as wrong:
             return await self._people_page(visit, 409, str(wrong))
         return RedirectResponse("/people", 303)
+
+    async def _sign_out(self, visit: Visit, user: UserId) -> Response:
+        """Sign somebody out everywhere; it makes nothing weaker, so it needs no proof."""
+        desk, session = visit.desk, visit.session
+        if not (await reader_of(desk, session.user)).is_admin:
+            raise InvalidInput(_ADMINS_ONLY)
+        await self._door.sign_out_everywhere(session, desk, user, "an admin signed them out", session.user)
+        if user == session.user:
+            return RedirectResponse("/sign-in?signed-out", 303)
+        return await self._people_page(visit, 200, f"{await desk.directory.name(user)} is signed out everywhere.")
 
     async def _make_code(self, visit: Visit, found: Confirmation, proved: Proved | None) -> Response:
         desk, user = visit.desk, UserId(one(found.form, "user").strip())

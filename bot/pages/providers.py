@@ -27,6 +27,7 @@ from joserfc.jws import JWSRegistry
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, field_validator
 
 from countersign.domain.errors import InvalidInput, WrongSettings
+from countersign.usecases.proofs import CLOCKS_DIFFER
 
 ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA", "RS384", "RS512", "PS384", "PS512", "ES384", "ES512")
 """Signatures with a public key alone: `none`, and secrets that we share, prove nothing about who signed."""
@@ -213,7 +214,8 @@ class SignIn:
         Authlib takes `max_age=0` for none given, and a provider may answer from a live session (gitlab #438758).
         """
         at, wanted = identity.authenticated_at, self.provider.acr_values
-        if at is None or not -LEEWAY <= (now - at).total_seconds() <= FRESH_LOGIN:
+        ahead = CLOCKS_DIFFER.total_seconds()  # or an older login would look newer than the question
+        if at is None or not -ahead <= (now - at).total_seconds() <= FRESH_LOGIN:
             why = f"{self.provider.name} didn't confirm that you signed in just now"
             raise SignInProblem(f"{why}, so this doesn't prove who you are. Nothing was decided; please sign in again.")
         if wanted and identity.acr not in wanted:

@@ -34,7 +34,7 @@ from ..slack.views.approval_card import on_page
 from ..slack.views.edit_modal import WrongFields
 from .answer_forms import APPROVE, SentForm, attempt_of, forms_of
 from .block_html import names_in, nodes, sentence_parts
-from .confirmations import Confirmation, Confirmations
+from .confirmations import Confirmation, Confirmations, ToConfirm
 from .desk import PageReader, reader_of
 from .door import STORE_AWAY, Door, Visit
 from .inbox import MOST_AT_ONCE, MOST_SHOWN, MOST_WAITING, read_inbox
@@ -198,22 +198,32 @@ class RequestPages:
 
     # Answers that were confirmed with a proof
 
-    async def show_confirmed(
-        self, visit: Visit, found: Confirmation
-    ) -> tuple[str, list[tuple[str, str]], Sequence[Request]]:
-        """Return label, input and requests of an answer that waits for its proof."""
+    async def show_confirmed(self, visit: Visit, found: Confirmation) -> ToConfirm:
+        """Return all of an answer that waits for its proof (R13).
+
+        That is the content of each request, and what was entered. Refused if a
+        content is no more what its page showed: then the answer would not count either.
+        """
         sent = SentForm.read(found.form)
-        ids = RequestId.among([name.encode() for name, _ in found.about])
-        known = await visit.desk.store.readable(ids)
+        known = await visit.desk.store.readable(RequestId.among([name.encode() for name, _ in found.about]))
         rows = [row for row in known.values() if row is not None]
-        if sent is None or not rows:
+        if sent is None or len(rows) < len(found.about):
+            raise NotFound(Refusal.UNKNOWN.value)
+        if any(row.digest != shown for row, (_, shown) in zip(rows, found.about, strict=True)):
+            raise InvalidInput(Refusal.OTHER_CONTENT.value)
+        runs = await visit.desk.store.readable_runs(list(dict.fromkeys(row.run for row in rows)))
+        articles = [
+            nodes(on_page(row, run=run, run_link=None)) for row in rows if (run := runs.get(row.run)) is not None
+        ]
+        if len(articles) < len(rows):
             raise NotFound(Refusal.UNKNOWN.value)
         reader = await reader_of(visit.desk, visit.session.user)
         form = next((one for one in forms_of(rows[0], reader, sent) if one.name == sent.name), None)
         if form is None:
-            return sent.name.capitalize(), [], rows
+            return ToConfirm(sent.name.capitalize(), articles)
+        label = form.label if len(rows) == 1 else f"{form.label} {len(rows)}"
         entered = [(field.label, _entered(field)) for field in form.fields]
-        return form.label, [(label, text) for label, text in entered if text], rows
+        return ToConfirm(label, articles, [(name, text) for name, text in entered if text])
 
     async def decide_confirmed(self, visit: Visit, found: Confirmation, proved: Proved) -> Response:
         """Count an answer with what was proved for it."""

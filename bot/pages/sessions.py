@@ -66,7 +66,11 @@ class SignedIn:
         None if they are not signed in, or not known any more."""
         if (session := await self.stored(request)) is None:
             return None
+        ended = await self._sign_ins.ended_at(session.workspace, session.user)
         person = self._people.person(session.identity)
+        if ended is not None and session.began_at <= ended:
+            await self._sign_ins.drop(request.cookies[self._session])
+            return None
         if person is None or person.user != session.user or person.workspace not in (None, session.workspace):
             await self._sign_ins.drop(request.cookies[self._session])  # the file names them no more: they are out
             return None
@@ -109,6 +113,14 @@ class SignedIn:
         """Sign the sender of this request out."""
         if (cookie := request.cookies.get(self._session)) and len(cookie) <= _LONGEST_COOKIE:
             await self._sign_ins.drop(cookie)
+        self.forget_session(response)
+
+    async def end_all(self, workspace: WorkspaceId, user: UserId) -> None:
+        """Sign somebody out in all browsers, also where a cookie was copied."""
+        await self._sign_ins.end_all(workspace, user, WORKING_DAY)
+
+    def forget_session(self, response: Response) -> None:
+        """Have the browser forget a session that has ended."""
         response.delete_cookie(self._session, secure=self._secure, httponly=True, samesite="lax")
 
     def keep(self, response: Response, pending: PendingSignIn) -> None:

@@ -20,8 +20,8 @@ from countersign.usecases.effective_settings import preview
 
 from ..slack.people.account_check import problems
 from ..slack.views.settings_text import proposal_notice
-from .block_html import names_in, nodes, sentence_parts
-from .confirmations import Confirmation, Confirmations, one
+from .block_html import Node, names_in, nodes, sentence_parts
+from .confirmations import Confirmation, Confirmations, ToConfirm, one
 from .desk import reader_of
 from .door import Door, Visit
 from .window_forms import Entered
@@ -62,8 +62,7 @@ class SettingsPage:
         reader = await reader_of(desk, visit.session.user)
         if not reader.is_admin:
             raise InvalidInput(_ADMINS)
-        effect = await preview(desk.store, proposal.channel, proposal.wanted)
-        blocks = nodes(proposal_notice(proposal.channel, effect, proposal.by, "").blocks)
+        blocks = await self._content(visit, proposal)
         alert = sentence_parts(said)
         return self._door.page(
             "settings.html",
@@ -75,6 +74,17 @@ class SettingsPage:
             names=await names_in(desk.directory, blocks, [alert]),
             token=visit.session.token(f"settings {proposal.id}"),
         )
+
+    async def _content(self, visit: Visit, proposal: SettingsProposal) -> list[Node]:
+        effect = await preview(visit.desk.store, proposal.channel, proposal.wanted)
+        return nodes(proposal_notice(proposal.channel, effect, proposal.by, "").blocks)
+
+    async def show_confirmed(self, visit: Visit, found: Confirmation) -> ToConfirm:
+        """Return the change that waits for its proof."""
+        proposal = await visit.desk.store.proposal(Digest(one(found.form, "proposal")))
+        if proposal is None:
+            raise NotFound(_GONE)
+        return ToConfirm("Loosen the rules", [await self._content(visit, proposal)])
 
     async def _begin(self, visit: Visit, form: Entered) -> Response:
         """Begin to confirm; whether they may is judged once the proof is there, and recorded then."""

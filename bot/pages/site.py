@@ -49,7 +49,14 @@ class Pages:
         self._requests = asked = RequestPages(self._door, confirmations)
         changes = SettingsPage(self._door, confirmations)
         self._proofs = ProofPages(
-            self._door, confirmations, ways, asked.decide_confirmed, asked.show_confirmed, changes.confirm, cooling_off
+            self._door,
+            confirmations,
+            ways,
+            asked.decide_confirmed,
+            asked.show_confirmed,
+            changes.confirm,
+            changes.show_confirmed,
+            cooling_off,
         )
         routes = [
             *asked.routes,

@@ -60,6 +60,8 @@ class EventType(StrEnum):
     PASSKEY_REVOKED = "passkey_revoked"
     ENROLMENT_REFUSED = "enrolment_refused"
     """Somebody wanted to enrol a passkey, or to make a code for it, and may not."""
+    SESSIONS_ENDED = "sessions_ended"
+    """Somebody was signed out of all pages, by themselves, an admin, or because their account was deactivated."""
     CARD_NOT_POSTED = "card_not_posted"
     CHANNEL_JOINED = "channel_joined"
     """The app was invited to a channel, which is greeted."""

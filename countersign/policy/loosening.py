@@ -18,6 +18,17 @@ LOOSEN: Final = "loosen rules"
 """The verb of the statement with which a change is confirmed."""
 
 
+class Dependent(NamedTuple):
+    """A channel with a proof of its own whose cards go to the changed channel.
+
+    With its rules before and after.
+    """
+
+    channel: ChannelId
+    before: Rules
+    after: Rules
+
+
 class Configured(NamedTuple):
     """The rules before and after a change: the channel's, and those others inherit.
 
@@ -29,7 +40,9 @@ class Configured(NamedTuple):
     inherited_before: Rules
     inherited_after: Rules
     elsewhere: Proof = Proof.SLACK
-    """The strongest proof that a rule of the policy names: what it protects inherits these settings."""
+    """The strongest proof that a rule of the policy names, or a dependent that becomes milder: what it protects
+    inherits these settings."""
+    dependents: tuple[Dependent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +129,16 @@ def loosened_by(effect: Configured) -> tuple[str, ...]:
     """List what becomes milder, here or where it is inherited."""
     here = loosened(effect.before, effect.after)
     others = loosened(effect.inherited_before, effect.inherited_after)
+    known = {*here, *others}
     return (
         *here,
         *(f"for channels whose cards go here: {change}" for change in others if change not in here),
+        *(
+            f"for a channel with a proof of its own whose cards go here: {change}"
+            for one in effect.dependents
+            for change in loosened(one.before, one.after)
+            if change not in known
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from countersign.domain import schedule
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId
+from countersign.domain.proof import Proof
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.domain.runs import Status as RunStatus
@@ -85,6 +86,8 @@ class CommitPlan:
             self._record(
                 self.names.settings(channel), SETTINGS.write(settings.value, settings.version + 1), settings.version
             )
+            if settings.value.proof not in (None, Proof.SLACK):
+                self._list(self.names.proof_channels, channel)
         if (away := change.absences) is not None:
             self._record(self.names.absences, ABSENCES.write(away.value, away.version + 1), away.version)
         for program in change.keys:

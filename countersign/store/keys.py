@@ -15,6 +15,7 @@ shorter).
 | `{ns}:once:<attempt>` | string | an attempt that was refused, a card that Slack did not take | 1 day |
 | `{ns}:worker:<id>` | string | the teams that a worker announces, and the runs that it holds | 15 s, renewed |
 | `{ns}:settings:<channel>` | string | a channel's settings | never |
+| `{ns}:proof_channels` | set | channels that have, or had, a proof among their own settings | never |
 | `{ns}:absences` | string | who is away until when, and who stands in | never |
 | `{ns}:permission:<id>` | string | a standing permission | at its end |
 | `{ns}:permission:index` | sorted set | permissions that were not revoked, by their end (ms) | never |
@@ -65,6 +66,7 @@ shorter).
 | `{ns}:renewing:<workspace>` | string | that its token is being renewed just now | 1 min |
 | `{ns}:confirming:<digest>` | string | an answer that waits for its proof, by the digest of a nonce | 5 min |
 | `{ns}:session:<digest>` | string | who is signed in to the pages, by the digest of a cookie | 12 h after the sign-in |
+| `{ns}:signed_out:<workspace>:<user>` | string | sessions of this person from before then have ended | 12 h later |
 | `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – |
 """
 
@@ -98,6 +100,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "run:*": "until it ends; ended ones get a TTL",
     "settled:*": "while its run lives; gets its run's TTL at the end",
     "settings:*": "settings stay until somebody changes them",
+    "proof_channels": "one key; a member for each channel that ever set a proof",
     "absences": "one key; those that ended are dropped at each change",
     "permission:index": "one key; entries that ended are dropped when another is added",
     "defaults": "one key; rewritten at each start of web",
@@ -154,6 +157,7 @@ class Keys:
             raise ValueError(f"{namespace!r} cannot be a namespace: it names the workers' area of another one.")
         self.namespace: Final = namespace
         self.prefix: Final = f"{{{namespace}}}:"
+        self.proof_channels: Final = self.prefix + "proof_channels"
         self.absences: Final = self.prefix + "absences"
         self.permissions: Final = self.prefix + "permission:index"
         self.defaults: Final = self.prefix + "defaults"
@@ -281,6 +285,9 @@ class Keys:
 
     def session(self, cookie: Digest) -> str:
         return f"{self.prefix}session:{Digest(cookie)}"
+
+    def signed_out(self, workspace: WorkspaceId, user: UserId) -> str:
+        return f"{self.prefix}signed_out:{WorkspaceId(workspace)}:{UserId(user)}"
 
     def worker(self, worker: WorkerId) -> str:
         return f"{self.prefix}worker:{WorkerId(worker)}"

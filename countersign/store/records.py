@@ -156,6 +156,10 @@ class Records:
     async def settings(self, channel: ChannelId) -> Seen[ChannelSettings]:
         return await self._record(self.keys.settings(channel), SETTINGS, ChannelSettings())
 
+    async def proof_channels(self) -> frozenset[ChannelId]:
+        """Name the channels that ever set a proof themselves."""
+        return frozenset(ChannelId.among(await self.client.smembers(self.keys.proof_channels)))
+
     async def absences(self) -> Seen[Absences]:
         """Read who is away, and who stands in for them."""
         return await self._record(self.keys.absences, ABSENCES, Absences())

@@ -3,9 +3,9 @@
 Redis holds the digest of a cookie and never the cookie: reading Redis lets nobody act as somebody else.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from countersign.domain.ids import digest_of
+from countersign.domain.ids import UserId, WorkspaceId, digest_of
 from countersign.store.codec import ms
 from countersign.store.records import Records
 
@@ -30,6 +30,15 @@ class SignIns:
     async def drop(self, cookie: str) -> None:
         """End the session of this cookie."""
         await self._client.delete(self._keys.session(digest_of(cookie)))
+
+    async def end_all(self, workspace: WorkspaceId, user: UserId, longest: timedelta) -> None:
+        """End all sessions that this person has now; none lasts longer than `longest`."""
+        await self._client.set(self._keys.signed_out(workspace, user), (await self.now()).isoformat(), px=ms(longest))
+
+    async def ended_at(self, workspace: WorkspaceId, user: UserId) -> datetime | None:
+        """Return when all sessions of this person were ended; None if long ago."""
+        stored: bytes | None = await self._client.get(self._keys.signed_out(workspace, user))
+        return None if stored is None else datetime.fromisoformat(stored.decode())
 
     async def keep(self, nonce: str, confirmation: bytes, left: timedelta) -> None:
         """Keep what somebody is about to confirm, under the nonce of its proof."""

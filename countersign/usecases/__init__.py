@@ -11,7 +11,7 @@ from countersign.usecases.decisions import (
     why_no_window,
 )
 from countersign.usecases.effective_settings import configure, judge, rules_of
-from countersign.usecases.recorded_events import attempt_refused, settings_refused, start_refused
+from countersign.usecases.recorded_events import attempt_refused, sessions_ended, settings_refused, start_refused
 from countersign.usecases.run_end import finish, stop
 from countersign.usecases.run_progress import (
     note_delay,
@@ -45,6 +45,7 @@ __all__ = [
     "park",
     "rests",
     "rules_of",
+    "sessions_ended",
     "settings_refused",
     "start",
     "start_by_script",

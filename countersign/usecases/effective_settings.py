@@ -19,7 +19,14 @@ from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request
 from countersign.domain.runs import Run
 from countersign.policy import evaluation, loosening
 from countersign.policy.evaluation import Action, Judgement, WantedAction
-from countersign.policy.loosening import Configured, NeedsConfirmation, NeedsProof, NeedsSecond, SettingsProposal
+from countersign.policy.loosening import (
+    Configured,
+    Dependent,
+    NeedsConfirmation,
+    NeedsProof,
+    NeedsSecond,
+    SettingsProposal,
+)
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
 from countersign.usecases.ports import Change, Put, Store
 
@@ -136,8 +143,7 @@ async def configure(
         after = await _rules_with(store, channel, proposed)
         if proposed.on_timeout is OnTimeout.APPROVE:  # after the time that was agreed on, whatever changes elsewhere
             proposed = replace(proposed, timeout=after.timeout)
-        inherited = [await _inherited(store, channel, settings) for settings in (seen.value, proposed)]
-        effect = Configured(before, after, inherited[0], inherited[1], await _elsewhere(store))
+        effect = await _effect(store, channel, before, after, seen.value, proposed)
         alone = confirms is None or (confirms.by == actor.user and loosening.needed_proof(effect) is Proof.SLACK)
         together = None if alone else confirms
         why_not = channel_settings.why_not_configure(actor, before, admins)
@@ -207,9 +213,29 @@ def _differences(before: Rules, after: Rules) -> tuple[dict[str, Any], dict[str,
     return {name: old[name] for name in names}, {name: new[name] for name in names}
 
 
-async def _elsewhere(store: Store) -> Proof:
-    """Find the strongest proof in the policy."""
-    return strictest(*(one.terms.proof for one in (await store.rulebook()).clauses if one.terms.proof is not None))
+async def _effect(
+    store: Store, channel: ChannelId, before: Rules, after: Rules, own: ChannelSettings, wanted: ChannelSettings
+) -> Configured:
+    """Find what a change of settings does here, and where they are inherited."""
+    inherited = [await _inherited(store, channel, settings) for settings in (own, wanted)]
+    in_policy = [one.terms.proof for one in (await store.rulebook()).clauses if one.terms.proof is not None]
+    dependents = await _dependents(store, channel, own, wanted)
+    milder = [one.before.proof for one in dependents if loosening.loosened(one.before, one.after)]
+    return Configured(before, after, inherited[0], inherited[1], strictest(*in_policy, *milder), dependents)
+
+
+async def _dependents(
+    store: Store, channel: ChannelId, own: ChannelSettings, wanted: ChannelSettings
+) -> tuple[Dependent, ...]:
+    """Find the channels with a proof of their own whose rules this change may reach."""
+    defaults, found = await store.defaults(), list[Dependent]()
+    assert defaults is not None, "the rules in force were found with them"
+    for name in sorted(await store.proof_channels() - {channel}):
+        theirs = (await store.settings(name)).value
+        if (theirs.approvals_channel or defaults.approvals_channel) == channel:
+            before, after = (channel_settings.resolve(defaults, settings, theirs) for settings in (own, wanted))
+            found.append(Dependent(name, before, after))
+    return tuple(found)
 
 
 async def _inherited(store: Store, channel: ChannelId, own: ChannelSettings) -> Rules:
@@ -231,6 +257,5 @@ async def _rules_with(store: Store, channel: ChannelId, own: ChannelSettings) ->
 async def preview(store: Store, channel: ChannelId, wanted: ChannelSettings) -> Configured:
     """Return what these settings would change, and change nothing."""
     seen = await store.settings(channel)
-    inherited = [await _inherited(store, channel, settings) for settings in (seen.value, wanted)]
     before, after = await rules_of(store, channel), await _rules_with(store, channel, wanted)
-    return Configured(before, after, inherited[0], inherited[1], await _elsewhere(store))
+    return await _effect(store, channel, before, after, seen.value, wanted)

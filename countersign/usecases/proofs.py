@@ -31,8 +31,12 @@ from countersign.usecases.ports import Change, Put, Store
 
 Check = Callable[[Challenge, Passkey, Assertion], int | Refusal]
 """Verifies an assertion over a challenge: the passkey's new counter, or why it is refused."""
-_CLOCKS_DIFFER: Final = timedelta(seconds=60)
-"""By how much an identity provider's clock may be behind ours."""
+CLOCKS_DIFFER: Final = timedelta(seconds=5)
+"""By how much an identity provider's clock may differ from ours, where it says when somebody authenticated.
+
+It says so in whole seconds. A login that is older than the question by less than this counts too, so it is no more
+than synchronized clocks need.
+"""
 
 
 class Shown(NamedTuple):
@@ -112,12 +116,12 @@ async def prove_login(store: Store, *, nonce: str, user: UserId, session: Digest
 
     The caller has verified the ID token: its signature, `iss`, `aud`, and that its `nonce` is the challenge's
     `oidc_nonce`; and has mapped `iss` and `sub` to this user. Here is checked that the person signed in after the
-    challenge was made, so that a live session that passes silently proves nothing.
+    challenge was made, so that a live session that passes silently proves nothing, however young it is.
     """
     challenge = await take(store, nonce, user, session)
     if isinstance(challenge, Refusal):
         return Proved(Proof.OIDC, wrong=challenge)
-    fresh = login.at >= challenge.made_at - _CLOCKS_DIFFER
+    fresh = login.at >= challenge.made_at - CLOCKS_DIFFER
     return Proved(Proof.OIDC, challenge.statement, login, wrong=None if fresh else Refusal.LOGIN_NOT_FRESH)
 
 

@@ -110,3 +110,10 @@ async def invited(
     data = {"channel": channel, **({"shared": "yes"} if shared_outside else {})}
     event = Event(EventType.CHANNEL_JOINED, await store.now(), workspace=workspace, user=by, data=data)
     await store.commit(Change(events=(event,), once=delivery))
+
+
+async def sessions_ended(store: Store, workspace: WorkspaceId, user: UserId, why: str, by: UserId | None) -> None:
+    """Record that somebody was signed out of all pages; `by` is the person who did it."""
+    data = {"whose": str(user), "why": why}
+    event = Event(EventType.SESSIONS_ENDED, await store.now(), workspace=workspace, user=by, data=data)
+    await store.commit(Change(events=(event,)))

@@ -19,7 +19,7 @@ from countersign.domain.proof import Proof
 from countersign.domain.requests import Request, Status
 from countersign.store.store import Store
 from countersign.usecases import passkeys
-from countersign.usecases.ports import Lease
+from countersign.usecases.ports import Change, Lease, Put
 from demo.login import Login
 from tests.pages.reviewer import PUBLIC, Reviewer, form_in, status, text_of
 from tests.sample_requests import BOB, HERE, call, editable
@@ -106,6 +106,28 @@ async def test_a_request_is_approved_with_a_passkey(
     assert await status(store, request) is Status.APPROVED
     (decided,) = [one for one in await events(store) if one.type is EventType.REQUEST_DECIDED]
     assert json.loads(decided.data["proved"])["by"] == "passkey"
+
+
+async def test_a_confirmation_shows_all_that_is_signed(
+    store: Store, lease: Lease, bob: Reviewer, key: SoftwarePasskey
+) -> None:
+    """R13: the content of each row; nobody signs for a title, or for a content that has changed since."""
+    await enrol(bob, key)
+    await configure(store, proof=Proof.PASSKEY)
+    wanted = [replace(call(order=n, amount=5), asked=n, content=f"Refund order {n}: 5 EUR") for n in (41, 42)]
+    rows = [await usecases.ask(store, lease, one) for one in wanted]
+    await update_lists(store)
+    page = await bob.get(f"/runs/{lease.run}")
+    path = (await bob.client.post(f"/runs/{lease.run}", data=form_in(page.text, "approve"))).headers["location"]
+    shown = text_of(await bob.get(path))
+    assert [number in shown for number in ("order 41: 5 EUR", "order 42: 5 EUR")] == [True, True]
+    assert "Approve 2" in shown and "Reviewers:" in shown
+    seen = await store.request(rows[0].id)
+    assert seen is not None
+    changed = replace(seen.value, question=replace(seen.value.question, title="Refund 9,000 EUR"))
+    await store.commit(Change(requests=(Put(changed, seen.version),)))
+    assert changed.digest != rows[0].digest
+    assert "has changed since you saw it" in text_of(await bob.get(path))
 
 
 async def test_an_edit_is_covered_by_the_passkey(
@@ -360,6 +382,7 @@ async def test_an_admin_hands_over_a_code(
     await enrol(dave, his)
     about = {"token": token_in(await dave.get("/people")), "what": "code", "user": "U0BOB"}
     begun = await dave.client.post("/people", data=about)
+    assert "@bob (U0BOB)" in text_of(await dave.get(begun.headers["location"]))
     shown = await confirm(dave, begun.headers["location"], his)
     code = re.search(r"([a-z0-9]{4}-){4}[a-z0-9]{4}", text_of(shown))
     assert code is not None, text_of(shown)

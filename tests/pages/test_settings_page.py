@@ -45,6 +45,7 @@ async def test_an_admin_loosens_the_rules_with_a_passkey(store: Store, visitors:
     assert "wants to loosen the rules of #general" in text_of(page)
     begun = await dave.client.post(path, data={"token": token_in(page)})
     assert (await usecases.rules_of(store, GENERAL)).proof is Proof.PASSKEY
+    assert "Proof of an approval: passkey → slack" in text_of(await dave.get(begun.headers["location"]))
     done = await confirm(dave, begun.headers["location"], key)
     assert "The rules were changed." in text_of(done)
     assert (await usecases.rules_of(store, GENERAL)).proof is Proof.SLACK

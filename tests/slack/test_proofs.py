@@ -106,6 +106,21 @@ async def test_loosening_a_proof_leads_to_its_page(
     assert (await usecases.rules_of(store, GENERAL)).proof is Proof.PASSKEY
 
 
+async def test_channel_with_proof_is_loosened_elsewhere_with_it(
+    slack: LocalSlack, store: Store, bot_with_pages: Services, drawn: None
+) -> None:
+    """R33: #general names its proof, and inherits the quorum of the channel where its cards go."""
+    alice = slack.user("alice")
+    assert (await alice.command("/approvals quorum 2", "#approvals")).text.startswith("Saved.")
+    assert (await alice.command("/approvals proof passkey", "#general")).text.startswith("Saved.")
+    said = await alice.command("/approvals quorum 1", "#approvals")
+    assert f"{PAGES}/settings/" in said.text
+    assert "rules that need a passkey" in said.text
+    assert (await usecases.rules_of(store, GENERAL)).quorum == 2
+    assert (await alice.command("/approvals quorum 2", "#general")).text.startswith("Saved.")
+    assert "/settings/" not in (await alice.command("/approvals quorum 1", "#approvals")).text
+
+
 async def test_enrolment_and_revocation_are_told(slack: LocalSlack, store: Store) -> None:
     """In the approvals channel, and to the person: a code, an enrolment and a revocation."""
     key = await enrolled(store, BOB)
