@@ -1,6 +1,6 @@
 """Ask people questions of runs and programs, and take them back.
 
-A question of a program is a run of its own, which nobody advances: the program waits by itself. The run's id is made of
+A question of a program is a run of its own, and no worker advances it: the program waits. The run's id is made of
 the key and the program's idempotency key, so a program that died and asks again finds its request and the decision.
 """
 

@@ -64,6 +64,7 @@ MADE_OF: dict[str, list[type[Id]]] = {
     "proposal:<digest>": [Digest],
     "confirming:<digest>": [Digest],
     "session:<digest>": [Digest],
+    "signed_out:<workspace>:<user>": [WorkspaceId, UserId],
     "lease:<run>": [RunId],
     "journal:<run>": [RunId],
     "answer:<digest>": [Digest],
