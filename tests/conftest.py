@@ -1,5 +1,7 @@
 """Fixtures for all tests: a real Redis, a local Slack, a browser."""
 
+import gc
+import re
 from pathlib import Path
 
 import pytest
@@ -18,20 +20,23 @@ pytest_plugins = [
 ]
 
 set_up_hypothesis()
+gc.disable()  # until collection ends: nothing that is imported for the tests becomes garbage
 
 SLOW = frozenset({"chromium", "there", "postgres", "site", "pair"})
 """Fixtures whose tests are slow, whatever they show: they start Chromium, `web` and `worker` as processes, PostgreSQL,
 a Sentinel, a replica. Other slow tests are marked where they stand."""
 
-LONG_IMPORTS = frozenset({"test_ag2.py", "test_ag2_classic.py", "test_langgraph.py"})
-"""All that they hold is slow, and their frameworks take as long to import as all the rest."""
+ALL_SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
+"""How a file says that all its tests are slow."""
 
 LONGEST = ("test_chaos.py", "test_bench.py")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not import a framework for tests that `make test` leaves out anyway."""
-    return True if collection_path.name in LONG_IMPORTS and config.option.markexpr == "not slow" else None
+    """Do not import a file whose tests `make test` all leaves out: their frameworks take longest to import."""
+    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
+        return None
+    return True if collection_path.parent.name == "e2e" or ALL_SLOW.search(collection_path.read_text()) else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -59,3 +64,4 @@ def _browses(item: pytest.Item) -> bool:
 def pytest_collection_finish() -> None:
     """What was imported for the tests stays, as in the processes that serve."""
     settle_memory()
+    gc.enable()
