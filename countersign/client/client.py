@@ -6,6 +6,7 @@ Both say at the terminal, if there is one, where the card is and why they wait.
 import asyncio
 import time
 from collections.abc import Awaitable, Mapping, Sequence
+from threading import Timer
 from typing import Any, Self, TypeVar
 
 from countersign.client import approved_actions, connection, exchange, executions
@@ -173,10 +174,13 @@ class AsyncClient:
             while True:
                 reply = ServiceReply(0)
                 if isinstance(step, Send):
+                    silent = asyncio.get_running_loop().call_later(connection.SILENCE, reach.note_silence, step)
                     try:
                         reply = reach.read(await self._pool.request(**reach.arguments(step)))
                     except connection.failures() as lost:
                         reply = reach.failed(lost)
+                    finally:
+                        silent.cancel()
                     if over := reach.given_up(reply):
                         step = talk.throw(over)
                         continue
@@ -261,10 +265,15 @@ class Client:
             while True:
                 reply = ServiceReply(0)
                 if isinstance(step, Send):
+                    silent = Timer(connection.SILENCE, reach.note_silence, (step,))
+                    silent.daemon = True
+                    silent.start()
                     try:
                         reply = reach.read(self._pool.request(**reach.arguments(step)))
                     except connection.failures() as lost:
                         reply = reach.failed(lost)
+                    finally:
+                        silent.cancel()
                     if over := reach.given_up(reply):
                         step = talk.throw(over)
                         continue

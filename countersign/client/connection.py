@@ -5,6 +5,7 @@ The proxies of the environment count (HTTPS_PROXY, NO_PROXY …), and so do SSL_
 """
 
 import json
+import logging
 import math
 import os
 import socket
@@ -26,11 +27,16 @@ _PATIENCE: Final = LONG_POLL + 25.0
 _CONNECTING: Final = 15.0
 _FIRST_CONNECTING: Final = 1.5
 """Seconds for the first try, after which the program says that nothing answers; the next one has more."""
+SILENCE: Final = 1.8
+"""Seconds after which a program says that the service takes connections and does not answer."""
 
+_LEAST: Final = 0.01
+"""Seconds that the last try has."""
 _OURS: Final = "urn:countersign:"
 _PROXY_BUSY: Final = (408, 425, 429)
 """Statuses below 500 with which proxies ask for patience."""
 _HERE: Final = ("localhost", "127.0.0.1", "::1")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +80,11 @@ class Address:
             raise InvalidInput("`timeout` must be a number of seconds above 0. Nobody was asked.")
         return cls(url, key, timeout)
 
-    def arguments(self, step: Send, connecting: float = _CONNECTING) -> dict[str, Any]:
-        """Build the arguments of httpcore's `request`."""
+    def arguments(self, step: Send, connecting: float, reading: float) -> dict[str, Any]:
+        """Build the arguments of httpcore's `request`.
+
+        `connecting`, `reading`: seconds for a connection, and for an answer.
+        """
         headers = {"authorization": f"Bearer {self.key}", "accept": "application/json", **step.headers}
         content = None
         if step.body is not None:
@@ -86,7 +95,7 @@ class Address:
             "url": self.url + step.path,
             "headers": headers,
             "content": content,
-            "extensions": {"timeout": {"connect": connecting, "read": _PATIENCE, "write": _PATIENCE}},
+            "extensions": {"timeout": {"connect": connecting, "read": reading, "write": reading}},
         }
 
     def pool(self) -> dict[str, Any]:
@@ -126,7 +135,17 @@ class Reach:
     def arguments(self, step: Send) -> dict[str, Any]:
         """Build the arguments of httpcore's `request`, which is sent now."""
         self._sent = time.monotonic()
-        return self._address.arguments(step, _FIRST_CONNECTING if self._away_since is None else _CONNECTING)
+        connecting = _FIRST_CONNECTING if self._away_since is None else _CONNECTING
+        left = max(_LEAST, self._left(self._away_since or self._sent))
+        return self._address.arguments(
+            step, min(connecting, left), _PATIENCE if _is_poll(step) else min(_PATIENCE, left)
+        )
+
+    def note_silence(self, step: Send) -> None:
+        """Say that the service does not answer, unless it waits for people or was away."""
+        if self._away_since is None and not _is_poll(step):
+            url = self._address.url
+            _log.warning("The service at %s takes connections and does not answer. Trying %s.", url, self._how_long())
 
     def read(self, response: "httpcore.Response") -> ServiceReply:
         """Read an answer."""
@@ -140,10 +159,8 @@ class Reach:
     def failed(self, wrong: Exception) -> ServiceReply:
         """Make the answer that a lost connection is: none, with the reason."""
         self._away_since = self._away_since or self._sent
-        limit = self._address.timeout
-        trying = "until it answers" if limit is None else f"for {limit:g} s"
         why = f"Can't reach the service at {self._address.url}: {_reason(wrong)}. Is `web` running?"
-        return ServiceReply(0, {"detail": why, "trying": f"Trying again {trying}."})
+        return ServiceReply(0, {"detail": why, "trying": f"Trying again {self._how_long()}."})
 
     def given_up(self, reply: ServiceReply) -> ServiceRefused | None:
         """Return the error with which the exchange ends; None to go on."""
@@ -155,9 +172,18 @@ class Reach:
         """Return how long to pause; the try after the timeout is the last one."""
         return seconds if self._away_since is None else min(seconds, max(0.0, self._left(self._away_since)))
 
+    def _how_long(self) -> str:
+        limit = self._address.timeout
+        return "until it answers" if limit is None else f"for {limit:g} s"
+
     def _left(self, since: float) -> float:
         limit = self._address.timeout
         return math.inf if limit is None else since + limit - time.monotonic()
+
+
+def _is_poll(step: Send) -> bool:
+    """Say whether the service may hold the answer until people decide."""
+    return "?wait=" in step.path
 
 
 def _reason(wrong: Exception) -> str:

@@ -178,6 +178,40 @@ async def test_a_program_gives_up_when_its_timeout_is_over() -> None:
         Client(url, KEY, timeout=0)
 
 
+@pytest.mark.parametrize("seconds", [None, 3600.0])
+async def test_a_silent_service_is_named_while_the_program_waits(seconds: float | None) -> None:
+    """R7: it takes the connection and says nothing, which is seen only long after two seconds."""
+    async with service(silence) as (url, _):
+        program = f"import countersign\ncountersign.client.Client({url!r}, {KEY!r}, timeout={seconds}).ask({REFUND})"
+        running = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stderr=asyncio.subprocess.PIPE)
+        assert running.stderr is not None
+        line = (await asyncio.wait_for(running.stderr.readline(), PATIENCE)).decode()
+        running.kill()
+        await running.communicate()
+    assert f"The service at {url} takes connections and does not answer." in line
+    assert ("Trying until it answers." if seconds is None else "Trying for 3600 s.") in line
+
+
+async def test_a_timeout_counts_while_the_service_says_nothing() -> None:
+    async with service(silence, silence) as (url, _):
+        async with AsyncClient(url, KEY, timeout=0.05) as client:
+            with pytest.raises(ServiceRefused, match="no answer in time"):
+                await client.ask(REFUND)
+        with Client(url, KEY, timeout=0.05) as patient, pytest.raises(ServiceRefused, match="no answer in time"):
+            await asyncio.to_thread(patient.ask, REFUND)
+
+
+def test_a_timeout_counts_while_a_connection_is_made() -> None:
+    """Not only between two tries."""
+    address = connection.Address("http://service.example", KEY, timeout=0.5)
+    reach = connection.Reach(address)
+    for _ in range(2):
+        timeouts = reach.arguments(Send("GET", "/v1/requests"))["extensions"]["timeout"]
+        assert max(timeouts["connect"], timeouts["read"]) <= 0.5
+        reach.failed(TimeoutError())
+    assert reach.arguments(Send("GET", "/v1/requests/q1?wait=50"))["extensions"]["timeout"]["read"] > exchange.LONG_POLL
+
+
 @pytest.mark.parametrize("body", ["<h1>Not Found</h1>", {"detail": "Not Found"}], ids=["page", "json"])
 async def test_another_server_is_told_from_countersign(body: object) -> None:
     async with service(answering("404 Not Found", body)) as (url, _), AsyncClient(url, KEY) as client:

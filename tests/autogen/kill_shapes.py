@@ -397,6 +397,20 @@ def decided_in_parallel(world: World, run: Run) -> AutoGenTeam:
     return merged(world, run, [[mixed], [world.agent(run, "legal")]])
 
 
+def expired_at_the_gate(world: World, run: Run) -> AutoGenTeam:
+    """Nobody answers in time, to a call and then to a human's question, beside a call that is approved."""
+
+    async def order(item: str) -> str:
+        """Order one."""
+        world.done.append(f"ordered {item}")
+        return world.done[-1]
+
+    SCRIPT["hopeful"] = [[("order", {"item": "silver"}), ("order", {"item": "pens"})], "No silver, but pens.", "Gone."]
+    tools = [run.tools("hopeful", [order], ask=True)]
+    hopeful = world.agent(run, "hopeful", more_tools=tools, reflect_on_tool_use=True)
+    return RoundRobinGroupChat([hopeful, run.reviewer("human"), world.agent(run, "merger")], max_turns=3)
+
+
 def streams(world: World, run: Run) -> AutoGenTeam:
     """Branches whose models stream."""
     more: dict[str, Any] = {"model_client_stream": True, "reflect_on_tool_use": True}
@@ -494,6 +508,7 @@ KILL_SHAPES: Mapping[str, Callable[[World, Run], AutoGenTeam]] = {
         to_the_user_and_back,
         loop_on_text,
         decided_in_parallel,
+        expired_at_the_gate,
         streams,
         changing_tools,
         memory,

@@ -36,6 +36,7 @@ from tests.autogen.rebuild_teams import (
     team,
 )
 from tests.repetitions import longer, times
+from tests.store_fixtures import let_expire
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -122,6 +123,8 @@ class People:
         if question.kind is Kind.IN_DOUBT:
             ran = await self._ran(request)
             await self._say(request, Verb.RESPOND if ran else Verb.APPROVE, ran)
+        elif "silver" in question.content:
+            await self._let_expire(request)
         elif (call := question.call) is not None:
             item = json.loads(call.arguments).get("item")
             if item == "gold" and not await self._left(request):
@@ -139,6 +142,13 @@ class People:
         else:
             changes = self.world.wants_changes and question.asked == 0
             await self._say(request, Verb.RESPOND if changes else Verb.APPROVE, "10 will do" if changes else "")
+
+    async def _let_expire(self, request: Request) -> None:
+        """Nobody answers until the deadline of the channel."""
+        await let_expire(self.house.store, request)
+        expired = await self.house.store.request(request.id)
+        assert expired is not None and expired.value.status is RequestStatus.EXPIRED
+        self.decided.append(expired.value)
 
     async def _left(self, request: Request) -> bool:
         """Whether the run has gone on without an answer."""

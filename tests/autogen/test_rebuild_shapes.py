@@ -51,13 +51,23 @@ async def test_a_run_of_any_shape_lost_at_any_entry_ends_as_if_nothing_had_been(
         await lost_at_each_entry(there, shape)
 
 
-async def lost_at_each_entry(house: House, shape: str) -> None:
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("shape", ["impatient", "hurried"])
+async def test_deadline_at_the_gate_survives_stops_at_any_entry(
+    house: House, shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4: a worker told to stop lets go of the run, and the next one continues it."""
+    monkeypatch.setattr("countersign.frameworks.autogen.team_execution.GRACE", timedelta(seconds=2))
+    await lost_at_each_entry(house, shape, stops=True)
+
+
+async def lost_at_each_entry(house: House, shape: str, *, stops: bool = False) -> None:
     build = SHAPES[shape]
     whole = await live(house, build, "r0")
     print(shape, whole.records, whole.questions, *whole.transcript, sep="\n   ")
     usual = whole.questions - len(left(await requests_of(house, "r0")))
     for dies_at in range(1, whole.records + 1):
-        again = await live(house, build, f"r{dies_at}", dies_at)
+        again = await live(house, build, f"r{dies_at}", dies_at, stops=stops)
         asked = await requests_of(house, f"r{dies_at}")
         assert [r.question.content for r in asked if r.question.kind is Kind.DIVERGED] == [], dies_at
         assert sorted(again.transcript) == sorted(whole.transcript), dies_at
