@@ -87,31 +87,26 @@ class JudgedRun:
                 return call.result
             try:
                 call.result = await function(decision.arguments)
+                call.unreported = UnreportedOutcome(decision.request, True, "")
             except passing:
                 raise
             except Exception as error:
                 words = failure(error)
                 call.result = f"The call failed: {words}"
-                await self._report(call, decision, succeeded=False, words=words)
+                call.unreported = UnreportedOutcome(decision.request, False, words)
             call.ended = True
             self.run.save()
-        if not str(call.result).startswith("The call failed: "):
-            await self._report(call, decision, succeeded=True)
+            others = any(one.unreported for one in self.run.calls if one is not call)
+            if not await _reported(self.client, self.run, call) and not others:
+                self._warn()
         return call.result
 
-    async def _report(self, call: SavedCall, decision: Decision, *, succeeded: bool, words: str = "") -> None:
-        """Say what came of the call, or keep that with the run if the service is away."""
-        outcome = UnreportedOutcome(decision.request, succeeded, words)
-        if await self.client.try_to_report(**asdict(outcome)):
-            return
-        if not any(one.unreported for one in self.run.calls):
-            _log.warning(
-                "The service isn't responding, so what came of “%s” isn't reported yet. It stays in %s, and is "
-                "reported when this run goes on, or by `countersign resume`.",
-                *(self.run.key, self.run.path.parent),
-            )
-        call.unreported = outcome
-        self.run.save()
+    def _warn(self) -> None:
+        _log.warning(
+            "The service isn't responding, so what came of “%s” isn't reported yet. It stays in %s, and is "
+            "reported when this run goes on, or by `countersign resume`.",
+            *(self.run.key, self.run.path.parent),
+        )
 
     def _question(self, call: SavedCall) -> dict[str, Any]:
         if call.tool == ASK_HUMAN:
@@ -127,11 +122,18 @@ class JudgedRun:
 async def catch_up(client: AsyncClient, run: SavedRun) -> bool:
     """Report what the service was away to hear; False if it still is."""
     for call in run.calls:
-        if call.unreported is not None:
-            if not await client.try_to_report(**asdict(call.unreported)):
-                return False
-            call.unreported = None
-            run.save()
+        if not await _reported(client, run, call):
+            return False
+    return True
+
+
+async def _reported(client: AsyncClient, run: SavedRun, call: SavedCall) -> bool:
+    """Report the outcome that stands in the file, if one does; False if the service is away."""
+    if call.unreported is not None:
+        if not await client.try_to_report(**asdict(call.unreported)):
+            return False
+        call.unreported = None
+        run.save()
     return True
 
 

@@ -28,9 +28,10 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 class Pay(SavedRuns):
     """A framework that calls one tool, `pay`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, result: str = "paid") -> None:
         super().__init__("#general", folder=folder)
         self.paid = 0
+        self.result = result
 
     async def run(self, away: pytest.MonkeyPatch | None = None) -> Any:
         """Pay once people allow it; with `away` the service is gone meanwhile."""
@@ -39,7 +40,7 @@ class Pay(SavedRuns):
             self.paid += 1
             if away is not None:
                 away.setattr(judged.client, "_address", await self._nowhere(judged))
-            return "paid"
+            return self.result
 
         async with self._judging("order-17", "clerk", "Pay.") as judged:
             call = judged.run.call("1", "pay", {"order": 17}, None)
@@ -102,3 +103,15 @@ async def test_resume_reports_what_the_service_was_away_to_hear(
     assert await outcome_of(program, request) == {"succeeded": True, "words": ""}
     call = replace(before.calls[0], unreported=None)
     assert read(path) == replace(before, calls=[call]) and pay.paid == 1
+
+
+async def test_result_that_reads_like_a_failure_is_reported_as_success(
+    slack: LocalSlack, tmp_path: Path, bob: Bob, program: httpx.AsyncClient
+) -> None:
+    """R31: no text for a model says whether a call succeeded."""
+    running = asyncio.create_task(Pay(tmp_path, "The call failed: no, it did not.").run())
+    await bob.card("Pay: order 17?")
+    (waiting,) = (await program.get("/v1/requests")).json()["requests"]
+    await bob.presses("Pay: order 17?", "Approve")
+    await running
+    assert await outcome_of(program, waiting["id"]) == {"succeeded": True, "words": ""}

@@ -156,8 +156,8 @@ ADAPTING: Final = (
         "a call that ended is not kept",
         "R8",
         "countersign/frameworks/saved_runs.py",
-        "            call.ended = True\n            self.run.save()",
-        "            call.ended = True",
+        "            call.ended = True\n            self.run.save()\n            others",
+        "            self.run.save()\n            others",
         (f"{_HERE}::test_a_program_that_ends_after_the_call_does_not_repeat_it[agent framework]",),
     ),
     Bug(

@@ -126,7 +126,7 @@ ASKING: Final = (
         "an outcome that the service was away to hear is lost",
         "R5",
         "countersign/frameworks/saved_runs.py",
-        "        call.unreported = outcome\n",
+        '                call.unreported = UnreportedOutcome(decision.request, True, "")\n',
         "",
         ("tests/adapters/test_unreported_outcomes.py::test_resume_reports_what_the_service_was_away_to_hear",),
     ),
