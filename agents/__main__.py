@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import secrets
-import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ import redis.asyncio
 
 from countersign import logs, metrics, ops_port
 from countersign.domain.errors import CountersignError, StoreUnavailable, StoreUnsafe, WrongSettings
-from countersign.domain.ids import WorkerId, worker_id
+from countersign.domain.ids import RunId, WorkerId, worker_id
 from countersign.domain.pauses import doubling
 from countersign.frameworks.autogen import compat
 from countersign.frameworks.autogen.models.config import load_model
@@ -32,18 +31,21 @@ from countersign.runs.service import HttpService, Service
 from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
 from countersign.usecases.ports import Announcement
+from countersign.usecases.store_outages import ended, within
 
 from . import registry
 from .services.mail import is_address
 from .services.mail_delivery import parse_smtp_url
+from .stopping import hear_stop_signals
 
 log = logging.getLogger("agents")
 
 ANNOUNCED_EVERY: Final = timedelta(seconds=5)
 TRIED_EVERY: Final = timedelta(milliseconds=500)
+"""Between two tries to reach a `web` that was not there yet, or is away."""
 _WARNED_AFTER: Final = 6
 """Tries without an answer before anybody is told: sooner, `web` may only be starting at the same time."""
-"""Between two tries to reach a `web` that was not there yet, or is away."""
+RETIRED_WITHIN: Final = timedelta(seconds=3)
 BEYOND_THE_LEASE: Final = timedelta(seconds=2)
 """A lost worker's job comes again this long after its lease has ended, so that it is not refused."""
 
@@ -73,16 +75,20 @@ class Health:
         if self.area is not None:
             await self.area.measure()
         if self.runner is not None:
-            metrics.runs_held(len(self.runner.advancing))
+            metrics.runs_held(len(self.in_hand()))
         return metrics.exposition()
 
+    def in_hand(self) -> tuple[RunId, ...]:
+        """List the runs that this worker holds."""
+        return self.runner.advancing if self.runner is not None else ()
 
-async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
+
+async def serve(settings: WorkerSettings, stop: asyncio.Event, health: Health | None = None) -> None:
     """Advance runs until `stop` is set, then let go of all of them.
 
     WrongSettings, StoreUnsafe: nothing was started.
     """
-    health = Health(stop)
+    health = health or Health(stop)
     async with ops_port.served(health, settings.host, settings.ops_port):
         await _work(settings, stop, health)
 
@@ -119,7 +125,8 @@ async def _work(settings: WorkerSettings, stop: asyncio.Event, health: Health) -
             health.runner = runner
             metrics.teams(len(teams.working), len(teams.broken))
             async with asyncio.TaskGroup() as jobs:
-                announcing = jobs.create_task(_announce(service, owner, runner, teams, stop, health))
+                announcing = jobs.create_task(_announce(service, owner, runner, teams, health))
+                jobs.create_task(_retire(service, owner, announcing, stop))
                 with compat.mended():
                     await work(
                         queue,
@@ -128,7 +135,6 @@ async def _work(settings: WorkerSettings, stop: asyncio.Event, health: Health) -
                         redelivery=settings.lease + BEYOND_THE_LEASE,
                         stop=stop,
                     )
-                await announcing
     await model.close()
     log.info("Worker %s has ended.", owner)
 
@@ -174,12 +180,10 @@ async def _reached(area: Area, stop: asyncio.Event) -> bool:
     return False
 
 
-async def _announce(
-    service: Service, owner: WorkerId, runner: Runner, teams: Teams, stop: asyncio.Event, health: Health
-) -> None:
+async def _announce(service: Service, owner: WorkerId, runner: Runner, teams: Teams, health: Health) -> None:
     """Tell `web` of this worker, its teams and its runs, every few seconds."""
     ready, failed = False, 0
-    while not stop.is_set():
+    while True:
         try:
             await service.announce(owner, Announcement(teams.infos(), runner.advancing))
             if not ready:
@@ -191,10 +195,16 @@ async def _announce(
             failed += 1
             if failed == _WARNED_AFTER:
                 log.warning("The teams were not announced: %s Trying again until `web` answers.", away)
-        await _pause(stop, ANNOUNCED_EVERY if ready and not failed else TRIED_EVERY)
+        await asyncio.sleep((ANNOUNCED_EVERY if ready and not failed else TRIED_EVERY).total_seconds())
+
+
+async def _retire(service: Service, owner: WorkerId, announcing: asyncio.Task[None], stop: asyncio.Event) -> None:
+    """Withdraw the announcement as soon as the worker is told to stop."""
+    await stop.wait()
+    await ended(announcing)
     try:
-        await service.retire(owner)
-    except CountersignError as away:
+        await within(RETIRED_WITHIN, service.retire(owner))
+    except (CountersignError, TimeoutError) as away:
         log.warning("The announcement of the teams ends by itself: %s", away)
 
 
@@ -209,10 +219,9 @@ async def _pause(stop: asyncio.Event, span: timedelta) -> None:
 
 async def _until_told_to_stop(settings: WorkerSettings) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await serve(settings, stop)
+    health = Health(stop)
+    hear_stop_signals(stop, settings.stop_within, health.in_hand)
+    await serve(settings, stop, health)
 
 
 def main(arguments: Sequence[str] = ()) -> int:

@@ -135,6 +135,11 @@ class WorkerSettings(CommonSettings):
     model_calls: int = Field(
         200, ge=1, le=100_000, description="how often the agents of one run may ask models; one more ends it"
     )
+    stop_within: Duration = Field(
+        timedelta(seconds=15),
+        description="a worker that got SIGTERM waits for actions under way, and for Redis, as long as this; then it "
+        "ends as if it was killed",
+    )
     concurrency: int = Field(1000, ge=1, le=10_000, description="runs that one worker holds in memory at once")
 
 

@@ -41,6 +41,9 @@ LOOK_EVERY: Final = timedelta(milliseconds=250)
 TAKEN_AT_ONCE: Final = 50
 """Jobs that a worker takes before others have their turn: a lost worker's are shared by those that are left."""
 
+ENGINE_ENDS_WITHIN: Final = timedelta(seconds=3)
+"""What it does after the last run is a courtesy; without Redis it cannot."""
+
 CONNECTIONS: Final = 20
 """Connections for jobs at the same time; a job needs one for about 1 ms when it starts and when it ends."""
 
@@ -136,24 +139,40 @@ async def work(queue: Queue, advance: Advance, *, concurrency: int, redelivery: 
         dependencies=[_Connection()],
     )
     worker.hand = hand
+    engine = asyncio.create_task(_run(worker, stop), name="job engine")
+    stopped = asyncio.create_task(stop.wait(), name="job engine stop")
     try:
-        async with worker:
-            forever = asyncio.create_task(worker.run_forever(), name="job engine")
-            stopped = asyncio.create_task(stop.wait(), name="job engine stop")
-            try:
-                await asyncio.wait({forever, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            except asyncio.CancelledError:
-                forever.cancel()
-                hand.drop()
-                raise
-            finally:
-                stopped.cancel()
-        await forever
+        await asyncio.wait({engine, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            await engine
+        await hand.empty()
+        if not (await asyncio.wait({engine}, timeout=ENGINE_ENDS_WITHIN.total_seconds()))[0]:
+            log.warning("The job engine was left behind: Redis does not answer. Its jobs go to another worker later.")
+            engine.cancel()
+        else:
+            engine.result()
     except BaseException:
+        engine.cancel()
         hand.drop()
         raise
     finally:
+        stopped.cancel()
         await hand.empty()
+
+
+async def _run(worker: Worker, stop: asyncio.Event) -> None:
+    """Run the job engine until `stop` is set."""
+    async with worker:
+        forever = asyncio.create_task(worker.run_forever(), name="jobs")
+        stopped = asyncio.create_task(stop.wait(), name="jobs stop")
+        try:
+            await asyncio.wait({forever, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            forever.cancel()
+            raise
+        finally:
+            stopped.cancel()
+    await forever
 
 
 class _Hand:

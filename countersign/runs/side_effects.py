@@ -55,10 +55,9 @@ async def effect(
         match begun:
             case Begun.GRANTED:  # the worker that started it was lost before it had the right to act
                 repeat = True
-            case Begun.DONE:
-                recorded = Entry("done", _DONE_BEFORE)
-            case Begun.FAILED:
-                recorded = Entry("failed", _FAILED_BEFORE)
+            case Begun.DONE | Begun.FAILED:  # what the agent hears of it has its place, like every result
+                ended = _not_granted(begun, recorded, name)
+                recorded = await journal.record_result(key, ended, replace=True)
     if recorded is not None and not repeat:
         return _as_it_ended(recorded, name)
     return await uncut(lambda: _perform(journal, key, name, act, begin, repeat=repeat))

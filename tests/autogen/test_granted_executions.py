@@ -9,7 +9,7 @@ import pytest
 
 from countersign import usecases
 from countersign.domain.activity import UNKNOWN
-from countersign.domain.errors import LeaseLost
+from countersign.domain.errors import ActionFailed, LeaseLost
 from countersign.domain.executions import ExecutionOutcome
 from countersign.domain.people import Actor
 from countersign.domain.requests import Kind, Request, Verb
@@ -184,6 +184,21 @@ async def test_reported_outcome_needs_no_question(house: House) -> None:
         text, failed = await ordering(run, shop)
     assert (text, failed) == ("It was done before, and its result was lost with the worker that did it.", False)
     assert len(shop.done) == 1
+
+
+@pytest.mark.parametrize("failed", [False, True], ids=["done", "failed"])
+async def test_reported_outcome_has_its_place_in_the_order(house: House, failed: bool) -> None:
+    """R4: what a rebuilt team had heard stood in no journal, so the next process may have told it something else."""
+    await house.start()
+    shop = Shop(ActionFailed("It is sold out.") if failed else "ordered")
+    async with lost_at(house, Report, shop, answers=True), life(house, "w2") as run:
+        [key] = [key for key in run._journal.of_kind("tool")]
+        await run._journal.record(key, Entry("started", attempt="a1"), replace=True)
+        heard = await ordering(run, shop)
+        assert run._journal.of_kind("tool")[key].place
+        await house.lapse()
+        async with life(house, "w3") as later:
+            assert await ordering(later, shop) == heard
 
 
 async def test_outcome_after_a_stop_is_reported_late(house: House) -> None:

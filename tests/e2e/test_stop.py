@@ -1,16 +1,19 @@
-"""SIGTERM: unready first, then the port stays open for a while, then the process ends."""
+"""SIGTERM: unready first, then the port stays open for a while, then the process ends, whatever else is away."""
 
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import aiohttp
+import pytest
 
 from localslack import LocalSlack
 from tests.e2e.test_main_job import ASK, card, mails, settled, told
 from tests.free_ports import free_port
 from tests.longest_wait import PATIENCE
-from tests.processes import Deployment
+from tests.processes import Deployment, deployment
+from tests.servers import running_server
 from tests.slack.test_connection import get
 
 
@@ -50,6 +53,43 @@ async def test_worker_is_ready_once_its_teams_are_announced(there: Deployment) -
 
     await fact(tells_why)
     assert (await get(f"{url}/readyz"))[0] == 200
+
+
+async def test_workers_end_while_redis_is_frozen_and_web_gone(
+    slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4: an idle worker, and one that holds a run; neither needs its last resort, `STOP_WITHIN`."""
+    async with running_server(tmp_path / "redis") as redis:
+        monkeypatch.setenv("TEST_REDIS_URL", redis.url)
+        async with deployment(slack, redis.url, "frozen", tmp_path, fork=True) as there:
+            web, holder = await asyncio.gather(there.web(), there.worker(STOP_WITHIN="1d"))
+            await slack.user("alice").command(ASK, channel="#general")
+            asked = await card(slack)
+            idle = await there.worker(STOP_WITHIN="1d")
+            redis.send(signal.SIGSTOP)
+            await web.kill()
+            held, idled = await asyncio.gather(holder.kill(signal.SIGTERM), idle.kill(signal.SIGTERM))
+            assert (held, idled) == (0, 0)
+            redis.send(signal.SIGCONT)
+            await asyncio.gather(there.web(), there.worker())
+            await slack.user("bob").click(asked, "Approve")
+            await told(slack, "Put in a folder")
+            assert len(mails(there)) == 1
+
+
+@pytest.mark.parametrize("how", ["wait", "thread", "block"])
+async def test_worker_with_endless_action_ends_after_stop_within(
+    there: Deployment, slack: LocalSlack, how: str
+) -> None:
+    """R4: as if it was killed, so people are asked about the action."""
+    env = {"TEAMS": str(Path(__file__).parent / "teams")}
+    _, worker = await asyncio.gather(there.web(), there.worker(STOP_WITHIN="5s", **env))
+    await slack.user("alice").command(f"/agent hang do it: {how}", channel="#general")
+    await fact(lambda: asyncio.to_thread((there.data / f"{how}.done").exists))
+    assert await worker.kill(signal.SIGTERM) == 1
+    await worker.said(r"STOP_WITHIN.*runs in hand: r\w+\.")
+    await there.worker(**env)
+    await slack.wait_message("#approvals", lambda m: "Run it again" in m.buttons)
 
 
 async def fact(look: Callable[[], Awaitable[bool]]) -> None:

@@ -40,12 +40,14 @@ from countersign.runs.leases import HeldLeases
 from countersign.runs.run_journal import RunJournal
 from countersign.runs.service import Service
 from countersign.usecases.ports import Journal, Lease, Queue
-from countersign.usecases.store_outages import patient
+from countersign.usecases.store_outages import patient, within
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 HANDOVER_DELAY: Final = timedelta(milliseconds=100)
+HANDED_OVER_WITHIN: Final = timedelta(seconds=3)
+"""Once the process stops. A lease that could not be released lapses."""
 OTHER_WORKER_DELAY: Final = timedelta(seconds=2)
 _JOURNAL_LOST: Final = (
     "The journal of this run is lost, so nobody can tell what its agents had done and which decisions they had. "
@@ -201,11 +203,15 @@ class Runner:
         there is something to do. A job for a decision that fell after the run was parked may have met this lease, and
         gone: so `web` is asked once more.
         """
+        handing_over = self._hand_over(lease, rebuild, parked_for)
         try:
-            await self._leases.release(lease)
-            if rebuild or self._stop.is_set() or await self._service.any_settled(parked_for):
-                # A job for now would be dropped as a double of the one that is just ending.
-                await self._queue.advance(lease.run, after=HANDOVER_DELAY)
-                log.info("Run %s was let go, for another worker to continue.", lease.run)
-        except StoreUnavailable as away:
+            await (within(HANDED_OVER_WITHIN, handing_over) if self._stop.is_set() else handing_over)
+        except (StoreUnavailable, TimeoutError) as away:
             log.warning("Run %s: its lease ends by itself: %s", lease.run, away)
+
+    async def _hand_over(self, lease: Lease, rebuild: bool, parked_for: frozenset[RequestId]) -> None:
+        await self._leases.release(lease)
+        if rebuild or self._stop.is_set() or await self._service.any_settled(parked_for):
+            # A job for now would be dropped as a double of the one that is just ending.
+            await self._queue.advance(lease.run, after=HANDOVER_DELAY)
+            log.info("Run %s was let go, for another worker to continue.", lease.run)

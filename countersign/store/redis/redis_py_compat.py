@@ -1,19 +1,25 @@
-"""Fix for Python 3.11: redis-py loses cancellations as it sends a command.
+"""Cancellations that redis-py would lose, and bounds on the job engine's reads.
 
 redis-py sends with `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes as it is done
 (https://github.com/python/cpython/issues/86296). A loop that was told to end went on, and whoever waited for its end
 waited for ever; time that ran out then had not. Only our own connections are of the class that mends it, so other users
 of redis-py in the process keep theirs. Remove this with Python 3.11.
+
+Docket waits for an answer of Redis for ever. A server that is frozen, or gone without a word, would keep a worker from
+new runs, and from its end. The engine's longest read here is `countersign.runs.job_queue.LOOK_EVERY`.
 """
 
 import asyncio
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
-from docket._redis import BLOCKING_READ_SOCKET_TIMEOUT, CONNECT_TIMEOUT, RedisConnection
+from docket._redis import CONNECT_TIMEOUT, RedisConnection
 from redis.asyncio import ConnectionPool, RedisCluster
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
+
+ENGINE_ANSWER_WITHIN: Final = 5.0
+"""Seconds for one answer of Redis to the job engine; after that it connects again."""
 
 
 class _Cancellable(AbstractConnection):
@@ -57,17 +63,19 @@ def keep_cancellations_on_a_cluster(client: RedisCluster) -> None:
 
 
 class EngineConnections(RedisConnection):
-    """Connections of the job engine, which keep cancellations too."""
+    """Connections of the job engine, which keep cancellations too, with bounded reads."""
 
     async def _connection_pool_from_url(
         self, decode_responses: bool = False, protocol: int | None = None
     ) -> ConnectionPool:
         pool = await super()._connection_pool_from_url(decode_responses, protocol)
+        pool.connection_kwargs["socket_timeout"] = ENGINE_ANSWER_WITHIN
         keep_cancellations(pool)
         return pool
 
     def _create_node_pool(self) -> ConnectionPool:
         pool = super()._create_node_pool()
+        pool.connection_kwargs["socket_timeout"] = ENGINE_ANSWER_WITHIN
         keep_cancellations(pool)
         return pool
 
@@ -75,7 +83,7 @@ class EngineConnections(RedisConnection):
         # Docket's own comes with connections already.
         client = RedisCluster.from_url(
             self._normalized_url(),
-            socket_timeout=BLOCKING_READ_SOCKET_TIMEOUT,
+            socket_timeout=ENGINE_ANSWER_WITHIN,
             socket_connect_timeout=CONNECT_TIMEOUT,
         )
         keep_cancellations_on_a_cluster(client)

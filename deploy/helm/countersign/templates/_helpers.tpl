@@ -36,7 +36,7 @@ metadata:
 spec:
   automountServiceAccountToken: false
   enableServiceLinks: false
-  # STOP_DELAY, and then 8 s at most for what is in hand; a worker hands its runs over within a second.
+  # `web`: STOP_DELAY, and then 8 s at most for what is in hand. A worker: STOP_WITHIN (15 s) at most.
   terminationGracePeriodSeconds: 40
   {{- with $root.Values.imagePullSecrets }}
   imagePullSecrets:
