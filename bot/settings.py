@@ -183,6 +183,12 @@ class WebSettings(AuditSettings):
         COOLING_OFF, description="how long a new passkey waits before it may approve what needs one: 24h, 0s"
     )
 
+    last_known_for: Duration = Field(
+        timedelta(minutes=5),
+        le=timedelta(days=1),
+        description="how long Slack's last answer about people and groups counts on the pages while Slack is away: 1h",
+    )
+
     callback_networks: Networks = Field(
         frozenset(), description="private networks to which programs' callbacks may go, like `10.1.0.0/16`"
     )

@@ -50,7 +50,7 @@ from .slack.handlers.context import Services
 from .slack.people import account_check, channel_membership
 from .slack.people.actors import giver_of
 from .slack.people.lookup_cache import LookupCache
-from .slack.people.users_and_groups import Directory
+from .slack.people.users_and_groups import KEPT, Directory
 from .slack.projector import audit_posts, unreachable_reviewers
 from .slack.projector.clicked_cards import ClickedCards
 from .slack.projector.home_publisher import HomePublisher
@@ -99,7 +99,8 @@ async def opened(
     """
     async with AsyncExitStack() as stack:
         identity = await identify(clients.reads, team)
-        lookups, external = LookupCache(RedisSlackFacts(store)), settings.external_channels
+        lookups = LookupCache(RedisSlackFacts(store), longest=settings.last_known_for)
+        external = settings.external_channels
         directory = Directory(clients.reads, identity.workspace, lookups, external_channels=external)
         stack.push_async_callback(directory.close)
         rules = await checked_rules(settings, directory)
@@ -170,7 +171,11 @@ async def opened(
         )
         url = stack.enter_context(port.serving(identity.workspace, interface))
         if pages is not None:
-            desk = Desk(identity.workspace, store, queue, Overview(store), directory, poster.link, admins)
+            last_known = max(KEPT, settings.last_known_for)
+            on_pages = Directory(
+                clients.reads, identity.workspace, lookups, external_channels=external, last_known=last_known
+            )
+            desk = Desk(identity.workspace, store, queue, Overview(store), on_pages, poster.link, admins)
             stack.enter_context(pages.serving(desk))
         await stack.enter_async_context(at_work("address for workers", queue.keep_address(url)))
         yield Workspace(app, identity, store, answers)

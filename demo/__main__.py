@@ -94,6 +94,7 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             OIDC_PROVIDERS=str(providers),
             OIDC_PEOPLE=str(people),
             PASSKEY_COOLING_OFF="0s",
+            LAST_KNOWN_FOR="1h",
         )
         worker = {
             **common,

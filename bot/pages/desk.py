@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from countersign.domain.durations import say_duration
 from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
 from countersign.domain.people import Actor, why_nobody
 from countersign.domain.requests import Request
@@ -49,6 +50,18 @@ class PageReader:
         """Name the lists of requests that wait for this person."""
         seats = (self.actor, *self.actor.stands_for)
         return sorted({name for seat in seats for name in (seat.user, *(seat.groups or ()))})
+
+    @property
+    def slack_is_away(self) -> str:
+        """Say that older answers of Slack count; "" if they need not."""
+        ages = [one.said_ago for one in (self.actor, *self.actor.stands_for) if one.said_ago is not None]
+        if not ages:
+            return ""
+        age = say_duration(timedelta(minutes=max(ages) // timedelta(minutes=1)))
+        return (
+            f"Slack doesn't answer. Who you are, and your groups, count as Slack last said, {age} ago. The audit log "
+            "says so with each decision."
+        )
 
     def may_see(self, request: Request) -> bool:
         """Tell whether this person sees the request in Slack too, or decides on it."""

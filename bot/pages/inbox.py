@@ -125,7 +125,7 @@ def _problem(reader: PageReader) -> str:
             "Slack didn't confirm all of your groups and channels, so some requests may be missing here. Reload this "
             "page in a moment."
         )
-    return ""
+    return reader.slack_is_away
 
 
 async def _rows(desk: Desk, requests: Sequence[Request]) -> list[Row]:

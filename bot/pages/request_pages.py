@@ -148,6 +148,7 @@ class RequestPages:
             card=card,
             alert=alert,
             note=note,
+            slack_is_away=reader.slack_is_away if forms else "",
             names=names,
             token=visit.session.token(_subject(request)),
             once=secrets.token_urlsafe(12),

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from countersign.domain import high_risk, standing_permissions
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import LONGEST_ARGUMENTS, LONGEST_CONTENT, is_canonical
 from countersign.domain.channel_settings import digest_of_rules, recorded
+from countersign.domain.durations import say_duration
 from countersign.domain.eligibility import (
     free_seat,
     may_break_glass,
@@ -145,7 +146,7 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
         void = voided(request, count, now)
         if count_people(agreeing) < request.rules.quorum:
             voted = replace(request, votes=votes)
-            return Step(voted, (*void, with_evidence(_vote_cast(voted, attempt, now), attempt.proved)))
+            return Step(voted, (*void, _with_grounds(_vote_cast(voted, attempt, now), attempt)))
         by, instead_of = tuple(v.user for v in agreeing), tuple(v.seat for v in agreeing if v.seat is not None)
         names = tuple(v.name for v in agreeing)
     else:
@@ -169,7 +170,20 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
         proof=weakest(*(vote.proof for vote in agreeing)) if agreeing else attempt.proved.shown,
     )
     step = settle(request, decision, user=attempt.actor.user, votes=votes)
-    return replace(step, events=(*void, *(with_evidence(event, attempt.proved) for event in step.events)))
+    return replace(step, events=(*void, *(_with_grounds(event, attempt) for event in step.events)))
+
+
+def _with_grounds(event: Event, attempt: Attempt) -> Event:
+    """Add what the decision rests on: its proof, and how old Slack's answer was if that counts while Slack is away."""
+    actors = (attempt.actor, *attempt.voters)
+    ages = [actor.said_ago for actor in actors if actor.said_ago is not None]
+    if ages:
+        event = replace(event, data={**event.data, "slack_said": f"{say_duration(_whole_minutes(max(ages)))} before"})
+    return with_evidence(event, attempt.proved)
+
+
+def _whole_minutes(age: timedelta) -> timedelta:
+    return timedelta(minutes=age // timedelta(minutes=1))
 
 
 def allow(request: Request, permission: Permission, giver: Actor, team: str, now: datetime) -> Step:

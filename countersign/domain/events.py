@@ -61,7 +61,7 @@ class EventType(StrEnum):
     ENROLMENT_REFUSED = "enrolment_refused"
     """Somebody wanted to enrol a passkey, or to make a code for it, and may not."""
     SESSIONS_ENDED = "sessions_ended"
-    """A person was signed out of all pages: on request, by an admin, or because the account was deactivated."""
+    """All sessions of a person on the pages were ended."""
     CARD_NOT_POSTED = "card_not_posted"
     CHANNEL_JOINED = "channel_joined"
     """The app was invited to a channel, which is greeted."""

@@ -8,6 +8,7 @@ workspace than ours, or the organisation (`E…`); `enterprise_user.teams` lists
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, Self
 
 from countersign.domain.attempt_refusals import Refusal, Sentence
@@ -40,6 +41,8 @@ class Actor:
     """As people know them; "" when Slack did not say."""
     stands_for: tuple["Actor", ...] = ()
     """Those who are away and named this user as their stand-in, as Slack describes them; theirs do not count."""
+    said_ago: timedelta | None = None
+    """How long ago Slack said this, where it is away and an older answer than usual counts."""
 
 
 @dataclass(frozen=True, slots=True)

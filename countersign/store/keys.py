@@ -22,10 +22,10 @@ shorter).
 | `{ns}:defaults` | string | the default rules, from the environment of `web` | never |
 | `{ns}:workspace` | string | the Slack workspace that `web` belongs to | never |
 | `{ns}:channels` | string | the channels that the app is in | 10 min, renewed |
-| `{ns}:person:<user>` | string | who a user is, as Slack said when it was asked | 5 min after it was asked |
-| `{ns}:joined:<user>` | string | the channels that a user is in, as Slack said | 5 min after it was asked |
-| `{ns}:members:<channel>` | string | the members of a channel, as Slack said | 5 min after it was asked |
-| `{ns}:usergroups` | string | user groups and who is in them, as Slack said | 5 min after it was asked |
+| `{ns}:person:<user>` | string | who a user is, as Slack said when it was asked | 5 min later, or LAST_KNOWN_FOR |
+| `{ns}:joined:<user>` | string | the channels that a user is in, as Slack said | 5 min later, or LAST_KNOWN_FOR |
+| `{ns}:members:<channel>` | string | the members of a channel, as Slack said | 5 min later, or LAST_KNOWN_FOR |
+| `{ns}:usergroups` | string | user groups and who is in them, as Slack said | 5 min later, or LAST_KNOWN_FOR |
 | `{ns}:rulebook` | string | the workspace's policy, from the file that `web` read at its start | never |
 | `{ns}:pending` | sorted set | undecided requests by when something is due next (ms; +inf: nothing) | never |
 | `{ns}:unposted` | sorted set | undecided requests whose card is not posted yet, by creation (ms) | never |

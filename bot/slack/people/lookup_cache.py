@@ -1,10 +1,10 @@
 """Look-ups in Slack, remembered here and shared by all `web`.
 
 Slack is asked again after `FRESH`. What it said before counts while it is asked, and if it does not answer, until
-`KEPT` after it was asked for that; then nothing is known. So somebody whom Slack would not name any more is taken for
-who they were for at most `KEPT`, and only while Slack does not answer (R9). A reply puts an end to the older one at
-once, whatever it says. Nobody waits here longer than `PATIENCE`, because a click must be answered within 3 s; what
-Slack says later is remembered for the next click.
+`KEPT` after it was asked for that, or for as long as a look-up says; then nothing is known. So somebody whom Slack
+would not name any more is taken for who they were for at most that time, and only while Slack does not answer (R9). A
+reply puts an end to the older one at once, whatever it says. Nobody waits here longer than `PATIENCE`, because a click
+must be answered within 3 s; what Slack says later is remembered for the next click.
 """
 
 import asyncio
@@ -49,9 +49,12 @@ class LookupCache:
         store: SlackFacts | None = None,
         *,
         patience: float = PATIENCE,
+        longest: timedelta = KEPT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`longest`: how long replies are remembered, for look-ups that ask for older ones than `KEPT`."""
         self.patience = patience
+        self._longest = max(KEPT, longest)
         self._store = store
         self._shared = SHARED if store is not None else {}
         self._clock = clock
@@ -87,6 +90,11 @@ class LookupCache:
             _log.warning("Slack did not say in time: %s", fact)
         return None if reply is None else reply[0]
 
+    def age(self, *facts: Fact, most: timedelta) -> timedelta:
+        """Return the age of the oldest of these replies that is younger than `most`."""
+        known = [self._replies[fact][0] for fact in facts if self._known(fact, most) is not None]
+        return timedelta(seconds=self._clock() - min(known)) if known else timedelta(0)
+
     def _known(self, fact: Fact, most: timedelta) -> tuple[Any] | None:
         """The reply, if Slack was asked for it less than so long ago."""
         reply = self._replies.get(fact)
@@ -112,7 +120,7 @@ class LookupCache:
         return None
 
     def _remember(self, fact: Fact, since: float, reply: Any) -> None:
-        oldest = self._clock() - KEPT.total_seconds()
+        oldest = self._clock() - self._longest.total_seconds()
         self._replies = {k: v for k, v in self._replies.items() if v[0] > oldest}
         self._replies[fact] = (since, reply)
 
@@ -136,9 +144,9 @@ class LookupCache:
         if stored_as is None or self._store is None:
             return
         age = timedelta(seconds=self._clock() - since)
-        if age >= KEPT:
+        if age >= self._longest:
             return
         try:
-            await self._store.put(fact, stored_as.dump_json(reply, exclude_defaults=True), age, KEPT - age)
+            await self._store.put(fact, stored_as.dump_json(reply, exclude_defaults=True), age, self._longest - age)
         except CountersignError as wrong:
             _log.warning("%s Other processes look up %s themselves.", wrong, fact)

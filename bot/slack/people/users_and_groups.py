@@ -6,7 +6,7 @@ What Slack did not say is never taken for a yes (R9); `lookup_cache` says how lo
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -91,6 +91,9 @@ class Replies(Protocol):
     def forget(self, *facts: Fact) -> None:
         """Ask Slack about these anew."""
 
+    def age(self, *facts: Fact, most: timedelta) -> timedelta:
+        """Return the age of the oldest of these replies that is younger than `most`."""
+
     async def close(self) -> None:
         """End the look-ups that nobody waits for any more."""
 
@@ -98,16 +101,24 @@ class Replies(Protocol):
 class Directory:
     """Look-ups for one workspace, the app's own. `close` it at the end.
 
-    `external_channels`: whether cards may go to channels that are shared with other companies.
+    `external_channels`: whether cards may go to channels that are shared with other companies. `last_known`: how long
+    an answer about people and groups counts while Slack gives no newer one.
     """
 
     def __init__(
-        self, client: AsyncWebClient, workspace: WorkspaceId, lookups: Replies, *, external_channels: bool = False
+        self,
+        client: AsyncWebClient,
+        workspace: WorkspaceId,
+        lookups: Replies,
+        *,
+        external_channels: bool = False,
+        last_known: timedelta = KEPT,
     ) -> None:
         self.workspace: Final = workspace
         self.external_channels: Final = external_channels
         self.lookups: Final = lookups
         self._client = client
+        self._last_known = last_known
 
     async def close(self) -> None:
         """End its look-ups."""
@@ -115,8 +126,12 @@ class Directory:
 
     async def actor(self, user: UserId, groups: Iterable[GroupId] = ()) -> Actor:
         """Describe this person as they are now, with those of the groups that they are in."""
-        account, (member_of, unknown) = await asyncio.gather(self._person(user), self.memberships(user, groups))
-        return people.actor_of(self.workspace, user, account, None if unknown and not member_of else member_of)
+        asked = frozenset(groups)
+        account, (member_of, unknown) = await asyncio.gather(self._person(user), self.memberships(user, asked))
+        actor = people.actor_of(self.workspace, user, account, None if unknown and not member_of else member_of)
+        lists: list[Fact] = [("members", one) if is_channel(one) else ("usergroups",) for one in asked]
+        age = self.lookups.age(("person", user), *lists, most=self._last_known)
+        return replace(actor, said_ago=age) if actor.checked and age >= KEPT else actor
 
     async def memberships(
         self, user: UserId, groups: Iterable[GroupId]
@@ -182,7 +197,7 @@ class Directory:
                 raise
             return Members(frozenset(map(UserId, page["members"])), not _next_page(page))
 
-        return await self.lookups.find(("members", group), ask)
+        return await self.lookups.find(("members", group), ask, kept=self._last_known)
 
     async def groups(self) -> dict[GroupId, str] | None:
         """The workspace's user groups by id, `@handle` each; None if Slack did not say."""
@@ -284,7 +299,7 @@ class Directory:
                     return Account()
                 raise
 
-        return await self.lookups.find(("person", user), ask)
+        return await self.lookups.find(("person", user), ask, kept=self._last_known)
 
     async def _usergroups(self) -> dict[GroupId, UserGroup] | None:
         """All user groups with their members, by one call; none on a plan without them."""
@@ -299,7 +314,7 @@ class Directory:
             groups = [(g, frozenset(map(UserId, g.get("users") or ()))) for g in answer["usergroups"]]
             return {GroupId(g["id"]): UserGroup(f"@{g['handle']}", users) for g, users in groups}
 
-        return await self.lookups.find(("usergroups",), ask)
+        return await self.lookups.find(("usergroups",), ask, kept=self._last_known)
 
     async def joined(self, user: UserId) -> frozenset[ChannelId] | None:
         """List the user's public channels, and the private ones where the app is too.
@@ -309,7 +324,7 @@ class Directory:
         async def ask() -> frozenset[ChannelId]:
             return frozenset(ChannelId(channel["id"]) for channel in await self._channels(user=user))
 
-        return await self.lookups.find(("joined", user), ask)
+        return await self.lookups.find(("joined", user), ask, kept=self._last_known)
 
     async def _channels(self, **whose: Any) -> list[dict[str, Any]]:
         """All pages of `users.conversations`."""
