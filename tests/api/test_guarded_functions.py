@@ -225,7 +225,8 @@ async def test_a_guarded_function_takes_its_key_as_a_text(slack: LocalSlack) -> 
 
     calling = asyncio.gather(pay(45), pay(45), return_exceptions=True)
     card = asyncio.create_task(card_of(slack))
-    await asyncio.wait({calling, card}, return_when=asyncio.FIRST_COMPLETED)
+    first: list[asyncio.Future[Any]] = [calling, card]
+    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
     assert not calling.done(), calling.result()
     await slack.user("bob").click(await card, "Approve")
     done = await calling
