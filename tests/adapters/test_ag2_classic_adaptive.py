@@ -80,6 +80,24 @@ async def test_a_prompt_for_yes_or_no_gets_one_of_them(bob: Bob, script: Script,
     assert user.typed == [typed]
 
 
+@pytest.mark.parametrize(
+    ("prompt", "typed"), [("Press Enter to accept, or type feedback: ", "exit"), ("Continue? (y/n): ", "n")]
+)
+async def test_silence_accepts_nothing(bob: Bob, script: Script, prompt: str, typed: str) -> None:
+    """R38, R39: nobody answers in time, and the program hears the word that ends it."""
+    script.plays("writer", "I delete a.", "Well.")
+
+    def program() -> list[str]:
+        user = AdaptiveProxy("user", prompt=prompt)
+        user.initiate_chat(assistant("writer"), message="Clean up.", max_turns=2)
+        return user.typed
+
+    running = asyncio.create_task(asyncio.to_thread(program))
+    await bob.card("I delete a.")
+    await bob.lets_time_run_out()
+    assert await running == [typed]
+
+
 async def test_an_own_get_human_input_reaches_slack(bob: Bob, script: Script) -> None:
     script.plays("writer", "Draft one.", "Draft two.")
 
