@@ -61,7 +61,6 @@ _STATES: Final = {
 }
 _RESULTS: Final = {
     EndReason.STOPPED: "Stopped before the assistant was finished.{why}",
-    EndReason.FINISHED: "The assistant has finished.",
     EndReason.LIMIT: "Ended after {limit} in a row without a person; the assistant was not finished.",
     EndReason.UNANSWERED: "Nobody answered in time, so the conversation has ended; the assistant may not be finished.",
     EndReason.UNJUDGED: "Ended because nobody could tell whether the assistant was finished.",
@@ -69,11 +68,14 @@ _RESULTS: Final = {
 
 
 async def conclude(run: Run, result: TaskResult) -> Conclusion:
-    """Say how the conversation ended, with the assistant's last words."""
-    words = (await last_words(run, result)).words
+    """Say how the conversation ended; a finished assistant answers itself."""
+    answer = await last_words(run, result)
+    words = answer.words
     turn = turn_in(result.messages[-1]) if isinstance(result.messages[-1], BaseChatMessage) else None
     if turn is None or turn.over is None:
         return Conclusion("The conversation has ended.", words)
+    if turn.over is EndReason.FINISHED:
+        return answer
     why = f" Reason: “{turn.words}”" if turn.words else ""
     limit = "1 reply" if run.options["replies"] == "1" else f"{run.options['replies']} replies"
     return Conclusion(_RESULTS[turn.over].format(limit=limit, why=why), words, _STATES.get(turn.over, ""))

@@ -33,6 +33,8 @@ CORRECTIONS: Final = 3
 
 NOT_SENT: Final = "Draft (not sent)"
 """Heads a draft that nobody got."""
+APPROVED: Final = "Approved text"
+"""Heads the text of a mail that was sent, or put into a folder."""
 _DRAFTER: Final = f"""\
 You write one mail for the task you are given. A person judges every version before anything is sent, and you never
 send anything yourself. When you read the person's wishes, work all of them in and answer with the whole new mail.
@@ -129,7 +131,7 @@ async def conclude(run: Run, result: TaskResult) -> Conclusion:
             )
             by = "Approved." if decision.by else "Approved by timeout, as this channel's settings say."
             by = "Approved with changes." if decision.outcome is Status.EDITED else by
-            return Conclusion(f"{by}{why} {sent}", draft, word.capitalize())
+            return Conclusion(f"{by}{why} {sent}", f"{APPROVED}\n\n{draft}", word.capitalize())
         case Status.REJECTED:
             return Conclusion(f"Not sent: it was rejected.{why}", f"{NOT_SENT}\n\n{draft}")
         case Status.EXPIRED:

@@ -33,8 +33,8 @@ LONGEST_REPORT: Final = 150
 KEPT_RECENT: Final = 8
 """Of the questions that a run has asked, so many are named in its thread."""
 LONGEST_STATE: Final = 20
-DRAFT_NOT_SENT: Final = "Draft (not sent)"
-"""The heading of a team's final words, on a line of its own, where nobody got them; else they are a summary."""
+TEXT_HEADINGS: Final = ("Draft (not sent)", "Approved text")
+"""Headings of a team's final text, on a line of its own, that say what it is; without one it is a summary."""
 KEPT_PASSED: Final = 20
 """Kinds of calls that nobody was asked about, of which a run keeps the number; all others count as one more."""
 

@@ -37,7 +37,7 @@ async def test_an_approved_mail_is_sent_once_and_exactly_as_it_was_shown(house: 
     assert (run.ended_as, [one.done for one in run.reported]) == ("Put in a folder", ["put in a folder"])
     assert "Approved." in run.result
     assert str(house.folder / "mail") in run.result
-    assert run.words == second.question.content
+    assert run.words == f"Approved text\n\n{second.question.content}"
     [mail] = house.mails()
     sent = message_from_bytes(mail.read_bytes(), policy=default)
     headers, _, body = second.question.content.partition("\n\n")

@@ -175,7 +175,7 @@ async def never(new: New) -> Way:
     whole, cut = new("whole"), new("cut")
     for run, replies in ((whole, 3), (cut, 1)):
         await run.start("chat", f"mode=never replies={replies} look for {run.name}; buy bread; call Ann")
-    await whole.ends("The assistant has finished.", "Step 3 of 3: call Ann")
+    await whole.ends("All 3 steps are done.", "Step 3 of 3: call Ann")
     yield
     assert "Step 3 of 3" not in await cut.ends("Ended after 1 reply in a row without a person")
     assert not [m for m in cut.slack.channel("#approvals").messages if "look for s02" in text_of(m)]
@@ -191,7 +191,7 @@ async def terminate(new: New) -> Way:
     await run.answer(last, "Respond", "water the plants")
     again = await run.asks("All 3 steps are done")
     assert "Ended here" in await run.answer(again, "End here")
-    assert (await run.ends("The assistant has finished.")).count("Step 1 of 2") == 1
+    assert (await run.ends("All 3 steps are done.")).count("Step 1 of 2") == 1
 
 
 async def adaptive(new: New) -> Way:
@@ -202,7 +202,7 @@ async def adaptive(new: New) -> Way:
     yield
     await run.answer(risky, "Continue")
     await run.answer(await run.asks("All 2 steps are done"), "End here")
-    await run.ends("The assistant has finished.")
+    await run.ends("All 2 steps are done.")
 
 
 async def programmatic(new: New) -> Way:

@@ -10,7 +10,15 @@ from datetime import timedelta
 
 import pytest
 
-from bot.slack.views import approval_card, control_values, reminder_text, request_text, review_modals, thread_notes
+from bot.slack.views import (
+    approval_card,
+    control_values,
+    home,
+    reminder_text,
+    request_text,
+    review_modals,
+    thread_notes,
+)
 from bot.slack.views import reviewed_content as judged
 from bot.slack.views.control_values import Handle, MenuItem
 from countersign.domain import request_endings, runs, schedule
@@ -24,6 +32,7 @@ from countersign.domain.requests import Decision, How, Kind, Question, Request, 
 from countersign.domain.schedule import Snooze
 from countersign.frameworks.autogen.progress import in_one_line
 from countersign.text.homoglyphs import mark
+from countersign.usecases.overview import Listed
 from localslack.payload_checks import check_message_blocks, check_view
 from tests.sample_requests import ALICE, BOB, call, choice, later, question, refusal_text, request
 from tests.slack import sample_views
@@ -389,6 +398,33 @@ def test_an_outcome_is_the_answer_and_is_said_once() -> None:
         "carol can read billing\n\nuntil 00:20"
     ]
     assert "*Summary*" in mrkdwn_of(DRAWINGS["note_outcome"].blocks)
+
+
+def test_sent_text_is_not_called_a_summary() -> None:
+    sent = sample_views.ended(result="Sent to Ann.", words="Approved text\n\nDear vendor", ended_as="Sent")
+    blocks = thread_notes.outcome_note(sent).blocks
+    assert "*Approved text*" in mrkdwn_of(blocks) and "Summary" not in mrkdwn_of(blocks)
+    assert boxes_of(blocks) == ["Sent to Ann.", "Dear vendor"]
+
+
+def test_chosen_option_is_in_thread_and_lists() -> None:
+    """Where it should go is what the thread and a list are read for."""
+    asked = request(asked=choice("eu-west", "us-east"))
+    decision = Decision(Status.ANSWERED, How.REVIEWERS, later(), (BOB,), chosen=("us-east",))
+    answered = replace(asked, status=Status.ANSWERED, decision=decision)
+    (line,) = [text for text in texts_of(plan(run(), answered).blocks) if "Which region" in text]
+    assert "“us-east”" in "".join(texts_of(plan(run(), answered).blocks)), line
+    listed = Listed((answered,), {}, 1)
+    assert "us-east" in "\n".join(texts_of(home.outcomes(listed, later())))
+
+
+def test_break_glass_note_leads_with_the_matter() -> None:
+    """A phone shows the beginning of a notification and no more."""
+    drawing = DRAWINGS["note_broken_glass"]
+    title = sample_views.broken().question.title
+    assert drawing.text.startswith(f":rotating_light: Break-glass: {title}")
+    assert title in "\n".join(texts_of(drawing.blocks[:1]))
+    assert "Approved by the requester, <@U0ALICE>, alone" in drawing.text
 
 
 def test_a_text_that_was_not_sent_is_called_a_draft() -> None:

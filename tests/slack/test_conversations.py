@@ -170,11 +170,13 @@ async def test_the_thread_of_a_conversation_says_each_step_once(
             await slack.user("alice").click(asked_there(slack), "Continue")
             await wakeups.settled(asked.id)
             await usecases.note_delivery(store, lease, asked.id)
-    await usecases.finish(store, lease, Finish(RunVerb.FINISH, "The assistant has finished.", last))
+    await usecases.finish(store, lease, Finish(RunVerb.FINISH, last, last))
     async with drawn(slack, store, bot):
         pass
-    texts = [text_of(message) for message in thread(slack)]
-    assert [sum(words in text for text in texts) for words in (first, last, "The assistant has finished.")] == [1, 1, 2]
+    head, *texts = [text_of(message) for message in thread(slack)]
+    assert last in head, "the channel reads the answer"
+    assert [sum(words in text for text in texts) for words in (first, last)] == [1, 1]
+    assert "Finished" in texts[-1] and "No result" not in texts[-1]
     assert [text.splitlines() for text in texts if "Activity" in text] == [
         ["*Activity*", "• Each step is below, with its answer."]
     ] * early

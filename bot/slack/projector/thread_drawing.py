@@ -127,7 +127,7 @@ async def _draw_outcome(thread: RunThread, asked: Sequence[RequestOnCard], direc
     filed = not await thread.poster.missing([file.name for file in files])
     note = thread_notes.outcome_note(run, filed=filed)
     said = any(one.is_conversation and one.request.question.content.strip() == run.words.strip() for one in asked)
-    shown = thread_notes.outcome_note(replace(run, words=""), filed=filed) if said and whole is None else note
+    shown = thread_notes.outcome_note(run, filed=filed, said=True) if said and whole is None else note
     await thread.note(f"outcome/{run.id}", shown, importance=Importance.OUTCOME)
     if directory is not None:
         await _tell_who_left(thread, directory, note)

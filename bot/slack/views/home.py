@@ -267,10 +267,10 @@ def outcomes(listed: Listed, now: datetime) -> list[Block]:
             at = f" · {link(card, 'open')}" if card else ""
             run = listed.runs.get(request.run)
             line = f"{settled_line(request, request.decision, run, now)} · for {for_whom(request)}{at}"
-            why = why_failed(request, run)
+            more = why_failed(request, run) or ", ".join(request.decision.chosen)
             blocks.append(
                 context(
-                    plain(gist(request.question), _TITLE), mrkdwn(line), *([plain(typed(why), _TITLE)] if why else ())
+                    plain(gist(request.question), _TITLE), mrkdwn(line), *([plain(typed(more), _TITLE)] if more else ())
                 )
             )
     return blocks

@@ -138,7 +138,8 @@ def _decision_step(one: RequestOnCard, run: Run, name: str) -> RunStep:
     came_of, why = reported(request, run), quoted(why_failed(request, run), _WORDS)
     error = decision.outcome in (Status.REJECTED, Status.EXPIRED) or (came_of is not None and came_of.failed)
     title = (f"{one.row}. " if one.row else "") + quoted(request.question.title, TITLE)
-    note, words = settled_line(request, decision, run), quoted(decision.words, _WORDS)
+    said = decision.words or ", ".join(decision.chosen)
+    note, words = settled_line(request, decision, run), quoted(said, _WORDS)
     words = " · ".join(part for part in (why, words and f"“{words}”") if part)
     return RunStep(name, decision.at, State.ERROR if error else State.COMPLETE, title, note, words)
 

@@ -12,14 +12,14 @@ from countersign.domain.made_files import LARGEST, MOST, MOST_SEEN, LeftOut, Why
 from countersign.domain.people import Reviewers
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Request
-from countersign.domain.runs import DRAFT_NOT_SENT, Run
+from countersign.domain.runs import TEXT_HEADINGS, Run
 from countersign.domain.slash_commands import NAMES
 from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 
 from .block_kit import TITLE, WORDS, Block, Drawing, button, context, data, mrkdwn, plain, words
 from .button_labels import STOP_RUN, state_of
 from .request_text import decision_sentence, expiry, mentioned, named, run_state
-from .slack_markup import escape, mention
+from .slack_markup import elements, escape, mention
 
 TRY_AGAIN: Final = "try_again"
 _FINAL: Final = Room(6000, 7500, 150)
@@ -66,17 +66,18 @@ def run_message(run: Run, waiting: Sequence[Request] = (), *, here: bool = False
     return Drawing(f"{mention(run.requester)} asked {escape(team)}: {escape(quoted(run.task, 200))} – {state}", blocks)
 
 
-def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
-    """Draw how the run ended, and the agents' final words.
+def outcome_note(run: Run, *, filed: bool = True, said: bool = False) -> Drawing:
+    """Draw how the run ended, and the agents' final text.
 
-    Words that have no room are in `outcome_file`.
+    A text that has no room is in `outcome_file`. `said`: it stands above in the thread.
     """
     result = visible(typed(run.result)).strip() or "No result was given."
     by = f" by {mention(run.stopped_by)}" if run.stopped_by else ""
     final, heading = visible(typed(run.words)).strip(), "Summary"
-    if final.startswith(f"{DRAFT_NOT_SENT}\n"):
-        heading, final = DRAFT_NOT_SENT, final.removeprefix(DRAFT_NOT_SENT).strip()
+    if (first := final.partition("\n")[0]) in TEXT_HEADINGS:
+        heading, final = first, final.removeprefix(first).strip()
     short, cut, rest = ("", 0, "") if final.startswith(result) else shorten(result, WORDS)
+    final = "" if said else final
     blocks = [words(f"{state_of(run)}{by}"), *([data([p for p in (short, rest) if p])] if short else [])]
     beginning, hidden, end = shorten(final, _FINAL)
     if beginning:
@@ -174,7 +175,8 @@ def not_posted_note(request: Request, problem: str) -> Drawing:
 def break_glass_note(request: Request, row: int = 0) -> Drawing:
     """Draw the note that tells all reviewers of a decision made without them.
 
-    It goes into the card's thread. `row` is the request's number in a batch.
+    The title comes first, because a phone shows only the first line. It goes into the card's thread. `row` is the
+    request's number in a batch.
     """
     decision, reviewers = request.decision, request.rules.reviewers
     assert decision is not None, "only what was decided is told"
@@ -182,11 +184,19 @@ def break_glass_note(request: Request, row: int = 0) -> Drawing:
     mentions = [" ".join(names[at : at + _NAMED_IN_A_BLOCK]) for at in range(0, len(names), _NAMED_IN_A_BLOCK)]
     short, hidden, rest = shorten(visible(typed(decision.words)).strip(), WORDS)
     place = f"row {row} of this card" if row else "this request"
-    text = f"{decision_sentence(request, decision)}. You're a reviewer of {place}; please check what was done."
-    blocks = [*(words(part) for part in mentions), words(text), data([part for part in (short, rest) if part])]
+    title = quoted(request.question.title, TITLE)
+    who = decision_sentence(request, decision).partition("*: a")[2]
+    text = f"A{who}. You're a reviewer of {place}; please check what was done."
+    parts = [*elements(":rotating_light: Break-glass: "), {"type": "text", "text": title, "style": {"bold": True}}]
+    blocks: list[Block] = [
+        {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": parts}]},
+        *(words(part) for part in mentions),
+        words(text),
+        data([part for part in (short, rest) if part]),
+    ]
     if hidden:
         blocks.append(words(f"_{hidden:,} characters in between are not shown here; the agents have them all._"))
-    return Drawing(f"{text} {' '.join(names)}", blocks)
+    return Drawing(f":rotating_light: Break-glass: {escape(title)}\n{text} {' '.join(names)}", blocks)
 
 
 def _passed(passed: tuple[Passed, ...]) -> list[Block]:
