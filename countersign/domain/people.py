@@ -41,6 +41,10 @@ class Actor:
     stands_for: tuple["Actor", ...] = ()
     """Those who are away and named this user as their stand-in, as Slack describes them; theirs do not count."""
 
+    def administers(self, admins: frozenset[UserId]) -> bool:
+        """Tell whether this is an admin of the workspace, or named in ADMINS."""
+        return self.is_admin or self.user in admins
+
 
 @dataclass(frozen=True, slots=True)
 class Reviewers:

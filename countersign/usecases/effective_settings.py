@@ -156,7 +156,7 @@ async def configure(
             await store.keep_proposal(proposal)
         elif milder and (why_not := why_not_propose(proposal)) is not None:
             problems = [(why_not,)]
-        elif milder and loosening.may_alone(actor, admins):
+        elif milder and actor.administers(admins):
             return Refuse(NeedsConfirmation(proposal, effect))
         kind = EventType.SETTINGS_PROPOSED if milder else EventType.SETTINGS_CHANGED
         event = Event(

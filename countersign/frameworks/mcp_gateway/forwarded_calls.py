@@ -20,7 +20,7 @@ from mcp.types import CallToolResult, TextContent
 from pydantic import ValidationError
 
 from countersign.client.client import AsyncClient, question
-from countersign.client.exchange import AlreadyRan, Decision, NotApproved, ServiceRefused
+from countersign.client.exchange import LONGEST_REPORT, AlreadyRan, Decision, NotApproved, ServiceRefused
 from countersign.domain.calls import canonical
 from countersign.domain.errors import NotShown
 from countersign.domain.json_arguments import DIFFERS, is_approved, too_many_values, written
@@ -33,7 +33,6 @@ from countersign.whole_files import write_whole
 _SERVICE_AWAY: Final = 10.0
 """Seconds that a call waits for the service of approvals."""
 _LONGEST_SCHEMA: Final = 200_000
-_LONGEST_REPORT: Final = 300
 _ENDING: Final = 60.0
 """Seconds for calls under way when the client goes."""
 _NOT_YET: Final = (
@@ -247,7 +246,7 @@ def _notes(decision: Decision) -> str:
 
 def _words(result: CallToolResult) -> str:
     texts = (part.text for part in result.content if isinstance(part, TextContent))
-    return " ".join(next(texts, "")[:_LONGEST_REPORT].split())
+    return " ".join(next(texts, "")[:LONGEST_REPORT].split())
 
 
 def _refusal(text: str) -> CallToolResult:
