@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from countersign.domain import channel_settings, eligibility
+from countersign.domain.actions import Action
 from countersign.domain.attempt_refusals import Refusal, Sentence
 from countersign.domain.calls import Call
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules
@@ -18,7 +19,7 @@ from countersign.domain.question_salts import asker
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request
 from countersign.domain.runs import Run
 from countersign.policy import evaluation, loosening
-from countersign.policy.evaluation import Action, Judgement, WantedAction
+from countersign.policy.evaluation import Judgement, WantedAction
 from countersign.policy.loosening import Configured, NeedsConfirmation, NeedsProof, NeedsSecond, SettingsProposal
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
 from countersign.usecases.ports import Change, Put, Store

@@ -68,8 +68,8 @@ DECIDING: Final = (
     Bug(
         "a reviewer makes the rules milder alone",
         "R33",
-        "countersign/policy/loosening.py",
-        "return actor.is_admin or actor.user in admins",
+        "countersign/domain/people.py",
+        "return self.is_admin or self.user in admins",
         "return True",
         ("tests/slack/test_approvals_command.py::test_rules_get_milder_by_two_and_all_are_told",),
     ),
