@@ -124,8 +124,7 @@ class AsyncClient:
         done. AlreadyRan if it was done before; people are asked about an execution that reported nothing, unless the
         action is `idempotent`.
         """
-        alone = key is not None and not idempotent
-        return await self._drive(executions.begin(decision, body, alone=alone))
+        return await self._drive(executions.begin(decision, body, key=key, idempotent=idempotent))
 
     async def begin_once(self, decision: Decision) -> bool:
         """Begin what was approved; False if it was begun before.

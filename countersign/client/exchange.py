@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final, Generic, TypeVar
 
-from countersign.domain.errors import CountersignError, NotShown
+from countersign.domain.errors import PROBLEM, CountersignError, NotShown
 from countersign.domain.pauses import doubling
 
 R = TypeVar("R")
@@ -357,7 +357,7 @@ def sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
                 _log.info("The service responds again.")
             return reply.body
         if reply.status and reply.status < 500 and reply.status not in (408, 425, _BUSY):
-            kind = str(reply.body.get("type", "")).removeprefix("urn:countersign:") or str(reply.status)
+            kind = str(reply.body.get("type", "")).removeprefix(PROBLEM) or str(reply.status)
             raise ServiceRefused(
                 kind, str(reply.body.get("detail") or f"The service answered with status {reply.status}.")
             )

@@ -35,16 +35,17 @@ _LOOK_EVERY: Final = 5
 """Seconds, while people are asked: a program that was at work may report."""
 
 
-def begin(decision: Decision, body: Mapping[str, Any], *, alone: bool) -> Exchange[str]:
+def begin(decision: Decision, body: Mapping[str, Any], *, key: str | None, idempotent: bool) -> Exchange[str]:
     """Begin the approved action; return the name of this execution.
 
-    `body` is the question that was decided. Without `alone` the name is "", and others may act too.
+    `body` is the question that was decided. Without a `key` nobody else finds it, and an `idempotent` action may happen
+    twice: then the name is "", and others may act too.
     NotApproved if it may not be done. AlreadyRan if it was done before, or may have been: what people say of it is
     reported.
     """
     if not decision.approved:
         raise NotApproved(decision)
-    if not alone and decision.reported is None:
+    if (key is None or idempotent) and decision.reported is None:
         return ""
     execution, replaces = uuid.uuid4().hex, ""
     while True:

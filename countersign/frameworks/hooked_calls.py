@@ -2,16 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from countersign.client.client import AsyncClient, question
-from countersign.client.exchange import AlreadyRan, Decision, NotApproved
+from countersign.client.exchange import LONGEST_REPORT, AlreadyRan, Decision, NotApproved
 from countersign.client.idempotency_keys import QuestionKeys
 from countersign.domain.errors import NotShown
 from countersign.domain.json_arguments import DIFFERS, is_approved, written
-
-_LONGEST_REPORT: Final = 300
-_KINDS: Final = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +62,4 @@ class HookedCalls:
         """Report the outcome of a call that began."""
         if (decision := self._begun.pop(name, None)) is not None:
             async with AsyncClient() as client:
-                await client.try_to_report(decision.request, succeeded=succeeded, words=words[:_LONGEST_REPORT])
-
-
-def schema_of(arguments: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Make a schema of the values, with which people may change them.
-
-    For frameworks that tell a hook none. None if a value has no type of JSON.
-    """
-    if not all(type(value) in _KINDS for value in arguments.values()):
-        return None
-    types = {name: {"type": _KINDS[type(value)]} for name, value in arguments.items()}
-    return {"type": "object", "properties": types, "required": [*types]}
+                await client.try_to_report(decision.request, succeeded=succeeded, words=words[:LONGEST_REPORT])

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from countersign.client.client import question
-from countersign.domain.calls import canonical
+from countersign.domain.calls import canonical, schema_of
 from countersign.hook.repository import Repository
 from countersign.hook.rules import HookRules, HookVerdict
 from countersign.hook.tool_calls import Deed, ToolCall, resolved
@@ -18,7 +18,6 @@ LONGEST_DIFF: Final = 60_000
 """Characters of a diff on the card; the call's arguments, which have all of it, come first."""
 _LONGEST_FILE: Final = 2_000_000
 _LONGEST_NAME: Final = 120
-_TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
 
 def question_of(
@@ -27,13 +26,8 @@ def question_of(
     """Make the body of the question."""
     arguments = shown_arguments(call)
     asked: dict[str, Any] = {"tool": name_of(call, verdict, rules, repository), "arguments": arguments}
-    if edits and all(type(value) in _TYPES for value in arguments.values()):
-        asked["schema"] = {
-            "type": "object",
-            "properties": {name: {"type": _TYPES[type(value)]} for name, value in arguments.items()},
-            "required": [*arguments],
-            "additionalProperties": False,
-        }
+    if edits and (schema := schema_of(arguments)) is not None:
+        asked["schema"] = schema
     return question(
         rules.channel,
         message="\n".join(_facts(call, verdict, repository)),

@@ -16,13 +16,14 @@ from typing import Any, Final
 
 from countersign.client.client import AsyncClient
 from countersign.client.exchange import Decision, NotApproved, ServiceRefused
+from countersign.domain.actions import Action
 from countersign.domain.errors import CountersignError
 from countersign.domain.json_arguments import DIFFERS, is_approved
 from countersign.hook import approved_calls
 from countersign.hook.call_question import key_of, question_of, shown_arguments
 from countersign.hook.protocols import HookAnswer, Protocol
 from countersign.hook.repository import Repository, repository_of
-from countersign.hook.rules import HookAction, HookRules, judge, read_rules
+from countersign.hook.rules import HookRules, judge, read_rules
 from countersign.hook.tool_calls import ToolCall, is_result, read_call, read_message
 
 _PATIENCE: Final = 60.0
@@ -50,9 +51,9 @@ async def answer(protocol: Protocol, data: bytes, rules_file: Path | None, wait:
     rules = read_rules(rules_file)
     repository = repository_of(call.folder)
     verdict = judge(rules, call, repository.folder, guarded_files(rules_file, repository))
-    if verdict.effect is HookAction.ALLOW and call.event != "PermissionRequest":
+    if verdict.effect is Action.ALLOW and call.event != "PermissionRequest":
         return ""
-    if verdict.effect is HookAction.DENY:
+    if verdict.effect is Action.DENY:
         why = f" {'; '.join(verdict.why)}." if verdict.why else ""
         return protocol.output(call.event, HookAnswer(False, f"The rules of this machine refuse this call.{why}"))
     body = question_of(call, verdict, rules, repository, edits=protocol.edits(call.event))

@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from countersign.domain.actions import Action
 from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import RequestId
-from countersign.policy.evaluation import Action
 
 SCHEMA: Final = 4
 _STRICT: Final = ConfigDict(extra="forbid")

@@ -12,8 +12,9 @@ from ag2.middleware.builtin import approval_required
 from ag2.testing import TestConfig, TrackingConfig
 
 from countersign.client import executions
+from countersign.domain.actions import Action
 from countersign.frameworks.ag2 import ask_human, slack_hook, with_approval
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, cards

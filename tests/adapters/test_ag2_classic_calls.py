@@ -12,9 +12,10 @@ import pytest
 from autogen.coding import LocalCommandLineCodeExecutor
 
 from countersign.client import executions
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import Risk
 from countersign.frameworks.ag2_classic import ask_in_slack
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, Script, cards

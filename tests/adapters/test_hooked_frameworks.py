@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.domain.actions import Action
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.framework_programs import HERE, Program, examples

@@ -18,11 +18,12 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
 from countersign.client import executions
+from countersign.domain.actions import Action
 from countersign.domain.errors import InvalidInput
 from countersign.domain.typed_answers import UNANSWERED
 from countersign.frameworks.langgraph import SlackApproval, adecide, decide
 from countersign.frameworks.run_files import LeftToPeople, path_of, read
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.stage import Bob, cards

@@ -15,7 +15,8 @@ import pytest
 from mcp import ClientSession, McpError, StdioServerParameters, types
 from mcp.client.stdio import stdio_client
 
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.domain.actions import Action
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.framework_programs import HERE, environment, examples

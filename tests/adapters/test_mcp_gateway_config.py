@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.domain.errors import InvalidInput
 from countersign.frameworks import mcp_gateway
-from countersign.frameworks.mcp_gateway.config import Config, Rule
+from countersign.frameworks.mcp_gateway.config import Config
 from countersign.frameworks.mcp_gateway.pins import Pins, described, digest
 
 TILL = {"command": "till"}
@@ -57,7 +58,7 @@ def test_the_first_rule_that_fits_counts(tmp_path: Path) -> None:
     rules = {"get_*": "allow", "drop_*": "deny"}
     server = read(tmp_path, till={**TILL, "tools": rules, "idempotent": ["get_*"]}).servers["till"]
     assert [server.rule(name) for name in ("get_time", "drop_table", "Get_time", "refund")] == [
-        *(Rule.ALLOW, Rule.DENY, Rule.ASK, Rule.ASK)
+        *(Action.ALLOW, Action.DENY, Action.ASK, Action.ASK)
     ]
     assert server.is_idempotent("get_time") and not server.is_idempotent("refund")
 

@@ -16,8 +16,9 @@ from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.types import TextContent
 
+from countersign.domain.actions import Action
 from countersign.frameworks import mcp_server
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.framework_programs import HERE, cards, environment, examples

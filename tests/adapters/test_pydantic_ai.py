@@ -11,8 +11,9 @@ from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRe
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from countersign.client import executions
+from countersign.domain.actions import Action
 from countersign.frameworks.pydantic_ai import SlackApproval, ask_human
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, cards

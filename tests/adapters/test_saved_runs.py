@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.domain.actions import Action
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, Message, text_of
 from tests.adapters import test_agent_framework, test_openai_agents

@@ -105,7 +105,7 @@ async def test_resume_reports_what_the_service_was_away_to_hear(
     assert read(path) == replace(before, calls=[call]) and pay.paid == 1
 
 
-async def test_result_that_reads_like_a_failure_is_reported_as_success(
+async def test_result_that_reads_like_a_failure_is_a_success(
     slack: LocalSlack, tmp_path: Path, bob: Bob, program: httpx.AsyncClient
 ) -> None:
     """R31: no text for a model says whether a call succeeded."""

@@ -8,7 +8,8 @@ import pytest
 
 from countersign import NotApproved, requires_approval, slack_input
 from countersign.client import AlreadyRan, ServiceRefused, executions
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.domain.actions import Action
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, cards

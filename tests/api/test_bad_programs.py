@@ -18,6 +18,7 @@ from countersign.client.ask import ask as ask_people
 from countersign.client.client import Client, question
 from countersign.client.exchange import Decision
 from countersign.domain import api_keys
+from countersign.domain.actions import Action
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import canonical
 from countersign.domain.decision_attempts import Attempt
@@ -27,7 +28,7 @@ from countersign.domain.ids import AttemptId, RequestId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Verb
 from countersign.frameworks.run_files import opened
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.audit_log import Ledger
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store

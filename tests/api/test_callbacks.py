@@ -24,12 +24,13 @@ from bot.api.callbacks import AFTER, AT_ONCE, QUEUE, CallbackDelivery, _followin
 from bot.slack import http
 from bot.slack.handlers.context import Services
 from countersign.domain import api_keys
+from countersign.domain.actions import Action
 from countersign.domain.callback_signing import headers
 from countersign.domain.calls import Call
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId, RequestId, UserId
 from countersign.domain.requests import Kind, Question, Verb
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.programs import ApiKeys, Callbacks
 from countersign.store.store import Store
 from countersign.usecases.run_requests import submit

@@ -8,11 +8,12 @@ import pytest
 
 from bot.slack.views import review_modals
 from countersign import usecases
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.ids import RequestId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Request
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack, text_of

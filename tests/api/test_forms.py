@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 
 from countersign.client.ask import ask
 from countersign.client.exchange import NotApproved
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.domain.actions import Action
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.sample_requests import rules

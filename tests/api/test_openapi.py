@@ -21,9 +21,10 @@ from bot.api.endpoints import Interface, app
 from bot.api.problems import Problem
 from bot.slack import http
 from countersign.domain import api_keys
+from countersign.domain.actions import Action
 from countersign.domain.ids import ChannelId
 from countersign.domain.run_calls import RUN_CALLS
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from localslack import LocalSlack

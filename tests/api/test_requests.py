@@ -14,11 +14,12 @@ from bot.api.endpoints import Interface
 from bot.slack.handlers.context import Services
 from bot.slack.people.lookup_cache import LookupCache
 from countersign.domain import api_keys, request_endings
+from countersign.domain.actions import Action
 from countersign.domain.events import EventType
 from countersign.domain.ids import RequestId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Decision, How, Status
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from countersign.usecases import unreported_outcomes

@@ -19,6 +19,7 @@ from bot.slack.projector.message_sync import Poster
 from bot.slack.slack_calls import GatedCalls
 from countersign import usecases
 from countersign.domain import runs
+from countersign.domain.actions import Action
 from countersign.domain.attempt_refusals import Sentence
 from countersign.domain.channel_settings import Escalation
 from countersign.domain.errors import InvalidInput, Refused
@@ -30,7 +31,6 @@ from countersign.domain.quiet_hours import Quiet
 from countersign.domain.requests import Verb
 from countersign.domain.run_calls import Finish
 from countersign.policy import file
-from countersign.policy.evaluation import Action
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import from_ms
 from countersign.store.outbox import GROUP

@@ -13,6 +13,7 @@ from autogen_core import CancellationToken
 from autogen_core.tools import FunctionTool, StaticWorkbench
 
 from countersign.domain import request_endings
+from countersign.domain.actions import Action
 from countersign.domain.calls import LONGEST_ARGUMENTS, canonical
 from countersign.domain.errors import ActionFailed, GivenUp, WrongTeam
 from countersign.domain.ids import RequestId
@@ -21,7 +22,6 @@ from countersign.frameworks.autogen.gated_function import requires_approval
 from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.tools.permits import Permit, ProposedAction
 from countersign.frameworks.autogen.tools.team_policy import Proposal, Verdict
-from countersign.policy.evaluation import Action
 from countersign.usecases.ports import Change, Put
 from tests.autogen.harness import House, fact
 from tests.autogen.test_gated_tools import call, life

@@ -18,6 +18,7 @@ from autogen_agentchat.agents import ApprovalRequest
 from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 
+from countersign.domain.actions import Action
 from countersign.domain.activity import ActionReport
 from countersign.domain.calls import canonical
 from countersign.domain.requests import Kind, Request, Verb
@@ -25,7 +26,6 @@ from countersign.domain.run_calls import R, Report, RunCall
 from countersign.frameworks.autogen.code.executors import LocalExecutor, code_executor
 from countersign.frameworks.autogen.code.gated_executor import UNBOXED
 from countersign.frameworks.autogen.run_context import Run
-from countersign.policy.evaluation import Action
 from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
 from countersign.store.record_codecs import REQUESTS

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.domain.activity import NOT_DONE, ActionReport
 from countersign.domain.calls import canonical
 from countersign.domain.errors import Refused, WrongTeam
@@ -12,7 +13,6 @@ from countersign.domain.requests import Verb
 from countersign.frameworks.autogen.gated_function import requires_approval
 from countersign.frameworks.autogen.tools.team_policy import Ask, Proposal, Verdict
 from countersign.policy import file
-from countersign.policy.evaluation import Action
 from countersign.runs.journal_storage import RedisJournal
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import House

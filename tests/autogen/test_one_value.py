@@ -22,6 +22,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from bot.audit import entries
 from bot.slack.views.decision_details import changes_of
 from bot.slack.views.reviewed_content import in_full, on_card
+from countersign.domain.actions import Action
 from countersign.domain.activity import NOT_DONE
 from countersign.domain.calls import canonical, in_order, labelled
 from countersign.domain.errors import ActionFailed
@@ -35,7 +36,7 @@ from countersign.frameworks.autogen.team import Team, Teams
 from countersign.frameworks.autogen.tools.arguments import by_model, by_schema
 from countersign.frameworks.autogen.tools.team_policy import Proposal, Verdict
 from countersign.policy import file
-from countersign.policy.evaluation import Action, Rulebook, WantedAction, judge
+from countersign.policy.evaluation import Rulebook, WantedAction, judge
 from tests.autogen.harness import House
 from tests.autogen.test_gated_tools import call, life
 

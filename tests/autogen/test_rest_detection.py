@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.domain.requests import Verb
 from countersign.domain.run_calls import Ask, Judge, R, RunCall
-from countersign.policy.evaluation import Action
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import House, Through, fact
 from tests.autogen.test_approval_gate import Till, asking

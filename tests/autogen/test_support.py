@@ -12,9 +12,9 @@ import pytest
 
 from agents.services.shop import Shop
 from agents.teams.support import policy
+from countersign.domain.actions import Action
 from countersign.domain.requests import Verb
 from countersign.frameworks.autogen.tools.team_policy import Proposal, Verdict
-from countersign.policy.evaluation import Action
 from tests.autogen.demo_runs import playing
 from tests.autogen.harness import ANN, House
 

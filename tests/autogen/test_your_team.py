@@ -8,12 +8,12 @@ import pytest
 from autogen_agentchat.base import Team as AutoGenTeam
 
 from agents import registry
+from countersign.domain.actions import Action
 from countersign.domain.errors import InvalidInput
 from countersign.domain.requests import Verb
 from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.standalone import run_here
 from countersign.frameworks.autogen.team import Teams
-from countersign.policy.evaluation import Action
 from tests.autogen.harness import House
 
 pytest_plugins = ["tests.redis_server"]

@@ -11,6 +11,7 @@ from bot import passkeys as webauthn
 from bot.passkeys import Site
 from bot.workspace import proof_problem
 from countersign import usecases
+from countersign.domain.actions import Action
 from countersign.domain.attempt_refusals import Refusal, Sentence
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout
 from countersign.domain.errors import InvalidInput, Refused
@@ -23,7 +24,7 @@ from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Request, Scope, Status, Verb
 from countersign.domain.standing_permissions import Permission, PermissionChoice, Span
 from countersign.policy import loosening
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.policy.loosening import NeedsProof, SettingsProposal
 from countersign.store.store import Store
 from countersign.usecases import passkeys, permission_use, proofs

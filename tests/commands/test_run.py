@@ -11,7 +11,8 @@ import pytest
 from countersign.commands import waiting
 from countersign.commands.execution import last_lines
 from countersign.commands.exit_statuses import ExitStatus
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.domain.actions import Action
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.stage import Bob, cards

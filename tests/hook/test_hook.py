@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import CountersignError
 from countersign.domain.ids import RequestId
@@ -18,7 +19,7 @@ from countersign.domain.people import Actor
 from countersign.domain.standing_permissions import Permission
 from countersign.hook.gate import answer
 from countersign.hook.protocols import PROTOCOLS
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from countersign.usecases import permission_use
 from localslack import LocalSlack, text_of

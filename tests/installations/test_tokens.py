@@ -114,7 +114,7 @@ async def test_a_refused_renewal_is_tried_again_and_erases_nothing(
         fault.times = 0
         office.first.faults.clear()
         monkeypatch.setattr(renewal, "BEFORE", timedelta(hours=2))
-        monkeypatch.setattr(renewal, "LONGEST_PAUSE", timedelta(0))
+        monkeypatch.setattr(renewal, "LONGEST_PAUSE", 0.0)
     async with office.web():  # its pauses begin again
         await office.served(office.first)
         assert not await reads(office.ops_ports[0], "/readyz", "does not renew")

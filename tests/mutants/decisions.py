@@ -68,8 +68,8 @@ DECIDING: Final = (
     Bug(
         "a reviewer makes the rules milder alone",
         "R33",
-        "countersign/policy/loosening.py",
-        "return actor.is_admin or actor.user in admins",
+        "countersign/domain/people.py",
+        "return self.is_admin or self.user in admins",
         "return True",
         ("tests/slack/test_approvals_command.py::test_rules_get_milder_by_two_and_all_are_told",),
     ),
@@ -78,7 +78,7 @@ DECIDING: Final = (
         "R33",
         "countersign/usecases/effective_settings.py",
         "milder = () if problems or confirms is not None else",
-        "milder = () if problems or confirms is not None or loosening.may_alone(actor, admins) else",
+        "milder = () if problems or confirms is not None or actor.administers(admins) else",
         ("tests/slack/test_approvals_command.py::test_an_admin_reads_what_milder_rules_mean_before_they_are_saved",),
     ),
     Bug(
@@ -101,7 +101,7 @@ DECIDING: Final = (
         "everybody reads the key of receipts on their Home",
         "R25",
         "bot/slack/projector/home_publisher.py",
-        "self._public_key() if may_alone(actor, self._admins) else",
+        "self._public_key() if actor.administers(self._admins) else",
         "self._public_key() if actor else",
         (
             "tests/slack/test_home_publisher.py::"

@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import ChannelSettings, Escalation, OnTimeout, Risk
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Reviewers
-from countersign.policy.evaluation import Action, Clause, Rulebook, WantedAction, apply, judge
+from countersign.policy.evaluation import Clause, Rulebook, WantedAction, apply, judge
 from tests.sample_requests import CAROL, DAVE, GENERAL, rules
 
 SMALL = Clause("small refunds", Action.ALLOW, 3, tool="refund", condition="amount <= 20")

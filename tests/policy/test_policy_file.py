@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Reviewers
 from countersign.policy import file
-from countersign.policy.evaluation import Action
 
 GOOD = """\
 version: 1

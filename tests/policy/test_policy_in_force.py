@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from countersign import usecases
+from countersign.domain.actions import Action
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import canonical
 from countersign.domain.channel_settings import OnTimeout, Risk
@@ -16,7 +17,7 @@ from countersign.domain.people import Reviewers
 from countersign.domain.question_salts import asking
 from countersign.domain.requests import Kind, Status, Verb
 from countersign.policy import file
-from countersign.policy.evaluation import Action, Rulebook
+from countersign.policy.evaluation import Rulebook
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from tests.sample_requests import ALICE, BOB, CAROL, DAVE, attempt, call, question, rules

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.errors import WrongSettings
 from countersign.domain.people import Reviewers
 from countersign.policy import cli, file
-from countersign.policy.evaluation import Action, Clause, Rulebook, WantedAction, judge
+from countersign.policy.evaluation import Clause, Rulebook, WantedAction, judge
 from countersign.policy.simulation import Recorded, ReplayOutcome, replay
 from countersign.policy.suggestion import Suggestions, as_rule
 from tests.sample_requests import CAROL, DAVE, GENERAL, NOW, rules

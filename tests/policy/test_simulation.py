@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.events import read_arguments
 from countersign.domain.json_comparison import Unrecorded
-from countersign.policy.evaluation import Action, Rulebook
+from countersign.policy.evaluation import Rulebook
 from countersign.policy.file import understand
 from countersign.policy.simulation import Recorded, ReplayOutcome, replay
 from tests.sample_requests import ALICE, BOB, GENERAL, NOW, rules

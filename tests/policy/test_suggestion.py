@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from bot.audit import suggest_cli
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import Risk
 from countersign.domain.ids import ChannelId
 from countersign.domain.json_comparison import Unrecorded
 from countersign.policy import file
-from countersign.policy.evaluation import Action, Rulebook, WantedAction, judge
+from countersign.policy.evaluation import Rulebook, WantedAction, judge
 from countersign.policy.simulation import Recorded
 from countersign.policy.suggestion import Suggestion, Suggestions
 from tests.sample_requests import GENERAL, NOW, rules

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from countersign.client.client import AsyncClient, question
 from countersign.client.exchange import ServiceRefused
+from countersign.domain.actions import Action
 from countersign.domain.calls import canonical
-from countersign.frameworks.mcp_gateway.config import BETWEEN, Config, Rule
+from countersign.frameworks.mcp_gateway.config import BETWEEN, Config
 from countersign.frameworks.mcp_gateway.pins import Definition, Pins, described
 from countersign.frameworks.mcp_gateway.upstreams import Unreachable, Upstream
 
@@ -39,7 +40,7 @@ class OfferedTool:
         return f"{self.upstream.name}{BETWEEN}{self.name}"
 
     @property
-    def rule(self) -> Rule:
+    def rule(self) -> Action:
         """The file's verdict on this tool."""
         return self.upstream.server.rule(self.name)
 
@@ -77,7 +78,7 @@ class Catalog:
         server, between, name = full_name.partition(BETWEEN)
         if not between or (upstream := self._upstreams.get(server)) is None:
             return "The gateway has no tool of this name. Nothing was called."
-        if upstream.server.rule(name) is Rule.DENY:
+        if upstream.server.rule(name) is Action.DENY:
             return "The gateway's rules don't allow this tool. Nothing was called, and nobody was asked."
         tools = await self._of(upstream)
         if name in tools:
@@ -103,7 +104,7 @@ class Catalog:
         listed = {
             name: definition
             for name, definition in (await upstream.tools()).items()
-            if upstream.server.rule(name) is not Rule.DENY
+            if upstream.server.rule(name) is not Action.DENY
         }
         changes = self._pins.changes(upstream.name, listed)
         if changes:

@@ -20,20 +20,20 @@ from mcp.types import CallToolResult, TextContent
 from pydantic import ValidationError
 
 from countersign.client.client import AsyncClient, question
-from countersign.client.exchange import AlreadyRan, Decision, NotApproved, ServiceRefused
+from countersign.client.exchange import LONGEST_REPORT, AlreadyRan, Decision, NotApproved, ServiceRefused
+from countersign.domain.actions import Action
 from countersign.domain.calls import canonical
 from countersign.domain.errors import NotShown
 from countersign.domain.json_arguments import DIFFERS, is_approved, too_many_values, written
 from countersign.domain.texts_for_models import quoted
 from countersign.frameworks.mcp_gateway.catalog import Catalog, OfferedTool
-from countersign.frameworks.mcp_gateway.config import Config, Rule
+from countersign.frameworks.mcp_gateway.config import Config
 from countersign.frameworks.mcp_gateway.upstreams import Lost, Progress, Unreachable
 from countersign.whole_files import write_whole
 
 _SERVICE_AWAY: Final = 10.0
 """Seconds that a call waits for the service of approvals."""
 _LONGEST_SCHEMA: Final = 200_000
-_LONGEST_REPORT: Final = 300
 _ENDING: Final = 60.0
 """Seconds for calls under way when the client goes."""
 _NOT_YET: Final = (
@@ -127,7 +127,7 @@ class ForwardedCalls:
             tool = await self._catalog.find(full_name)
             if isinstance(tool, str):
                 return _refusal(tool)
-            if tool.rule is Rule.ALLOW:
+            if tool.rule is Action.ALLOW:
                 return (await self._forwarded(tool, arguments, progress)).result
         except Unreachable as away:
             return _refusal(f"{away} {_NOTHING_FORWARDED}")
@@ -204,7 +204,7 @@ class ForwardedCalls:
         except ValidationError:
             return _Ended(_refusal("The server's answer to the call isn't a result of a tool."))
         except Lost:
-            idempotent = tool.rule is Rule.ALLOW or tool.upstream.server.is_idempotent(tool.name)
+            idempotent = tool.rule is Action.ALLOW or tool.upstream.server.is_idempotent(tool.name)
             return _Ended(_refusal(_LOST_IDEMPOTENT if idempotent else _IN_DOUBT), over=False)
         return _Ended(self._without_secrets(result))
 
@@ -247,7 +247,7 @@ def _notes(decision: Decision) -> str:
 
 def _words(result: CallToolResult) -> str:
     texts = (part.text for part in result.content if isinstance(part, TextContent))
-    return " ".join(next(texts, "")[:_LONGEST_REPORT].split())
+    return " ".join(next(texts, "")[:LONGEST_REPORT].split())
 
 
 def _refusal(text: str) -> CallToolResult:
