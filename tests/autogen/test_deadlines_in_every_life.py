@@ -18,6 +18,7 @@ drops the results of a cancelled `asyncio.gather`, also those that had come in t
 import asyncio
 import random
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from countersign.runs.entries import Entry
 from countersign.runs.run_journal import RunJournal
 from countersign.runs.side_effects import Performing, effect
 from countersign.usecases.ports import Lease
+from countersign.usecases.store_outages import ended
 from tests.idle_clock import on_idle_clock
 from tests.repetitions import times
 
@@ -258,6 +260,37 @@ def tried(case: str) -> list[str]:
             on_idle_clock(in_one_process(life))
     twice = [key for key, times_done in Counter(store.done).items() if key and times_done > 1]
     return [*store.wrong, *(f"{key} was done twice" for key in twice)]
+
+
+@pytest.mark.parametrize("deadline", [1000.0, NEVER], ids=["same", "without it"])
+def test_long_deadline_does_not_look_like_changed_code(deadline: float) -> None:
+    """R4: after two minutes people were asked about changed code, though the team's own deadline was still to come."""
+    store, missing = Store(), list[str]()
+
+    async def one_process(deadline: float, work: float) -> None:
+        life = Life(store, random.Random(1))
+        journal = await RunJournal.open(life, Lease(RunId("r1"), 1, "w1"))
+        journal.order.stuck = missing.append
+
+        async def asking() -> None:
+            await journal.replayed(journal.key("tool", "agent", "ask"))
+            await asyncio.sleep(NEVER)
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(deadline):
+                await asyncio.sleep(work)
+                await journal.call("agent", asking(), "ask")
+        await journal.late_writes.written()
+
+    async def in_time(deadline: float, work: float) -> None:
+        living = asyncio.create_task(one_process(deadline, work))
+        await asyncio.wait({living}, timeout=3000)
+        await ended(living)
+
+    on_idle_clock(in_time(1000.0, 400.0))
+    assert store.kept
+    on_idle_clock(in_time(deadline, 0.0))  # the work before it was recorded, so it takes no time now
+    assert bool(missing) == (deadline == NEVER)
 
 
 @pytest.mark.parametrize("part", range(8))

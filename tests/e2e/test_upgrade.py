@@ -32,9 +32,9 @@ def release(tmp_path: Path) -> Path:
     found = git("describe", "--tags", "--abbrev=0", "--match=v*", "HEAD^")
     commit = os.environ.get("UPGRADE_FROM") or found.stdout.decode().strip()
     if not commit:
-        pytest.skip("there is no earlier release: no tag v… before this commit, and UPGRADE_FROM names none")
+        pytest.skip("needs an earlier release: a tag v… before this commit, or a commit in UPGRADE_FROM (say, HEAD~20)")
     archive = git("archive", commit)
-    assert archive.returncode == 0, archive.stderr
+    assert archive.returncode == 0, f"git has no {commit} (a shallow clone?): {archive.stderr.decode()}"
     folder = tmp_path / "release"
     folder.mkdir()
     subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
