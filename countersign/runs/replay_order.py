@@ -51,8 +51,9 @@ there would show only in another order of messages, which is why the rule stays.
 Not covered: two pieces of local work inside one agent's own turn that race for something in its own memory. Nor the
 order of branches inside an effect that is done again: what they hear in another order, they ask about again. Nor a
 deadline of the team's own that passes earlier than before, where it encloses another one (no record tells which of the
-two ended a call) or calls at once (asyncio drops the results of a cancelled `asyncio.gather`): if the team then does
-something else than before, people are asked about changed code.
+two ended a call) or calls at once, without a call of an agent that is a tool between them (asyncio drops the results of
+a cancelled `asyncio.gather`): if the team then does something else than before, people are asked about changed code.
+Nothing is done twice by that. docs/guarantees.md has figures.
 """
 
 import asyncio
