@@ -46,6 +46,8 @@ class Entry:
     """The number of this among what reached the team, from 1; 0: it has no place."""
     left: bool = False
     """Whether the team went on without it."""
+    held: _Number = 0
+    """If `left`: the seconds that its process had held the run by then. No deadline that passed was longer."""
     after: _Number = 0
     """How many ends of turns are recorded with earlier places."""
     turns: tuple[str, ...] = ()

@@ -1,11 +1,13 @@
 """Every ack fits into a frame of Socket Mode, whatever a handler answers."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from slack_bolt.async_app import AsyncAck
+from slack_bolt.response import BoltResponse
 
 from bot.slack import app
 from bot.slack.handlers import acks
@@ -93,3 +95,16 @@ async def test_a_window_that_cannot_be_filled_says_what_to_do(
         await services.drain()
         assert "close this and open it again" in text_of((await slack.user("bob").wait_modal()).json)
     assert "A window was not filled" in caplog.text
+
+
+async def test_lost_ack_begins_nothing_that_follows() -> None:
+    """Its continuation was a coroutine that nobody awaited: a warning in the log, and here an error."""
+
+    class Lost(AsyncAck):
+        async def __call__(self, **content: Any) -> BoltResponse:  # type: ignore[override]
+            raise ConnectionError("The connection was lost.")
+
+    lost = Lost()  # type: ignore[no-untyped-call]
+    ack = acks.Ack(lost, asyncio.get_running_loop().create_future(), cast(Services, None), {})
+    with pytest.raises(ConnectionError):
+        await ack(response_action="update", view=WINDOW)
