@@ -24,7 +24,7 @@ def test_site_is_built_without_broken_links(tmp_path: Path) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(path, place) if path.is_dir() else shutil.copy(path, place)
     shutil.copy(HERE / "mkdocs.yml", tmp_path)
-    command = [ZENSICAL, "build", "--strict", "-f", "mkdocs.yml"]
+    command = [str(ZENSICAL), "build", "--strict", "-f", "mkdocs.yml"]
     done = subprocess.run(command, cwd=tmp_path, check=False, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     built = tmp_path / ".site" / "html"

@@ -57,7 +57,10 @@ async def test_the_pages_adapter_asks_and_runs_what_was_approved(
     printed, _ = await running.communicate()
     assert printed.decode() == "45.00 EUR were paid back.\n9.00 EUR were paid back.\n"
     again, _ = await (await started(ADAPTER)).communicate()
-    assert again.decode().splitlines() == ["Done before.", "Done before."]
+    assert again.decode().splitlines() == [
+        "Done before: 45.00 EUR were paid back.",
+        "Done before: 9.00 EUR were paid back.",
+    ]
 
 
 async def test_the_pages_questions_get_their_answers(slack: LocalSlack, started: Callable[..., Any]) -> None:
