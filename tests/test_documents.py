@@ -103,7 +103,6 @@ LONG_PAGES = {
     "adapters.md": 2900,
     "audit.md": 1700,
     "gallery.md": 2000,
-    "http-api.md": 2000,
     "operations.md": 3500,
     "runbooks.md": 1900,
     "security.md": 2400,

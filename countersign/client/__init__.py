@@ -15,7 +15,6 @@ from countersign.client.exchange import (
     failure,
 )
 from countersign.client.idempotency_keys import QuestionKeys, key_of
-from countersign.client.open_questions import OnInterrupt
 from countersign.client.questions import Call, Question
 from countersign.domain.calls import question_text
 from countersign.domain.errors import CountersignError, InvalidInput, NotShown
@@ -36,7 +35,6 @@ __all__ = [
     "Keywords",
     "NotApproved",
     "NotShown",
-    "OnInterrupt",
     "Question",
     "QuestionKeys",
     "Reported",
