@@ -103,7 +103,7 @@ LONG_PAGES = {
     "adapters.md": 2900,
     "audit.md": 1700,
     "gallery.md": 2000,
-    "operations.md": 3500,
+    "operations.md": 1850,
     "runbooks.md": 1900,
     "security.md": 2400,
     "write-a-team.md": 2000,
