@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from bot.settings import WebSettings
 from countersign.domain import requests, runs
@@ -76,6 +77,45 @@ def test_readme_quotes_the_programs_of_the_adapters_page() -> None:
     quoted = [line for code in re.findall(r"```python\n(.*?)```", section, re.S) for line in code.splitlines()]
     assert len(quoted) > 10
     assert {line.strip() for line in quoted} <= {line.strip() for line in ADAPTERS.splitlines()}
+
+
+def test_readme_shows_a_small_recording() -> None:
+    """`make recording` draws it; a README of many megabytes loads slowly."""
+    path = HERE / "docs" / "pictures" / "recording.webp"
+    assert f"({path.relative_to(HERE)})" in README.split("## Try it")[0]
+    with Image.open(path) as picture:
+        assert getattr(picture, "n_frames", 1) >= 4
+    assert path.stat().st_size < 600_000
+
+
+SITE = (HERE / "mkdocs.yml").read_text().split("\nnav:\n")[1]
+PAGES = sorted(path for path in (HERE / "docs").glob("*.md"))
+
+
+def test_every_page_is_on_the_site() -> None:
+    start = (HERE / "docs" / "README.md").read_text()
+    for page in PAGES:
+        assert f"docs/{page.name}" in SITE, page.name
+        assert page.name == "README.md" or f"({page.name})" in start, page.name
+
+
+LONG_PAGES = {
+    "adapters.md": 2900,
+    "audit.md": 1700,
+    "gallery.md": 2000,
+    "operations.md": 1850,
+    "runbooks.md": 1900,
+    "security.md": 2400,
+    "write-a-team.md": 2000,
+}
+"""Pages with more than 1,500 words, and how many they may have; the numbers may only fall."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_have_at_most_1500_words_outside_tables(page: Path) -> None:
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+    words = sum(len(line.split()) for line in prose.splitlines() if not line.startswith(("|", "[")))
+    assert words <= LONG_PAGES.get(page.name, 1500)
 
 
 def needs(project: dict[str, Any], extras: Iterable[str]) -> Iterator[str]:

@@ -58,27 +58,26 @@ MAY_IMPORT: dict[str, set[str]] = {
         "pydantic",
     },
     "countersign.frameworks.resume": {
-        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
-        "countersign.frameworks.saved_runs",
+        *("countersign.client", "countersign.frameworks.run_files", "countersign.frameworks.saved_runs"),
     },
-    "countersign.frameworks.ag2": {"countersign.frameworks", "countersign.domain", "countersign.client", "ag2"},
+    "countersign.frameworks.ag2": {"countersign.frameworks", "countersign.client", "ag2"},
     "countersign.frameworks.ag2_classic": {
         *("countersign.frameworks.ag2_classic.messages", "countersign.frameworks.ag2_classic.questions", "autogen"),
     },
-    "countersign.frameworks.ag2_classic.messages": {"countersign.frameworks", "countersign.domain", "autogen"},
+    "countersign.frameworks.ag2_classic.messages": {"countersign.frameworks", "countersign.client", "autogen"},
     "countersign.frameworks.ag2_classic.questions": {
-        *("countersign.client", "countersign.domain", "countersign.frameworks.ag2_classic.messages", "autogen"),
+        *("countersign.client", "countersign.frameworks.ag2_classic.messages", "autogen"),
     },
     "countersign.frameworks.mcp_gateway": {
         *("countersign.domain", "countersign.client", "countersign.frameworks.mcp_gateway", "countersign.whole_files"),
         *("anyio", "httpx", "mcp", "pydantic"),
     },
     "countersign.frameworks.langgraph": {
-        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
+        *("countersign.client", "countersign.frameworks.run_files"),
         *("langchain", "langchain_core", "langgraph"),
     },
     "countersign.frameworks.agent_framework": {
-        *("countersign.domain", "countersign.client", "countersign.frameworks.saved_runs"),
+        *("countersign.client", "countersign.frameworks.saved_runs"),
         *("countersign.frameworks.run_files", "agent_framework", "pydantic_core"),
     },
     "countersign.frameworks.claude_agent": {
@@ -89,10 +88,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.frameworks.strands": {"countersign.frameworks.hooked_calls", "strands"},
     "countersign.frameworks.google_adk": {"countersign.domain.calls", "countersign.frameworks.hooked_calls", "google"},
     "countersign.frameworks.pydantic_ai": {
-        *("countersign.frameworks", "countersign.domain", "countersign.client", "pydantic_ai"),
+        *("countersign.frameworks", "countersign.client", "pydantic_ai"),
     },
     "countersign.frameworks.openai_agents": {
-        *("countersign.frameworks.run_files", "countersign.frameworks.saved_runs", "countersign.domain", "agents"),
+        *("countersign.frameworks.run_files", "countersign.frameworks.saved_runs", "countersign.client", "agents"),
     },
     "countersign.policy": {"countersign.domain", "countersign.policy", "pydantic", "yaml"},
     "countersign.policy.cli": {"countersign.domain", "countersign.policy", "countersign.terminal", "typer"},

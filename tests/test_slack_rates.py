@@ -7,7 +7,7 @@ from bench.slack_rates import Row
 from tests.idle_clock import played
 
 MOST_EVENTS = 7
-"""For a run that asks once, of an app that reads replies: docs/operations.md says how many runs an hour that allows."""
+"""For a run that asks once, of an app that reads replies; docs/slack-in-production.md says what that allows."""
 pytest_plugins = ["tests.redis_server"]
 
 

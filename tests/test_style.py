@@ -47,6 +47,7 @@ def test_docstrings_begin_with_a_short_sentence() -> None:
 
 SHARED = {
     "Run": "what `web` stores, and what a team sees of it",
+    **dict.fromkeys(("Call", "Question"), "a program's is what it sends to the service"),
     "Decision": "a program's is what the service's tells it",
     "RunModel": "one for each framework",
     "SlackApproval": "one for each framework, whose people know it by this name",

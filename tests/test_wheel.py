@@ -10,6 +10,7 @@ import sys
 import urllib.request
 import zipfile
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -177,6 +178,59 @@ def test_an_authors_types_are_checked_against_the_wheel(python: Path, tmp_path: 
         "wrong.py [arg-type]",
         "wrong.py [attr-defined]",
     ], done.stdout
+
+
+TYPED = """
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from countersign import ask_sync, requires_approval
+from countersign.client import Call, Client
+from countersign.teams import WorkerSettings
+
+
+class Rollout(BaseModel):
+    percent: int
+
+
+@requires_approval("#general")
+def refund(order: int) -> str:
+    return f"{order} paid back."
+
+
+def pay(approved: Mapping[str, Any]) -> str:
+    return refund(approved["order"])
+
+
+settings = WorkerSettings(park_after="0s")
+filled_in: Rollout = ask_sync("#general", "Roll out?", form=Rollout)
+with Client() as client:
+    chosen: tuple[str, ...] = client.ask("#general", "Which region?", options=["eu", "us"]).chosen
+    percent: int = client.ask("#general", "Roll out?", form=Rollout).percent
+    call = Call("#general", "refund", {"order": 17})
+    paid: str = client.perform(client.judge(call), call, pay)
+"""
+
+
+def test_mypy_and_pyright_agree_on_the_public_types(python: Path, tmp_path: Path) -> None:
+    """What `ask` returns follows from `form`; a wrong argument of a decorated function is found."""
+    if (pyright := which("pyright")) is None:
+        pytest.skip("pyright isn't on the PATH: uv tool install 'pyright[nodejs]'")
+    (tmp_path / "typed.py").write_text(TYPED)
+    (tmp_path / "wrong.py").write_text(
+        TYPED.replace('approved["order"]', '"17"').replace("percent: int = cl", "percent: str = cl")
+    )
+    checks: list[list[str | Path]] = [
+        [sys.executable, "-m", "mypy", "--strict", "--python-executable", python],
+        [pyright, "--pythonpath", python],
+    ]
+    for check in checks:
+        right = subprocess.run([*check, "typed.py"], cwd=tmp_path, check=False, text=True, stdout=subprocess.PIPE)
+        assert right.returncode == 0, right.stdout
+        wrong = subprocess.run([*check, "wrong.py"], cwd=tmp_path, check=False, text=True, stdout=subprocess.PIPE)
+        assert len(re.findall(r"\berror:| - error", wrong.stdout)) == 2, wrong.stdout
 
 
 async def test_a_program_asks_people_by_the_public_names(

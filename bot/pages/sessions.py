@@ -30,6 +30,7 @@ class Session(BaseModel):
     user: UserId
     identity: OidcIdentity
     secret: str
+    began_at: datetime
 
     @property
     def id(self) -> Digest:
@@ -94,11 +95,13 @@ class SignedIn:
         """Sign somebody in under a new id.
 
         The id that the browser had before is worth nothing any more."""
+        now = await self._sign_ins.now()
         session = Session(
             workspace=workspace,
             user=user,
             identity=identity,
             secret=secrets.token_urlsafe(32),
+            began_at=now,
         )
         before, cookie = request.cookies.get(self._session), secrets.token_urlsafe(32)
         await self._sign_ins.put(cookie, session.model_dump_json().encode(), WORKING_DAY)

@@ -40,11 +40,12 @@ def begin(decision: Decision, body: Mapping[str, Any], *, key: str | None, idemp
 
     `body` is the question that was decided. Without a `key` nobody else finds it, and an `idempotent` action may happen
     twice: then the name is "", and others may act too.
-    NotApproved if it may not be done. AlreadyRan if it was done before, or may have been: what people say of it is
-    reported.
+    NotApproved if it may not be done, or if other arguments were approved. AlreadyRan if it was done before, or may
+    have been: what people say of it is reported.
     """
     if not decision.approved:
         raise NotApproved(decision)
+    _check_same(decision, body)
     if (key is None or idempotent) and decision.reported is None:
         return ""
     execution, replaces = uuid.uuid4().hex, ""
@@ -58,6 +59,15 @@ def begin(decision: Decision, body: Mapping[str, Any], *, key: str | None, idemp
         if begun is not None and decision.reported is None:
             yield from _ask_whether_done(decision, body, begun)
         replaces = begun or ""
+
+
+def _check_same(decision: Decision, body: Mapping[str, Any]) -> None:
+    """Check that the approved arguments are those of the call, unless people changed them (R37)."""
+    from countersign.domain.json_arguments import DIFFERS, is_approved  # only programs that act need it
+
+    call = body.get("call")
+    if call is not None and decision.outcome == "approved" and not is_approved(call["arguments"], decision.arguments):
+        raise NotApproved(replace(decision, outcome="withdrawn", arguments=None, text=DIFFERS))
 
 
 def begin_once(decision: Decision) -> Exchange[bool]:

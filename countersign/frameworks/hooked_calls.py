@@ -4,11 +4,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from countersign.client.client import AsyncClient, question
-from countersign.client.exchange import LONGEST_REPORT, AlreadyRan, Decision, NotApproved
-from countersign.client.idempotency_keys import QuestionKeys
-from countersign.domain.errors import NotShown
-from countersign.domain.json_arguments import DIFFERS, is_approved, written
+from countersign.client import (
+    LONGEST_REPORT,
+    AlreadyRan,
+    AsyncClient,
+    Call,
+    Decision,
+    NotApproved,
+    NotShown,
+    QuestionKeys,
+    written,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +48,19 @@ class HookedCalls:
             written(arguments)
         except NotShown as why:
             return CallAnswer(None, str(why))
-        call: dict[str, Any] = {"tool": tool, "arguments": dict(arguments)}
-        if schema is not None:
-            call["schema"] = dict(schema)
-        body = question(self._channel, call=call, notes=[note] if note else (), requester=self._requester)
-        key = self._keys.next(tool, dict(arguments))
+        call = Call(
+            self._channel,
+            tool,
+            dict(arguments),
+            schema,
+            notes=[note] if note else (),
+            requester=self._requester,
+            key=self._keys.next(tool, dict(arguments)),
+        )
         async with AsyncClient() as client:
-            decision = await client.judge(body, key=key)
-            if decision.outcome == "approved" and not is_approved(arguments, decision.arguments):
-                return CallAnswer(None, DIFFERS)
+            decision = await client.judge(call)
             try:
-                await client.begin(decision, body, key=key, idempotent=tool in self._idempotent)
+                await client.begin(decision, call, idempotent=tool in self._idempotent)
             except (AlreadyRan, NotApproved) as over:
                 return CallAnswer(None, str(over))
         self._begun[name] = decision

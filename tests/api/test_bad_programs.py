@@ -15,7 +15,7 @@ from bot.audit.auditor import Auditor
 from bot.slack.views import answer_modals, home
 from countersign import usecases
 from countersign.client.ask import ask as ask_people
-from countersign.client.client import Client, question
+from countersign.client.client import Client
 from countersign.client.exchange import Decision
 from countersign.domain import api_keys
 from countersign.domain.actions import Action
@@ -267,7 +267,7 @@ async def test_two_programs_with_one_key_at_once_share_a_request(slack: LocalSla
 
     def sync() -> Decision:
         with Client(url, token) as client:
-            return client.ask(question("#general", "Deploy?", "To staging."), key="deploy")
+            return client.ask("#general", "Deploy?", "To staging.", key="deploy")
 
     async def alone() -> Decision:
         decision = await ask_people("#general", "Deploy?", "To staging.", key="deploy")
@@ -305,9 +305,7 @@ async def test_many_polls_hear_of_one_decision(slack: LocalSlack, program: httpx
 async def test_a_program_whose_clock_is_wrong_gets_its_decision(
     slack: LocalSlack, url: str, token: str, hours: int
 ) -> None:
-    asks = (
-        "import countersign\nwith countersign.client.Client() as c: print(c.ask({'title': 't', 'message': 'm'}).text)"
-    )
+    asks = "import countersign\nwith countersign.client.Client() as c: print(c.ask('', 't', 'm').text)"
     wrong = f"from tests.chaos import clock_skew; clock_skew.shift({hours * 3600})\n{asks}"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", wrong),

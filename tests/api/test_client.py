@@ -16,7 +16,7 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from countersign.client.approval_decorator import requires_approval
 from countersign.client.ask import ask
-from countersign.client.client import AsyncClient, Client, question
+from countersign.client.client import AsyncClient, Client
 from countersign.client.exchange import Decision, NotApproved, ServiceRefused
 from countersign.client.slack_input import slack_input
 from countersign.domain.errors import InvalidInput
@@ -165,15 +165,14 @@ async def test_a_function_that_fails_says_so_and_one_that_is_refused_does_not_ru
 async def test_a_cancelled_wait_takes_the_request_back_unless_a_key_finds_it_again(slack: LocalSlack) -> None:
     async with AsyncClient() as client:
         for key in (None, "mine"):
-            body = question("#general", "Go on?", f"key {key}")
-            asking = asyncio.create_task(client.ask(body, key=key))
+            asking = asyncio.create_task(client.ask("#general", "Go on?", f"key {key}", key=key))
             await slack.wait_message("#approvals", lambda m, key=key: f"key {key}" in text_of(m))  # type: ignore[misc]
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
         card = await card_of(slack)
         assert "key mine" in text_of(card)
-        again = asyncio.create_task(client.ask(question("#general", "Go on?", "key mine"), key="mine"))
+        again = asyncio.create_task(client.ask("#general", "Go on?", "key mine", key="mine"))
         await slack.user("bob").click(card, "Approve")
         assert (await again).approved
 

@@ -1,4 +1,4 @@
-"""docs/http-api.md and the README: their programs run, with people who approve everything."""
+"""docs/ask-from-python.md and the README: their programs run, with people who approve everything."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from demo import scripted_model
 from localslack import LocalSlack, text_of
 
 HERE = Path(__file__).resolve().parents[2]
-PAGE = (HERE / "docs" / "http-api.md").read_text()
+PAGE = (HERE / "docs" / "ask-from-python.md").read_text()
 README = (HERE / "README.md").read_text()
 
 

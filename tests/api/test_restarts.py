@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bot.slack import http
-from countersign.client.client import AsyncClient, question
+from countersign.client.client import AsyncClient
 from countersign.domain import api_keys
 from countersign.store.programs import ApiKeys
 from countersign.store.redis.connection import connect
@@ -31,8 +31,7 @@ pytestmark = pytest.mark.slow
 ASK = """
 import countersign, sys
 with countersign.client.Client() as client:
-    asked = countersign.client.question("#general", "Deploy?", "To staging.")
-    print(client.ask(asked, key="deploy").text, flush=True)
+    print(client.ask("#general", "Deploy?", "To staging.", key="deploy").text, flush=True)
 """
 
 
@@ -61,7 +60,7 @@ async def test_whoever_ends_and_comes_back_one_card_is_decided_and_all_hear_of_i
             )
 
         async with AsyncClient(url, token) as waiting:
-            asking = asyncio.create_task(waiting.ask(question("#general", "Deploy?", "To staging."), key="deploy"))
+            asking = asyncio.create_task(waiting.ask("#general", "Deploy?", "To staging.", key="deploy"))
             card = await card_of(slack)
             dying = await program()
             assert await web.kill(signal.SIGTERM) == 0

@@ -26,15 +26,15 @@ from tests.processes import hear_interrupts
 from tests.sample_requests import HERE
 from tests.slack.test_projector import card_of
 
-SYNC = "with countersign.client.Client() as c: print(c.ask(asked, key=key).text)"
+SYNC = "with countersign.client.Client() as c: print(c.ask(*asked, key=key).text)"
 ASYNC = """
 async def main():
-    async with countersign.client.AsyncClient() as c: print((await c.ask(asked, key=key)).text)
+    async with countersign.client.AsyncClient() as c: print((await c.ask(*asked, key=key)).text)
 asyncio.run(main())
 """
 PROGRAM = """
 import asyncio, countersign
-asked, key = countersign.client.question("#general", "Deploy?", "To staging."), {key!r}
+asked, key = ("#general", "Deploy?", "To staging."), {key!r}
 {ask}
 """
 
@@ -281,7 +281,7 @@ async def test_everything_asks_where_the_program_said(
 
 async def test_a_wrong_key_ends_the_wait_with_a_sentence(url: str) -> None:
     with Client(url, "csk_kwrongwrong_" + "x" * 43) as client, pytest.raises(ServiceRefused, match="keys create"):
-        await asyncio.to_thread(client.ask, {"title": "t", "message": "m"})
+        await asyncio.to_thread(lambda: client.ask("", "t", "m"))
 
 
 async def test_a_proxy_of_the_environment_is_used_and_its_exceptions_count(monkeypatch: pytest.MonkeyPatch) -> None:

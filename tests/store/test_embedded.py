@@ -118,7 +118,7 @@ async def test_the_server_is_durable_and_behind_a_password_that_only_the_owner_r
 
 async def test_entries_of_some_hundred_bytes_stay_in_one_piece_as_the_documentation_recommends(tmp_path: Path) -> None:
     """A run's journal; both as long and as many as they get."""
-    (line,) = re.findall(r"`hash-max-listpack-value (\d+)`", (HERE / "docs" / "operations.md").read_text())
+    (line,) = re.findall(r"`hash-max-listpack-value (\d+)`", (HERE / "docs" / "redis.md").read_text())
     async with EmbeddedRedis(tmp_path) as server, client_of(server.url) as client:
         assert await client.config_get("hash-max-listpack-value") == {"hash-max-listpack-value": line}
         await client.hset("journal", mapping={f"tool {n}": "x" * int(line) for n in range(500)})

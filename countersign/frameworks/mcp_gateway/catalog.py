@@ -9,8 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from countersign.client.client import AsyncClient, question
-from countersign.client.exchange import ServiceRefused
+from countersign.client import AsyncClient, Question, ServiceRefused
 from countersign.domain.actions import Action
 from countersign.domain.calls import canonical
 from countersign.frameworks.mcp_gateway.config import BETWEEN, Config
@@ -126,15 +125,13 @@ class Catalog:
         if len(message) > _LONGEST_CHANGE:
             _log.error("The change is too long to show. Remove “%s” from pins.json to accept it.", server)
             return
-        body: dict[str, Any] = question(
-            self._config.channel, f"Accept changed tools of the MCP server “{server}”?", message
-        )
+        title = f"Accept changed tools of the MCP server “{server}”?"
         async with AsyncClient() as client:
             try:
                 for number in count():
-                    key = f"pins-{digest}-{number}"
-                    _, decided_before = await client.submit(body, key=key)
-                    decision = await client.judge(body, key=key)
+                    asked = Question(self._config.channel, title, message, key=f"pins-{digest}-{number}")
+                    _, decided_before = await client.submit(asked)
+                    decision = await client.judge(asked)
                     if decision.outcome != "expired" or not decided_before:
                         break
             except ServiceRefused as refused:
