@@ -65,6 +65,7 @@ class Pages:
             *SignInPages(self._door, ways, people, confirmations).routes,
             Route("/static/{name}", self._file),
         ]
+        self.routes: Sequence[Route] = routes
         app = Starlette(routes=routes, exception_handlers={404: self._missing, 405: self._missing})
         self._app = Guard(app, public_url)
 
