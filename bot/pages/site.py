@@ -45,6 +45,7 @@ class Pages:
         back = public_url + CALLBACK
         ways = [SignIn(provider, number, back) for number, provider in enumerate(providers)]
         confirmations = Confirmations(sign_ins, Site.at(public_url))
+        self.people = people
         self._door = Door(public_url, SignedIn(sign_ins, people, secure=public_url.startswith("https://")))
         self._requests = asked = RequestPages(self._door, confirmations)
         changes = SettingsPage(self._door, confirmations)

@@ -91,6 +91,22 @@ PAGES: Final = (
         (_AWAY + "test_older_answers_than_allowed_count_for_nothing",),
     ),
     Bug(
+        "a mail is sent again and again",
+        "R26",
+        "countersign/store/sign_ins.py",
+        "zip(requests, told, strict=True) if moment is None]",
+        "zip(requests, told, strict=True)]",
+        ("tests/pages/test_mails.py::test_a_mail_names_what_waits_once",),
+    ),
+    Bug(
+        "a password goes in the clear",
+        "R15",
+        "bot/pages/mails.py",
+        "start_tls=True if needs_tls else None,",
+        "start_tls=None,",
+        ("tests/pages/test_mails.py::test_a_password_stays_at_home_without_tls",),
+    ),
+    Bug(
         "a form of another session counts",
         "R9",
         "bot/pages/request_pages.py",
