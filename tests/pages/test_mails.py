@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, AuthResult
 
 from bot.pages.desk import Desk
 from bot.pages.mails import Mails, MailServer
@@ -36,6 +36,11 @@ class Mailbox:
     port: int = 0
     full: bool = False
     mails: list[EmailMessage] = field(default_factory=list)
+    logins: list[str] = field(default_factory=list)
+
+    def log_in(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        self.logins.append(mechanism)
+        return AuthResult(success=True)
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         if self.full:
@@ -51,7 +56,13 @@ async def mailbox() -> AsyncIterator[Mailbox]:
     box = Mailbox()
 
     def session() -> StreamReaderProtocol:
-        protocol: StreamReaderProtocol = SMTP(box, hostname="localhost", loop=asyncio.get_running_loop())
+        protocol: StreamReaderProtocol = SMTP(
+            box,
+            hostname="localhost",
+            loop=asyncio.get_running_loop(),
+            authenticator=box.log_in,
+            auth_require_tls=False,
+        )
         return protocol
 
     server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", 0)
@@ -133,4 +144,4 @@ async def test_a_password_stays_at_home_without_tls(mailbox: Mailbox, monkeypatc
     server = MailServer.at(f"smtp://bob:secret@127.0.0.1:{mailbox.port}", "countersign@example.com")
     with pytest.raises(Exception, match="STARTTLS"):
         await server.send("bob@example.com", "hello", "hello")
-    assert mailbox.mails == []
+    assert (mailbox.mails, mailbox.logins) == ([], [])
