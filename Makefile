@@ -21,7 +21,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo gallery test test-all frameworks typescript test-again test-any-time test-any-machine deploy-tools docs recording image release check-slack lint format bench chaos drill fuzz mutants lock clean
+.PHONY: help setup demo gallery test test-all frameworks typescript axe test-again test-any-time test-any-machine deploy-tools docs recording image release check-slack lint format bench chaos drill fuzz mutants lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,10 @@ frameworks: $(READY) ## set up an environment of their own for the frameworks wh
 typescript: ## install what the TypeScript example of docs/http-api.md needs, for its test
 	mkdir -p .frameworks/typescript && cp tests/api/typescript/*.json .frameworks/typescript
 	npm ci --no-audit --no-fund --ignore-scripts --prefix .frameworks/typescript
+
+axe: ## install axe-core, which looks for barriers in the pages, for its test
+	mkdir -p .frameworks/axe && cp tests/pages/axe/*.json .frameworks/axe
+	npm ci --no-audit --no-fund --ignore-scripts --prefix .frameworks/axe
 
 # Show whether the tests depend on a fast or idle machine.
 test-again: $(READY) ## make test ten times beside six busy processes; TIMES=10 BUSY=6

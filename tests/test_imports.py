@@ -228,7 +228,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.policy", "countersign.store.sign_ins"),
         *("countersign.store.store", "countersign.text", "countersign.usecases"),
         *("bot.pages", "bot.passkeys", "bot.settings", "bot.slack.people", "bot.slack.views"),
-        *("authlib", "httpx", "jinja2", "joserfc", "markupsafe", "pydantic", "starlette", "yaml"),
+        *("aiosmtplib", "authlib", "httpx", "jinja2", "joserfc", "markupsafe", "pydantic", "starlette", "yaml"),
     },
     "agents": {"countersign.domain", "countersign.frameworks.autogen", "agents"},
     "agents.services": {"agents.services", "aiosmtplib"},
@@ -333,7 +333,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
     "bot.pages": (
         {"block_html", "desk", "http_guard", "providers", "return_paths", "revisions", "window_forms"},
         {"inbox", "people_file"},
-        {"sessions"},
+        {"mails", "sessions"},
         {"answer_forms", "confirmations"},
         {"door"},
         {"proof_pages", "request_pages", "settings_page", "sign_in_pages"},

@@ -66,6 +66,7 @@ def test_every_secret_is_read_from_its_file(
         "REDIS_URL": "rediss://:p@host:6379/0",
         "SLACK_BOT_TOKEN": "xoxb-1",
         "SLACK_APP_TOKEN": "xapp-1",
+        "PAGES_MAIL_URL": "smtp://h",
         "AUDIT_SQL_URL": "postgresql+asyncpg://u:p@h/d",
     }
     without_oauth = {name for name in secret_files(kind) if name not in ("SLACK_CLIENT_SECRET", "ENCRYPTION_KEYS")}

@@ -77,7 +77,7 @@ class SettingsPage:
 
     async def _content(self, visit: Visit, proposal: SettingsProposal) -> list[Node]:
         effect = await preview(visit.desk.store, proposal.channel, proposal.wanted)
-        return nodes(proposal_notice(proposal.channel, effect, proposal.by, "").blocks)
+        return nodes(proposal_notice(proposal.channel, effect, proposal.by, "", "").blocks)
 
     async def show_confirmed(self, visit: Visit, found: Confirmation) -> ToConfirm:
         """Return the change that waits for its proof."""
