@@ -29,6 +29,7 @@ def known(url: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERSIGN_URL", url)
     monkeypatch.setenv("COUNTERSIGN_KEY", token)
     monkeypatch.setattr(executions, "LOOKS", 0)
+    monkeypatch.setattr(executions, "_LOOK_EVERY", 1)
 
 
 @pytest.fixture(params=["thread", "asyncio"])

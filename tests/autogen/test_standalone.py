@@ -158,6 +158,7 @@ async def test_a_web_that_is_away_as_a_scripts_run_ends_is_waited_for(
     assert len(made) == 4
 
 
+@pytest.mark.slow  # a lease of seconds has to end
 async def test_two_programs_with_one_run_advance_it_once(house: House) -> None:
     """R4: the second does nothing as long as the first holds the run's lease."""
     house.lease /= 1800

@@ -218,8 +218,11 @@ async def test_a_web_that_is_away_is_waited_for(house: House, wire: Wire, call: 
     assert (await kinds(house))["request_asked"] == 1
 
 
-async def test_worker_told_to_stop_while_web_is_away_lets_go(house: House, wire: Wire) -> None:
+async def test_worker_told_to_stop_while_web_is_away_lets_go(
+    house: House, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """R4: the next worker continues."""
+    monkeypatch.setattr("countersign.frameworks.autogen.team_execution.GRACE", timedelta(milliseconds=100))
     acted: list[str] = []
     wire.away_at = "deliver"
     await house.start(team="t")
@@ -237,23 +240,27 @@ async def test_worker_told_to_stop_while_web_is_away_lets_go(house: House, wire:
     assert acted == ["counted pens", "sent"]
 
 
-@pytest.mark.parametrize("how", ["cut", "silent"])
-@pytest.mark.parametrize("hint", ["decision", "stop"])
-async def test_hints_that_a_broken_stream_lost_are_read_back(
-    house: House, wire: Wire, monkeypatch: pytest.MonkeyPatch, how: str, hint: str
-) -> None:
-    """R5: the stream is connected again, and all that is awaited is read."""
+@pytest.fixture
+def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that `wire` opens is soon taken for broken when nothing comes through it."""
     monkeypatch.setattr(DecisionStream, "SILENCE", timedelta(milliseconds=200))
     monkeypatch.setattr("bot.api.worker_calls.HEARTBEAT", 0.05)
+
+
+@pytest.mark.usefixtures("short_silence")
+@pytest.mark.parametrize("how", ["cut", "silent"])
+@pytest.mark.parametrize("hint", ["decision", "stop"])
+async def test_hints_that_a_broken_stream_lost_are_read_back(house: House, wire: Wire, how: str, hint: str) -> None:
+    """R5: the stream is connected again, and all that is awaited is read."""
     acted: list[str] = []
     await house.start(team="t")
     async with house.worker(found=team(acted), model=model()) as worker:
         job = worker.advance()
         asked = await house.asked()
+        wire.away.set()  # no new stream before the decision
         if how == "silent":
             wire.silence()
         else:
-            wire.away.set()
             wire.cut()
         with repaired(Repair.HINT_LOST, 1 if hint == "decision" else 2):  # the stop withdraws the request as well
             if hint == "decision":

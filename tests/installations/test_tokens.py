@@ -132,6 +132,7 @@ async def test_a_temporary_refusal_erases_no_installation(
 ) -> None:
     """R40, R46: Slack refuses a disallowed address with `invalid_auth`, which erased every installation."""
     monkeypatch.setattr(answer_check, "CHECK_EVERY", 0.05)
+    monkeypatch.setattr("bot.slack.projector.projector.GRACE", 1)
     code = {"address": "invalid_auth", "migration": "org_login_required"}[cause]
     one, two = office.first, office.second
     async with office.web(), office.records() as records, office.store(one) as store:
