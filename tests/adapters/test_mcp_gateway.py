@@ -21,6 +21,7 @@ from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.framework_programs import HERE, environment, examples
 from tests.adapters.stage import Bob, cards, time_runs_out
+from tests.adapters.test_hostile_json import EXACT, REFUSED
 from tests.free_ports import free_ports
 from tests.longest_wait import PATIENCE
 from tests.processes import Process
@@ -379,6 +380,22 @@ async def test_a_client_cannot_get_around_the_gateway(gateway: Gateway, slack: L
         again = await session.call_tool("till__refund", REFUND)
         assert "not decided yet" in text(again)
     assert gateway.done() == [["refund", REFUND]]
+
+
+async def test_hostile_arguments_are_refused_or_forwarded_exactly(
+    gateway: Gateway, slack: LocalSlack, bob: Bob
+) -> None:
+    """R13, R37: those that a client can write; NaN and half a pair never reach the gateway."""
+    gateway.till["tools"] = {}
+    async with gateway.client() as session:
+        refused = await session.call_tool("till__echo", json.loads(REFUSED["too deep"]))
+        assert refused.isError and "nobody was asked" in text(refused).lower()
+        assert (cards(slack), gateway.done()) == (0, [])
+        for arguments in map(json.loads, EXACT.values()):
+            call = asking(session, "till__echo", **arguments)
+            await bob.presses(str(arguments["amount"]), "Approve")
+            assert json.loads(text(await call)) == arguments
+    assert gateway.done() == [["echo", json.loads(one)] for one in EXACT.values()]
 
 
 async def test_credentials_stay_at_the_gateway(gateway: Gateway, bob: Bob, slack: LocalSlack) -> None:
