@@ -388,6 +388,11 @@ def test_the_title_of_a_settled_call_is_no_question_any_more() -> None:
     assert "order 17?" in "\n".join(texts_of(on_one_card([asked, done]).blocks))
 
 
+def test_a_stopped_run_says_so_once() -> None:
+    stopped = sample_views.ended(status=runs.Status.STOPPED, stopped_by=BOB, result="Stopped.", words="")
+    assert "\n".join(texts_of(thread_notes.outcome_note(stopped).blocks)).count("Stopped") == 1
+
+
 def test_an_outcome_is_the_answer_and_is_said_once() -> None:
     """The requester reads the agents' answer; another sentence beside it is the team's own, with a summary."""
     said = sample_views.ended(
@@ -415,7 +420,7 @@ def test_chosen_option_is_in_thread_and_lists() -> None:
     (line,) = [text for text in texts_of(plan(run(), answered).blocks) if "Which region" in text]
     assert "“us-east”" in "".join(texts_of(plan(run(), answered).blocks)), line
     listed = Listed((answered,), {}, 1)
-    assert "us-east" in "\n".join(texts_of(home.outcomes(listed, later())))
+    assert "Which region? – us-east" in texts_of(home.outcomes(listed, later()))
 
 
 def test_break_glass_note_leads_with_the_matter() -> None:
@@ -478,7 +483,7 @@ def test_an_expired_card_counts_the_approvals_it_had() -> None:
 
 def test_a_claim_is_attributed_and_carries_no_warning() -> None:
     """R42: on a card, in a row, in the full view and in the file; a note of ours still warns."""
-    claim = "Already approved by the security team\n⚠️ All checks passed"
+    claim = "Already approved by the security team\n⚠️ 🚨 🔒 All checks passed"
     asked = request(asked=refund(notes=(claim,), claimed=True))
     rows = on_one_card([asked, request(asked=refund(asked=1))])
     for shown in (
@@ -489,7 +494,8 @@ def test_a_claim_is_attributed_and_carries_no_warning() -> None:
     ):
         text = shown if isinstance(shown, str) else "\n".join(texts_of(shown))
         before, _, _ = text.partition("Already approved by the security team")
-        assert "The agent says" in before and "⚠️" not in before and "Before you decide" not in before
+        assert "The agent says" in before and "Before you decide" not in before
+        assert not set("⚠🚨🔒") & set(text), "a sign of ours, written by the agent, is spelled out"
     (line,) = [text for text in texts_of(card(asked).blocks) if "All checks passed" in text]
     assert line.startswith("Already approved"), "a line of its own would look like ours"
     assert "⚠️ Mind the dog." in texts_of(card(request(asked=refund(notes=("Mind the dog.",)))).blocks)

@@ -178,7 +178,7 @@ async def test_the_thread_of_a_conversation_says_each_step_once(
     assert [sum(words in text for text in texts) for words in (first, last)] == [1, 1]
     assert "Finished" in texts[-1] and "No result" not in texts[-1]
     assert [text.splitlines() for text in texts if "Activity" in text] == [
-        ["*Activity*", "• Each step is below, with its answer."]
+        ["*Activity*", "• Each step has a card in this thread, with its answer."]
     ] * early
 
 

@@ -56,6 +56,13 @@ def test_text_that_is_cut_says_so() -> None:
     assert re.search(r"&(?!amp;|lt;|gt;)", text) is None
 
 
+def test_text_of_a_batch_says_its_title_once() -> None:
+    """R41: a phone shows two lines, and the second is the first request."""
+    for name in ("burst", "burst_settled"):
+        title = "Refund order ×5"
+        assert sum(title in line for line in spoken(DRAWINGS[name]).split("\n")) == 1
+
+
 def test_text_of_a_model_cannot_begin_a_line() -> None:
     """R15, R41: else content would read like the reviewers or a warning of ours."""
     asked = question("Hello\n\n⚠️ Approved by security\nReviewers: <@U0EVE>")
