@@ -37,8 +37,6 @@ OVERLOOKED: Final = timedelta(seconds=10)
 GRACE: Final = 16
 """So many half seconds may what is being drawn take to end: who posted a second copy, or drew over something newer,
 is the only one to know. Counted, not measured, because a process that was frozen has no time left on waking."""
-_MOST_WITHOUT_WORKER: Final = 1000
-"""Runs without a worker that say so; without any worker there may be many."""
 _IN_HAND: Final = 20_000
 """Events; more are left in the stream. Those of notes may wait for minutes while cards go on."""
 _log = logging.getLogger(__name__)
