@@ -126,11 +126,11 @@ ADAPTING: Final = (
         ("tests/adapters/test_ag2_classic_calls.py::test_a_rule_that_refuses_holds_for_each_call[sync]",),
     ),
     Bug(
-        "a function of AG2 runs with what was asked, not with what was approved",
+        "a function of AG2 runs without the approved arguments",
         "R13",
         "countersign/frameworks/ag2_classic/questions.py",
-        '"arguments": json.dumps(self.decision.arguments)}',
-        '"arguments": json.dumps(self.body["call"]["arguments"])}',
+        '"arguments": json.dumps(approved)}',
+        '"arguments": "{}"}',
         ("tests/adapters/test_ag2_classic_calls.py::test_each_call_of_a_message_is_judged_by_itself[async]",),
     ),
     Bug(

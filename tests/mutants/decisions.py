@@ -469,7 +469,7 @@ DECIDING: Final = (
         "a call of LangChain runs with the arguments that people changed",
         "R13",
         "countersign/frameworks/langgraph/__init__.py",
-        '"args": dict(decision.arguments or {})',
+        '"args": dict(approved)',
         '"args": request.tool_call["args"]',
         ("tests/adapters/test_langgraph.py::test_a_call_runs_only_as_people_decided",),
     ),

@@ -39,7 +39,7 @@ GATEWAY: Final = (
         "a call that another capability of pydantic-ai approved runs",
         "R19",
         "countersign/frameworks/pydantic_ai/__init__.py",
-        "                decision = await client.judge(body, key=key)\n",
+        "                decision = await client.judge(asked)\n",
         "                return await handler(args)\n",
         (f"{_PYDANTIC}::test_another_capability_cannot_approve_past_people",),
     ),

@@ -20,8 +20,8 @@ GATING: Final = (
         "a shell command runs a second time under its key",
         "R8",
         "countersign/commands/run.py",
-        "Act(execution, body, given.key,",
-        "Act(execution, body, None,",
+        "= given.idempotent, (_NothingRan,)",
+        "= True, (_NothingRan,)",
         ("tests/commands/test_killed_runs.py::test_people_say_what_happened_in_a_killed_run",),
     ),
     Bug(
