@@ -29,6 +29,12 @@ def test_the_picture_of_the_readme_is_the_gallerys_card() -> None:
     assert pictures == ["gallery/mail-desktop.webp"] and (DOCS / pictures[0]).exists()
 
 
+def test_each_row_of_the_table_is_one_line() -> None:
+    """What a notification says has several lines, which would end the table."""
+    table = (DOCS / "gallery.md").read_text().partition("| request |")[2].partition("\n\n")[0]
+    assert [line for line in table.splitlines()[1:] if line.count("|") != 8] == []
+
+
 @pytest.mark.slow
 async def test_each_scene_plays_to_its_end_and_a_decision_takes_few_taps(tmp_path: Path) -> None:
     """R14, R25: with one tap behind the notification where nothing is to be typed, chosen or confirmed."""
