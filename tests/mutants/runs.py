@@ -358,8 +358,8 @@ RUNNING: Final = (
         "a worker that stops keeps its leases",
         "R4",
         "countersign/frameworks/autogen/runner.py",
-        "            await self._leases.release(lease)\n",
-        "            pass\n",
+        "        await self._leases.release(lease)\n",
+        "        pass\n",
         (_LETTING_GO + "test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",),
     ),
     Bug(
