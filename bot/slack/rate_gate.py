@@ -1,12 +1,10 @@
-"""The gate before a method of Slack: who may call next, and when.
+"""Schedule calls to one Slack method by importance and rate limit.
 
-Slack takes so many calls of a method a minute, and about one post a second in a channel. What is drawn waits here for
-its turn, the important before the rest, and the less important leave room for what is not there yet: a card that comes
-in the middle of a hundred notes goes at once. Slack's published rates are kept unasked, because a 429 closes a method
-for up to a minute for everybody. If one comes all the same, the channel of a post, or else the method, is closed for
-all until Retry-After is over; then one at a time tries. Slack does not say whether a channel or the workspace had too
-many posts: it was the workspace if the wait is longer than a channel ever needs, or if two channels are closed at once.
-Whoever waits keeps its place.
+Slack limits each method to a number of calls a minute, and posts to about one a second in a channel. Calls wait here
+for their turn, the most important first. Less important calls never use the whole rate, so a card that arrives in the
+middle of a hundred notes is posted at once. The gate keeps to Slack's published rates in advance, because a 429 blocks
+a method for everybody for up to a minute. After a 429 the channel, or else the whole method, stays closed until
+Retry-After is over, and then calls go one at a time. Waiting calls keep their places.
 """
 
 import asyncio
@@ -22,26 +20,26 @@ from typing import Final
 from .ports import Importance
 
 MARGIN: Final = 1.02
-"""A call takes a while to reach Slack, and not always the same."""
+"""Factor on the seconds of a rate, because the time that a call takes to reach Slack varies."""
 _order: Final = itertools.count()
 
 
 SHARE: Final = {Importance.CARD: 1.0, Importance.SETTLED: 1.0, Importance.OUTCOME: 0.8, Importance.REST: 0.6}
-"""The part of a rate that calls may fill up; what is left is for the more important."""
+"""Share of a rate that calls of an importance may use; the rest is reserved for more important calls."""
 _AT_ONCE: Final = SHARE[Importance.REST]
-"""The part of a rate that goes at once. The rest is spread, so that who comes next never waits for long."""
+"""Share of a rate that may be used in a burst. The rest is spread out, so that the next call never waits long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many calls in so many seconds."""
+    """Number of calls allowed within a number of seconds."""
 
     calls: int
     seconds: float
 
 
 class Meter:
-    """The calls of late, by the loop's clock."""
+    """Recent calls, by the loop's clock."""
 
     def __init__(self, rate: Rate, pace: float) -> None:
         self._calls = rate.calls
@@ -49,7 +47,7 @@ class Meter:
         self._taken: deque[float] = deque()
 
     def left(self, importance: Importance, now: float) -> float:
-        """Seconds until a call of this importance fits."""
+        """Return the seconds until the rate has room for a call of this importance."""
         while self._taken and self._taken[0] <= now - self._seconds:
             self._taken.popleft()
         room, taken = max(1, int(self._calls * SHARE[importance])), len(self._taken)
@@ -70,7 +68,7 @@ class Meter:
             self._taken.remove(sent)
 
     def took(self, sent: float, now: float) -> None:
-        """Count it from now, when Slack has answered: it may have reached Slack no sooner."""
+        """Count the call from now: it may have reached Slack just before its answer."""
         if sent in self._taken:
             self._taken.remove(sent)
             self._taken.append(now)
@@ -88,7 +86,7 @@ class _Waiting:
 class Turn:
     """A turn to call.
 
-    `waited`: it did not come at once. `used`: Slack counts the call.
+    `waited`: the call had to wait for its turn. `used`: Slack counts the call.
     """
 
     waited: bool
@@ -96,7 +94,7 @@ class Turn:
 
 
 class _Line:
-    """Those who wait for one channel, or for a method that Slack counts as a whole."""
+    """Calls that wait for one channel, or for a method without rates by channel."""
 
     def __init__(self, meter: Meter | None, at_once: int) -> None:
         self.meter = meter
@@ -107,25 +105,26 @@ class _Line:
         self.refused = False
 
     def first(self) -> _Waiting | None:
-        """Whoever is next; those who gave up are forgotten."""
+        """Return the next waiting call, after dropping cancelled ones."""
         while self.waiting and self.waiting[0].turn.done():
             heapq.heappop(self.waiting)
         return self.waiting[0] if self.waiting else None
 
     def left(self, importance: Importance, now: float) -> float:
-        """Seconds until the line goes on; infinite if that is when a call ends."""
+        """Return the seconds until the next call may go; infinite while a call must end first."""
         if self.under_way >= (1 if self.refused else self.at_once):
             return math.inf
         return max(self.open_at - now, self.meter.left(importance, now) if self.meter else 0.0)
 
 
 class RateGate:
-    """Turns to call one method. `pace` is how many times its rates Slack takes."""
+    """Turns to call one method; `pace` multiplies its rates."""
 
     def __init__(self, whole: Rate, channel: Rate | None, pace: float, at_once: int) -> None:
         """Take the limits of a method.
 
-        `channel`: the rate of one channel, where Slack counts each for itself. `at_once`: calls of one line.
+        `channel`: the rate within one channel, if Slack limits channels separately. `at_once`: concurrent calls in one
+        line.
         """
         self._whole = Meter(whole, pace)
         self._channel = channel
@@ -145,7 +144,7 @@ class RateGate:
     async def turn(self, name: str, importance: Importance, place: int | None) -> AsyncIterator[Turn]:
         """Hold a turn in this line for the block.
 
-        Of two that matter as much the one with the lower place is first; without a place, as they come.
+        Of two calls of equal importance, the lower place goes first; without places, the earlier call.
         """
         line, called = self._lines[name], next(_order)
         mine: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -165,8 +164,10 @@ class RateGate:
             self._end(line, sent, used=turn.used)
 
     def closed(self, name: str, seconds: float) -> None:
-        """Slack said 429: nobody calls for so long, and then one at a time."""
+        """Close the line for this long after a 429; then calls go one at a time."""
         line, now = self._lines[name], asyncio.get_running_loop().time()
+        # Slack does not say whether the channel or the workspace had too many posts. It was the workspace if the wait
+        # is longer than a channel ever needs, or if two channels are closed at once.
         another = any(other is not line and other.open_at > now for other in self._lines.values())
         if another or (self._channel and seconds > self._channel.seconds):
             self._open_at = max(self._open_at, now + seconds)
@@ -175,7 +176,7 @@ class RateGate:
         line.refused = True
 
     def opened(self, name: str) -> None:
-        """Slack took a call; those who wait still go one at a time."""
+        """Note that Slack took a call; waiting calls still go one at a time."""
         line = self._lines[name]
         line.refused = line.refused and line.first() is not None
         self._refused = False
@@ -191,13 +192,14 @@ class RateGate:
         self._serve()
 
     def _left(self, line: _Line, importance: Importance, now: float) -> float:
-        """Seconds until a call of this importance may go in this line."""
+        """Return the seconds until a call of this importance may go in this line."""
+        # After a 429 for the whole method, one call at a time tries.
         if self._refused and any(other.under_way for other in self._lines.values()):
             return math.inf
         return max(self._open_at - now, line.left(importance, now), self._whole.left(importance, now))
 
     def _serve(self) -> None:
-        """Give turns to all that may have one now, and return for the next."""
+        """Give a turn to every call that may go now, and set a timer for the next."""
         now = asyncio.get_running_loop().time()
         while True:
             soonest, best = math.inf, None

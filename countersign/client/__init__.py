@@ -16,7 +16,7 @@ from countersign.client.exchange import (
 )
 from countersign.client.idempotency_keys import QuestionKeys, key_of
 from countersign.client.questions import Call, Question
-from countersign.domain.calls import question_text
+from countersign.domain.calls import question_text, schema_of
 from countersign.domain.errors import CountersignError, InvalidInput, NotShown
 from countersign.domain.json_arguments import DIFFERS, is_approved, read_arguments, written
 from countersign.domain.typed_answers import UNANSWERED, Keywords
@@ -45,5 +45,6 @@ __all__ = [
     "key_of",
     "question_text",
     "read_arguments",
+    "schema_of",
     "written",
 ]

@@ -22,13 +22,6 @@ def test_the_page_shows_each_kind_of_request_with_pictures_that_are_there_and_sm
     assert [kind for kind in KINDS if not any(kind in line for line in table)] == []
 
 
-def test_the_picture_of_the_readme_is_the_gallerys_card() -> None:
-    """A picture of its own would stay behind the cards."""
-    readme = (DOCS.parent / "README.md").read_text()
-    pictures = re.findall(r"!\[[^]]*\]\(docs/([^)]+)\)", readme)
-    assert pictures == ["gallery/mail-desktop.webp"] and (DOCS / pictures[0]).exists()
-
-
 def test_each_row_of_the_table_is_one_line() -> None:
     """What a notification says has several lines, which would end the table."""
     table = (DOCS / "gallery.md").read_text().partition("| request |")[2].partition("\n\n")[0]

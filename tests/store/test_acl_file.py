@@ -64,6 +64,7 @@ MADE_OF: dict[str, list[type[Id]]] = {
     "proposal:<digest>": [Digest],
     "confirming:<digest>": [Digest],
     "session:<digest>": [Digest],
+    "mailed:<user>": [UserId],
     "signed_out:<workspace>:<user>": [WorkspaceId, UserId],
     "lease:<run>": [RunId],
     "journal:<run>": [RunId],

@@ -1,8 +1,8 @@
-"""Slack's own means for agents: sessions of threads, and streams.
+"""Use Slack's features for agents: thread sessions and streams.
 
-Each is tried where the workspace may have it. What Slack refuses is not tried again for an hour, and people see the
-ordinary messages instead, as everywhere else. Nothing of this is stored: a process that takes over sets the status once
-more, and ends a stream that it did not begin when it draws over it.
+Not every workspace has them. After Slack refuses a method, the method is not called for an hour, and people see the
+ordinary messages instead. Nothing of this is stored: a process that takes over sets the status again, and ends another
+process's stream before it updates that message.
 """
 
 import json
@@ -25,22 +25,23 @@ APPEND: Final = "chat.appendStream"
 STOP: Final = "chat.stopStream"
 REFUSED_FOR: Final = 3600.0
 STREAMED_FOR: Final = 240.0
-"""Seconds; Slack ends a stream by itself after about five minutes, and shows it as one that went wrong."""
+"""Seconds; Slack ends a stream after about five minutes, and shows it as failed."""
 SESSION_FOR: Final = 3000.0
 """Seconds; Slack ends the status `processing` after an hour."""
 STREAM_BYTES: Final = 9000
-"""Of the chunks of one stream; from about 10,600 on Slack answers `msg_too_long`, also when it is to end."""
+"""Total size of a stream's chunks. From about 10,600 bytes Slack answers `msg_too_long`, even to the call that stops
+it."""
 _OF_ONE_THREAD: Final = LATER | frozenset(
     {"channel_not_found", "is_archived", "message_not_found", "not_authorized", "not_in_channel", "thread_not_found"}
     | {"msg_blocks_too_long", "msg_too_long", "user_not_found", "message_not_in_streaming_state", "stopped_by_user"}
 )
-"""Refusals that say nothing of other threads."""
+"""Refusals that concern one thread only."""
 _STATUSES: Final = {Status.QUEUED: "processing", Status.RUNNING: "processing"} | dict.fromkeys(
     (Status.WAITING, Status.PARKED), "suspended"
 )
 _log = logging.getLogger(__name__)
 Chunk = dict[str, str]
-"""A part of a stream, as Slack takes it; tasks have an id."""
+"""Part of a stream in Slack's format; tasks have an id."""
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ class _Stream:
 
 
 class AgentFeatures:
-    """Sessions and streams of one workspace, and what it refused of them."""
+    """Sessions and streams of one workspace, and the methods that it refused."""
 
     def __init__(self, calls: Calls, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
         self._calls = calls
@@ -71,14 +72,14 @@ class AgentFeatures:
             return
         where = {"channel_id": root.channel, "thread_ts": root.ts, "status": status}
         if await self._tried(SESSION, {**where, "title": title}) is None:
-            self._statuses.pop(run.id, None)  # else it would stay overdue
+            self._statuses.pop(run.id, None)  # otherwise `overdue` would keep returning it
             return
         self._statuses[run.id] = status, self._clock()
         if run.over:
             del self._statuses[run.id]
 
     async def stream(self, run: Run, chunks: Sequence[Chunk], name: str, root: Message) -> bool:
-        """Stream the steps of a run at work; False if it is to be drawn as usual."""
+        """Stream the steps of a running run; False if they need an ordinary message."""
         stream, working = self._streams.get(run.id), run.status is Status.RUNNING
         if stream is None:
             known = await self._store.message(name)
@@ -99,7 +100,7 @@ class AgentFeatures:
         return run in self._streams
 
     async def end(self, channel: str, ts: str, status: str = "active") -> None:
-        """End a stream, so that its message can be changed like any other."""
+        """End a stream, so that its message can be updated."""
         await self._tried(STOP, {"channel": channel, "ts": ts, "session_status": status})
 
     def overdue(self) -> list[RunId]:
@@ -125,7 +126,7 @@ class AgentFeatures:
         return True
 
     async def _tried(self, method: str, content: dict[str, Any]) -> dict[str, Any] | None:
-        """Call the method; None if it is refused, or would have to wait for its turn."""
+        """Call the method; None if Slack refuses it or the call would have to wait."""
         channel = str(content.get("channel"))
         if self._clock() < self._refused.get(method, 0.0):
             return None
@@ -140,7 +141,7 @@ class AgentFeatures:
             return None
 
     def _has_reverted(self, status: str, since: float) -> bool:
-        """Tell whether Slack is about to end the status that was set then."""
+        """Tell whether Slack is about to end a status set at `since`."""
         return status == "processing" and self._clock() - since >= SESSION_FOR
 
 
@@ -149,7 +150,7 @@ def _size(chunks: Sequence[Chunk]) -> int:
 
 
 def _new_chunks(chunks: Sequence[Chunk], sent: dict[str, Chunk]) -> list[Chunk]:
-    """Return the chunks that Slack does not show yet, and note them."""
+    """Return the chunks that Slack does not show yet, and add them to `sent`."""
     new = [chunk for chunk in chunks if sent.get(chunk.get("id", "")) != chunk]
     sent.update({chunk.get("id", ""): chunk for chunk in new})
     return new

@@ -1,6 +1,6 @@
-"""Post what the record says: its head once a day, a digest once a week.
+"""Post the audit record's head once a day and a digest once a week.
 
-With the heads in Slack, nobody can change earlier entries without many people noticing.
+With the heads in Slack, nobody can change earlier entries unnoticed.
 """
 
 import asyncio
@@ -22,19 +22,19 @@ from .message_sync import File, Place, Poster
 
 CHECKPOINT_EVERY: Final = timedelta(minutes=1)
 SOON: Final = timedelta(seconds=1)
-"""The next look while the record has no entry yet."""
+"""Pause before the next check while the record has no entry yet."""
 DIGEST_EVERY: Final = timedelta(minutes=10)
 _WEEK: Final = timedelta(weeks=1)
 _log = logging.getLogger(__name__)
 W = TypeVar("W", bound=Week)
 Sums = Callable[[datetime, datetime], Awaitable[W | None]]
-"""The figures of a span; None while the record does not have all of it."""
+"""Returns the figures of a period; None while the record does not cover all of it."""
 Picture = Callable[[W], Awaitable[bytes | None]]
 Sleep = Callable[[float], Awaitable[None]]
 
 
 class Heads(Protocol):
-    """Source of the head of a day: always the same one, once it was asked for."""
+    """Source of a day's head: the first answer for a day never changes."""
 
     async def head_of(self, day: date) -> Head | None: ...
 
@@ -85,7 +85,7 @@ async def post_digest(
 ) -> bool:
     """Post the digest of the week from that Monday once, with its picture.
 
-    Of a week without requests nothing is posted. False while the record does not have the whole week.
+    Nothing is posted for a week without requests. False while the record does not cover the whole week.
     """
     name = f"digest/{monday:%Y-%m-%d}"
     if await poster.first_standing(name):
@@ -99,7 +99,7 @@ async def post_digest(
     message = await poster.show(name, Place(channel), weekly_digest(figures, monday, links))
     try:
         content = await picture(figures)
-    except Exception:  # of the library that plots: no picture is worth the record, or `web` (R36)
+    except Exception:  # from the plotting library: a picture must not stop the record or `web` (R36)
         _log.exception("The picture of the weekly digest cannot be drawn.")
         return True
     if message is not None and content is not None:
@@ -117,15 +117,15 @@ async def _keep(
     pause: timedelta,
     sleep: Sleep,
 ) -> None:
-    """Look whether a post is due, and again after the pause that `look` returns."""
+    """Check whether a post is due, and check again after the pause that `look` returns."""
     while True:
         after = pause
         try:
             after = await look(await store.now())
         except StoreUnavailable as away:
-            _log.warning("%s %s is posted when it is back.", away, subject)
+            _log.warning("%s %s will be posted when the store is back.", away, subject)
         except CannotPost as refused:
-            _log.error("Slack refuses it in %s (%s): %s.", channel, refused, subject)
+            _log.error("Slack refuses to post in %s (%s): %s.", channel, refused, subject)
         except (CountersignError, ValueError) as damaged:
             _log.error("%s cannot be posted: %s", subject, damaged)
         await sleep(after.total_seconds())

@@ -1,7 +1,7 @@
 """Draw the cards of runs from the store.
 
-Cards do not wait for the thread: what is important is drawn first, and both go on beside each other. A card that Slack
-does not take stands in the run's own thread instead, and the requester is told (R21).
+Cards do not wait for the thread: both are drawn concurrently, the more important first. If Slack refuses a card, it is
+posted in the run's own thread instead, and the requester is notified (R21).
 """
 
 import asyncio
@@ -33,15 +33,16 @@ from .message_sync import File, Place, Poster
 from .run_thread import RunThread, root_of
 
 _CHANGE_A_CARD: Final = REQUEST_CHANGED | {EventType.RUN_FINISHED, EventType.RUN_FAILED, EventType.ACTION_REPORTED}
-"""Events after which the card of their request is drawn; after others only the run's own messages are.
+"""Events after which their request's card is drawn; after other events only the run's own messages are.
 
-The end of a run names a request only if a program says what came of it."""
+The end of a run names a request only if a program reports the outcome.
+"""
 _LATE: Final = timedelta(seconds=10)
-"""A card that was settled so long ago shows nothing to click on, unless a killed process drew over it as it woke up."""
+"""A card settled longer ago has no buttons, unless a process that was suspended redrew an old version on waking up."""
 
 
 class CardDrawing:
-    """Draws cards for one workspace; requests of several runs may share one."""
+    """Draws cards for one workspace; requests of several runs may share a card."""
 
     def __init__(self, store: Store, poster: Poster, directory: Directory | None = None) -> None:
         """`directory` tells which channels are shared with another company."""
@@ -49,14 +50,14 @@ class CardDrawing:
         self._poster = poster
         self._directory = directory
         self.in_hand: defaultdict[ChannelId, dict[RequestId, None]] = defaultdict(dict)
-        """Requests whose cards are being drawn in a channel; the store knows which are not posted."""
+        """Requests whose cards are being drawn, by channel; the store knows which cards are not posted."""
         self._bursts: defaultdict[ApiKeyId, Burst] = defaultdict(Burst)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def draw(self, run_id: RunId, events: Sequence[Event], doubted: set[RequestId]) -> list[File]:
-        """Make Slack show the requests that changed; returns the files of them.
+        """Make Slack show the requests that changed, and return their files.
 
-        `doubted`: the requests whose cards were sent anew for these events already.
+        `doubted`: the requests whose cards were already sent again for these events.
         """
         newest = {(event.request, event.type): event for event in events}
         changed = [
@@ -69,7 +70,7 @@ class CardDrawing:
         thread = RunThread(self._store, self._poster, run, thread_notes.run_message(run))
         await card_grouping.give_rows(self._store, run, changed)
         if not run.program and self._poster.is_open(run.channel, Importance.OUTCOME):
-            await thread.place()  # so that the card leads there; if others are before it, the card goes first
+            await thread.place()  # so that the card can link to it; if other posts wait, the card goes first
         files: list[File] = []
         for request in dict.fromkeys(changed):
             asked = await self._store.intact(request)
@@ -80,12 +81,13 @@ class CardDrawing:
     async def _draw_in_turn(self, thread: RunThread, asked: SeenRequest) -> list[File]:
         """Draw a request's card.
 
-        It may become a row of its program's newest card, or of one of any run that waits for its turn in its channel.
+        The request may become a row of its program's newest card, or of any run's card that waits to be posted in its
+        channel.
         """
         store, request = self._store, asked.value
         channel = request.rules.approvals_channel
         in_hand, full = self.in_hand[channel], not self._poster.is_open(channel, Importance.CARD)
-        in_hand[request.id] = None  # before anything is awaited: whoever comes now finds it
+        in_hand[request.id] = None  # before the first await, so that concurrent calls find it
         try:
             if may_be_a_row(request) and request.status is Status.PENDING:
                 if request.program is not None:
@@ -95,7 +97,7 @@ class CardDrawing:
             while True:
                 newest = await store.intact(request.id) or asked
                 name = (await card_grouping.card_of(store, newest)).name
-                async with self._locks.setdefault(name, asyncio.Lock()):  # its rows may be of several runs
+                async with self._locks.setdefault(name, asyncio.Lock()):  # its rows may belong to several runs
                     newest = await store.intact(request.id) or asked
                     card = await card_grouping.card_of(store, newest)
                     if card.name != name:
@@ -106,10 +108,10 @@ class CardDrawing:
             in_hand.pop(request.id, None)
 
     async def _changes_card(self, event: Event, doubted: set[RequestId]) -> bool:
-        """Tell whether the card of the event's request is to be drawn.
+        """Tell whether the event's request needs its card drawn.
 
-        After a refused click only one that a click made known (R47), or on which somebody found a button long after
-        its end: that one is sent again.
+        A refused click redraws the card in two cases: the click revealed where the card stands (R47), or the card still
+        showed a button long after it was settled. In the second case the card is sent again even if it seems unchanged.
         """
         if event.type is not EventType.ATTEMPT_REFUSED:
             return event.type in _CHANGE_A_CARD
@@ -130,7 +132,7 @@ class CardDrawing:
 
 
 async def picture(store: Store, poster: Poster, card: Card, rows: Sequence[Request] = ()) -> Drawing | None:
-    """Draw the card with its rows, or with these; None if a run is unknown."""
+    """Draw the card with its own or the given rows; None if a run is unknown."""
     rows = rows or card.rows
     runs: dict[RunId, tuple[Run, str | None]] = {}
     for name in dict.fromkeys(row.run for row in rows):
@@ -145,7 +147,7 @@ async def picture(store: Store, poster: Poster, card: Card, rows: Sequence[Reque
     unfiled = frozenset(files[name] for name in await poster.missing([*files]))
     first, run_link = runs[rows[0].run]
     pending = any(row.status is Status.PENDING for row in rows)
-    away = await reminders.absent(store, rows[0]) if pending else []  # who is asked now
+    away = await reminders.absent(store, rows[0]) if pending else []  # decides who is asked
     return approval_card.batch(
         rows, run=first, run_link=run_link, runs=runs, away=away, unfiled=unfiled, pages=poster.pages
     )
@@ -164,9 +166,9 @@ class _CardInThread:
     directory: Directory | None
 
     async def draw(self) -> list[File]:
-        """Draw the card on which the request is, and return the files that belong to it.
+        """Draw the request's card, and return the files that belong to it.
 
-        There is no card if the request was settled before it had one, unless people decided it elsewhere meanwhile.
+        A request that was settled before it had a card gets none, unless people decided it elsewhere.
         """
         store, poster, card, request = self.thread.store, self.thread.poster, self.card, self.request
         drawing = await picture(store, poster, card)
@@ -175,11 +177,11 @@ class _CardInThread:
         message, problem = await self._in_its_channel(drawing)
         if message is not None and message.stands_since is not None:
             await usecases.note_card_shown(store, request.id, message.stands_since)
-        # Slack may have refused the card once and take it now: what stands instead is settled with it.
+        # Slack may have refused the card earlier and accept it now: the copy posted instead is settled with it.
         post = card.pending and bool(problem)
         place = await self._instead() if post else Place(request.channel)
         mine = card.of(request.run)
-        if mine is not card:  # no other run's requests in this run's thread
+        if mine is not card:  # this run's thread must not show other runs' requests
             drawing = await picture(store, poster, mine) or drawing
         instead = await self._show(f"{mine.name}/instead", place, drawing, post=post, card=mine)
         message = message or instead
@@ -196,28 +198,28 @@ class _CardInThread:
         return files
 
     async def _in_its_channel(self, drawing: Drawing) -> tuple[Message | None, str]:
-        """Show the card where it belongs, or return Slack's word for why it cannot."""
+        """Show the card where it belongs, or return Slack's error code."""
         first, place = self.card.of(self.request.run).rows[0], await self._place()
         try:
             post = self.card.pending or await self._was_decided_elsewhere()
             return await self._show(self.card.name, place, drawing, post=post, card=self.card), ""
         except CannotPost as refused:
             problem = str(refused)
-        if not place.thread:  # else the note could not stand there either
+        if not place.thread:  # otherwise Slack would refuse the note too
             unposted = thread_notes.not_posted_note(first, problem)
             await self.thread.note(f"unposted/{first.id}", unposted, post=self.card.pending)
         await reminders.record_unposted(self.thread.store, self.request, problem, ChannelId(place.channel))
         return None, problem
 
     async def _was_decided_elsewhere(self) -> bool:
-        """Tell whether people decided it on its page before Slack took its card; the channel reads of it then."""
+        """Tell whether people decided it on its page before Slack had its card; the channel is told then."""
         decision = self.request.decision
         if decision is None or decision.how not in _BY_PEOPLE:
             return False
         return await self.thread.store.message(self.card.name) is None
 
     async def _place(self) -> Place:
-        """Return the approvals channel, or a conversation's thread. The thread only if no other company reads it."""
+        """Return the approvals channel, or a conversation's thread if no other company reads it."""
         request = self.request
         if not request.rules.in_thread or not self.card.pending:
             return Place(request.rules.approvals_channel)
@@ -226,7 +228,7 @@ class _CardInThread:
         return await self.thread.place()
 
     async def _instead(self) -> Place:
-        """Return the place of a card that Slack does not take where it belongs."""
+        """Return the fallback place for a card that Slack refuses."""
         rules = self.request.rules
         return Place(rules.approvals_channel) if rules.in_thread else await self.thread.place()
 
@@ -249,5 +251,5 @@ class _CardInThread:
 
 
 def importance_of(card: Card) -> Importance:
-    """The importance of a card that waits, or of one that says how it ended."""
+    """Return the importance of a card, pending or settled."""
     return Importance.CARD if card.pending else Importance.SETTLED

@@ -1,8 +1,8 @@
-"""Group requests on cards: each on its own, its burst's, or one that waits.
+"""Group requests on cards: a card of its own, of its burst, or a waiting card.
 
-This is stored before anything is drawn. The first request of a burst names the card (`card/<request>`), and its
-message lists the rows; the messages of the others only say on which card they are. Both are stored in one step, so
-whoever draws, and however often, finds the same card.
+The grouping is stored before anything is drawn. The first request of a burst names the card (`card/<request>`), and its
+message lists the rows; the messages of the other requests only name their card. Both are stored in one step, so every
+process finds the same card, however often it draws.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from countersign.usecases.compare_and_set import Keep, Swap, update
 from countersign.usecases.ports import Change, Committed, Message, Put, Seen, SeenRequest, Store
 
 ROWS: Final = 5
-"""On one card: so many have room in 13.2 kB whatever they say. A burst goes on with a further card."""
+"""Maximum on one card: five rows fit in 13.2 kB whatever their content. A longer burst continues on the next card."""
 
 
 @dataclass(frozen=True, slots=True)
 class Burst:
     """First requests of a program's newest cards, the oldest first.
 
-    One process draws, so it alone needs to know them. Further requests come in `turn`: of twenty at once, each would
-    else find no card yet, or a full one.
+    One process draws, so it alone needs to know them. `turn` serialises further requests: otherwise, of twenty at once,
+    each would find either no card or a full card.
     """
 
     cards: dict[RequestId, None] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Burst:
 class Card:
     """Card of one request, or of the rows of a burst in their order.
 
-    `names` are all that have a row on it, also damaged requests, which are not drawn.
+    `names` are all requests with a row on it, including damaged requests, which are not drawn.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Card:
         return any(row.status is Status.PENDING for row in self.rows)
 
     def of(self, run: RunId) -> "Card":
-        """Return the card with the rows of one run only, which its own people may see."""
+        """Return the card reduced to the rows of one run, for that run's thread."""
         mine = tuple(row for row in self.seen if row.value.run == run)
         return (
             self
@@ -77,9 +77,9 @@ def name_of(request: RequestId) -> str:
 
 
 async def give_rows(store: Store, run: Run, new: Iterable[RequestId]) -> None:
-    """Give each pending request without a card a row beside those of its burst.
+    """Give each pending request without a card a row on its burst's card.
 
-    A request without a burst gets none here.
+    Requests without a burst are skipped.
     """
     if not (changed := frozenset(new)):
         return
@@ -96,16 +96,16 @@ async def give_rows(store: Store, run: Run, new: Iterable[RequestId]) -> None:
 
 
 async def join_burst(store: Store, new: SeenRequest, burst: Burst) -> None:
-    """Give a program's request a row on its newest card, or open one for others."""
+    """Give a program's request a row on its newest card, or start a new card."""
     async with burst.turn:
         if not await join_card(store, new, burst.cards):
             burst.cards[new.value.id] = None
 
 
 async def join_card(store: Store, new: SeenRequest, cards: dict[RequestId, None]) -> bool:
-    """Give a request without a card a row on one of these; False if none takes it.
+    """Give a request without a card a row on one of these; False if all are full.
 
-    `cards`: their first requests, the oldest first; those that take no more rows are removed.
+    `cards`: their first requests, the oldest first; full cards are removed.
     """
     if await store.message(name_of(new.value.id)) is not None:
         return True
@@ -121,7 +121,7 @@ async def join_card(store: Store, new: SeenRequest, cards: dict[RequestId, None]
 
 
 async def _with_room(store: Store, cards: dict[RequestId, None], name: RequestId, new: Request) -> Put[Message] | None:
-    """Read the message of the card that begins with this request, or plan it; None if it takes no such row."""
+    """Read or plan the card that begins with this request; None if it takes no such row."""
     first, card = await store.intact(name), await store.message(name_of(name))
     if first is None:
         return None
@@ -148,9 +148,9 @@ async def message_of(store: Store, shown: SeenRequest) -> Put[Message] | None:
 
 
 async def card_of(store: Store, shown: SeenRequest) -> Card:
-    """Read the card that shows this request, with all of its rows as they are now.
+    """Read the card that shows this request, with the current state of all its rows.
 
-    A row that is damaged is left out.
+    Damaged rows are left out.
     """
     card = await message_of(store, shown)
     if card is None or shown.value.id not in card.value.rows:
@@ -160,16 +160,16 @@ async def card_of(store: Store, shown: SeenRequest) -> Card:
 
 
 async def _proposal(store: Store, request: Request, burst: Sequence[Request]) -> Keep[None] | Swap[None]:
-    """Propose to store the row that `_row` finds."""
+    """Return the change that stores the row found by `_row`."""
     change = await _row(store, request, burst)
     return Keep(None) if change is None else Swap(change, None)
 
 
 async def _row(store: Store, request: Request, burst: Sequence[Request]) -> Change | None:
-    """Find a row for the request; None if it has one, or is to have a card of its own.
+    """Find a row for the request; None if it has a row or needs its own card.
 
     `burst` has the other calls in order. The request joins the card of the nearest call before it, else of the next
-    after it: whichever is stored first, the rows stand in the order of the calls.
+    call after it, so the rows keep the order of the calls whichever request is stored first.
     """
     if not burst or await store.message(name_of(request.id)) is not None:
         return None
@@ -201,7 +201,7 @@ async def stored_message(store: Store, request: RequestId) -> Seen[Message] | No
 
 
 async def _with_row(store: Store, request: Request, card: Seen[Message], other: Request) -> tuple[RequestId, ...]:
-    """Add the request to the rows of the card of `other`; none if it takes no more."""
+    """Add the request to the rows of the card of `other`; None if that card is full."""
     rows = card.value.rows or (other.id,)
     if len(rows) >= ROWS or not grows(card.value.posting_since, card.now):
         return ()
@@ -214,7 +214,7 @@ async def _with_row(store: Store, request: Request, card: Seen[Message], other: 
 
 
 def _joined(request: Request, card: Seen[Message] | Put[Message], rows: tuple[RequestId, ...]) -> Change:
-    """Give the card these rows, of which the request is one."""
+    """Give the card these rows, which include the request."""
     grown = Put(replace(card.value, rows=rows), card.version)
     name, channel = name_of(request.id), card.value.channel
     row = Message(request.workspace, channel, name, request=request.id, on=card.value.name)
@@ -222,5 +222,5 @@ def _joined(request: Request, card: Seen[Message] | Put[Message], rows: tuple[Re
 
 
 def _order(request: Request) -> tuple[int, datetime, str]:
-    """Return the sort key: the order of the model's calls, whichever was stored first."""
+    """Return the sort key: the order of the model's calls."""
     return request.question.asked, request.created_at, request.id

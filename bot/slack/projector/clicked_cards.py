@@ -1,13 +1,12 @@
-"""Replace the card that somebody clicked through their click's response URL.
+"""Replace a clicked card through the response URL of the click.
 
-That is no `chat.update`, of which Slack takes fifty a minute: who clicks sees at once what became of it, however much
-is to be drawn. In the step in which the attempt counts, the process that took the click says that it is going to
-replace the card; the projector, which may be another process, waits for it. A response URL serves five answers in
-thirty minutes; it is remembered for a window that was opened from the card.
+Slack limits `chat.update` to fifty calls a minute, but not response URLs: the person who clicks sees the result at
+once, however many messages wait to be drawn. The transaction that stores the attempt also announces that this process
+will replace the card, and the projector, perhaps in another process, waits for it. A response URL takes five replies
+within thirty minutes; it is remembered for windows that are opened from the card.
 
-A signed click also proves where its card stands (R47). If nobody has written that down, because a process was killed
-between the post and its index, it is stored in the same step as the attempt. If the card is known to stand elsewhere,
-the clicked message is a copy and is deleted.
+A signed click also proves where its card stands (R47). `held` stores a place that a killed process failed to store, and
+recognises copies of a card, which are deleted.
 """
 
 import asyncio
@@ -36,22 +35,22 @@ from . import card_drawing, card_grouping
 from .message_sync import Place, Poster, digest, standing
 
 WITHIN: Final = timedelta(seconds=5)
-"""From the attempt until its card is replaced; then the projector does it."""
+"""Time to replace the card after an attempt; after that the projector draws it."""
 GOOD_FOR: Final = 29 * 60.0
-"""Seconds; Slack takes a response URL for thirty minutes."""
+"""Seconds; a response URL works for thirty minutes."""
 USES: Final = 3
-"""Of five; the others are for what the person is told."""
+"""Of five; the other two are for replies to the person."""
 _ANSWERS_WITHIN: Final = 3
 _REMEMBERED: Final = 1000
 _log = logging.getLogger(__name__)
 
 
 _CARD: Final = "card"
-"""The key in a window's metadata under which it carries the message that it was opened from."""
+"""Key in a window's metadata for the message from which the window was opened."""
 
 
 class _Standing(NamedTuple):
-    """A message of ours, and the place where a payload proves that it stands."""
+    """Place of one of our messages, as a payload proves it."""
 
     channel: ChannelId
     thread: str
@@ -62,8 +61,8 @@ class _Standing(NamedTuple):
 class _Click:
     """A click on the message `ts`.
 
-    `proven`: where it stands, unless the payload leaves that open. `adopted` and `copy`: the stored message that it
-    turned out to be, or to be a copy of.
+    `proven`: the message's place, if the payload proves it. `adopted`: the place was unknown and has been stored.
+    `copy`: the stored message that the clicked message duplicates.
     """
 
     ts: str
@@ -76,7 +75,7 @@ class _Click:
 
 
 class ClickedCards:
-    """The cards that people clicked here, replaced over the connections of `session`."""
+    """Cards clicked in this process, replaced over the connections of `session`."""
 
     def __init__(self, store: Store, poster: Poster, session: aiohttp.ClientSession | None) -> None:
         self._store = store
@@ -93,7 +92,7 @@ class ClickedCards:
             click = _Click(str(container.get("message_ts")), str(url), until, proven=proven)
         elif proven is None or ((known := self._clicks.get(request)) is not None and known.ts == proven.ts):
             return
-        else:  # a window that another process opened: its response URL is not known here
+        else:  # another process opened the window, and this process does not know the response URL
             click = _Click(proven.ts, "", until, 0, proven)
         self._clicks.pop(request, None)
         self._clicks[request] = click
@@ -101,7 +100,7 @@ class ClickedCards:
             del self._clicks[next(iter(self._clicks))]
 
     def carrying(self, view: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-        """Have a window carry the message that it was opened from.
+        """Add the message from which a window was opened to the window's metadata.
 
         Another process may receive its submission.
         """
@@ -110,7 +109,7 @@ class ClickedCards:
         return {**view, "private_metadata": json.dumps({**json.loads(view["private_metadata"]), _CARD: proven})}
 
     def _standing(self, body: dict[str, Any]) -> _Standing | None:
-        """Read where the clicked message stands; None unless the payload proves that it is ours, and everybody's."""
+        """Read the clicked message's place; None unless it is provably ours and public."""
         if (body.get("team") or {}).get("id") != self._poster.workspace:
             return None
         container, message = body.get("container") or {}, body.get("message") or {}
@@ -126,9 +125,9 @@ class ClickedCards:
         return _Standing(channel, "" if thread == ts else thread, ts)
 
     async def held(self, seen: SeenRequest, counts: bool) -> tuple[Put[Message], ...]:
-        """Return the clicked message as it is stored with an attempt.
+        """Return the clicked message to be stored with an attempt.
 
-        The attempt `counts`, or is refused.
+        `counts` is False for a refused attempt.
         """
         click = self._clicks.get(seen.value.id)
         if click is None:
@@ -141,11 +140,12 @@ class ClickedCards:
             return (Put(replace(card.value, replaced_by=seen.now + WITHIN), card.version),)
         unknown = None if click.proven is None else await self._meant_for(click.proven, seen, card)
         if unknown is None:
-            self._clicks.pop(seen.value.id, None)  # it was not on the card
+            self._clicks.pop(seen.value.id, None)  # the click was not on the request's card
             return ()
-        if unknown.value.ts:
+        if unknown.value.ts:  # the card is known to stand elsewhere, so the clicked message is a copy
             click.copy = unknown.value
             return ()
+        # A process was killed between the post and its index: store the place together with the attempt.
         click.adopted = True
         message = standing(unknown.value, unknown.value.channel, click.ts, seen.now)
         if counts and unknown is card and self._click(seen.value.id) is not None:
@@ -153,7 +153,7 @@ class ClickedCards:
         return (Put(message, unknown.version),)
 
     async def _meant_for(self, at: _Standing, seen: SeenRequest, card: Put[Message] | None) -> Put[Message] | None:
-        """Find the message of the request that was meant to stand there; None if the clicked one is known."""
+        """Find the request's message planned for this place; None if the clicked one is known."""
         name = card_grouping.name_of(seen.value.id) if card is None else card.value.name
         others = [f"{name}/instead", *(f"{name}/{raised.number}" for raised in seen.value.raised)]
         stored = [card, *[await self._store.message(other) for other in others]]
@@ -163,12 +163,12 @@ class ClickedCards:
         return next((one for one in meant if (one.value.channel, one.value.thread) == (at.channel, at.thread)), None)
 
     def replacing(self, request: RequestId) -> Coroutine[Any, Any, None] | None:
-        """Return what replaces the card after an attempt; None if nobody clicked it here."""
+        """Return the coroutine that replaces the card; None if it was not clicked here."""
         known = self._clicks.get(request)
         if known is not None and known.copy is not None:
             return self._in_turn(request, known)
         if known is not None and known.adopted:
-            _log.warning("A click showed where the card of request %s stands.", request)
+            _log.warning("A click revealed the place of the card of request %s.", request)
             metrics.repaired(Repair.NEVER_INDEXED)
             known.adopted = False
         click = self._click(request)
@@ -183,9 +183,9 @@ class ClickedCards:
         return None if gone else click
 
     async def _in_turn(self, request: RequestId, click: _Click) -> None:
-        """Replace the card, one click after the other.
+        """Replace the card, one click at a time.
 
-        Of many who click at once, only the first has anything to replace.
+        If many people click at once, only the first click has something to replace.
         """
         async with self._at_work.setdefault(click.ts, asyncio.Lock()):
             try:
@@ -194,21 +194,23 @@ class ClickedCards:
                 else:
                     await self._drop(request, click, click.copy)
             except StoreUnavailable as away:
-                _log.warning("%s The card of request %s is drawn when it is back.", away, request)
+                _log.warning("%s The card of request %s will be drawn when the store is back.", away, request)
             except CountersignError as wrong:
                 _log.error("The card of request %s cannot be drawn: %s", request, wrong)
 
     async def _replace(self, request: RequestId, click: _Click) -> None:
-        """Send the card as it is now, until nobody drew anything else meanwhile.
+        """Send the current card, and repeat until no other draw interfered.
 
-        Then the projector need not wait any longer.
+        After that the projector need not wait any longer.
         """
-        # No `update`: a rule may run twice, and a round here takes one of the few uses of a response URL.
+        # Not `update`: it may run its function twice, and each round here costs one of the few uses of a response URL.
         overtaken, drawing = False, None
         message: Put[Message] | None = None
-        before = shown = None  # what the card showed before it was sent, and since; "" if that is unknown
+        before = shown = None  # what the card showed before and after it was sent; "" if unknown
         while (seen := await self._store.request(request)) is not None:
-            message = await card_grouping.message_of(self._store, seen)  # before the other rows of a burst are read
+            message = await card_grouping.message_of(
+                self._store, seen
+            )  # first, so that a row added later fails the commit
             if message is None or message.value.ts != click.ts:
                 break
             card, drawn = await card_grouping.card_of(self._store, seen), message.value.drawn
@@ -223,13 +225,16 @@ class ClickedCards:
             if replaced == message.value or await self._store.commit(put) is Committed.DONE:
                 break
             overtaken = True
-        # Nobody knows what stands there, and the projector may be done with it.
+        # It is unknown what the card shows, and the projector may have finished with it already.
         if overtaken and shown == "" and message is not None and drawing is not None:
             place = Place(message.value.channel, message.value.thread)
             await self._poster.show(message.value.name, place, drawing, post=False, importance=Importance.SETTLED)
 
     async def _drop(self, request: RequestId, click: _Click, of: Message) -> None:
-        """Settle a copy of a message, and delete it: if Slack does not, it shows no button that decides."""
+        """Settle a copy of a message, then delete it.
+
+        If Slack does not delete it, at least its buttons are gone.
+        """
         if (seen := await self._store.request(request)) is not None:
             card = await card_grouping.card_of(self._store, seen)
             if (drawing := await card_drawing.picture(self._store, self._poster, card)) is not None:

@@ -1,6 +1,6 @@
-"""Draw the events of each run or channel in turn, under the lease to draw.
+"""Draw the events of each run or channel in turn, under the drawing lease.
 
-One process draws at a time. It tries again as long as that may help.
+One process draws at a time. It retries as long as a retry may help.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ from .message_sync import File
 
 LEASE: Final = timedelta(seconds=6)
 ON_ITS_WAY: Final = timedelta(seconds=1)
-"""So long before its lease may end, a process sends nothing more: what is sent takes a while to reach Slack."""
+"""A process stops sending this long before its lease may end, because a call takes time to reach Slack."""
 TRY_AGAIN: Final = timedelta(seconds=30)
-"""After this long a card that Slack did not take is tried again (R21)."""
+"""Pause before a card that Slack refused is tried again (R21)."""
 _FIRST_PAUSE: Final = 0.5
 _LEASE_LOOK: Final = 0.1
-"""Seconds between two looks whether this process holds the lease again."""
+"""Seconds between two checks whether this process holds the lease again."""
 Subject = RunId | ChannelId
-"""What is drawn in its own order: a run, or the notices about a channel's settings."""
+"""A unit that is drawn in order: a run, or a channel's notices about its settings."""
 Entry = tuple[str, Event]
 """An event, and its id in the stream."""
 _log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 class DrawingLease:
     """Lease of this process.
 
-    `held_until`: when another process may draw, by the loop's clock.
+    `held_until`: the time, by the loop's clock, from which another process may draw.
     """
 
     def __init__(self, outbox: Outbox, owner: str) -> None:
@@ -52,17 +52,17 @@ class DrawingLease:
         self.held_until = -math.inf
 
     async def claim(self) -> bool:
-        """Claim the lease; returns whether this process may draw from now on."""
+        """Claim the lease, and tell whether this process may draw from now on."""
         asked = asyncio.get_running_loop().time()
         return self._note(asked, await self._outbox.lease.claim(self._owner, LEASE))
 
     async def renew(self) -> bool:
-        """Renew the lease; returns whether this process may go on."""
+        """Renew the lease, and tell whether this process may continue."""
         asked = asyncio.get_running_loop().time()
         return self._note(asked, await self._outbox.lease.renew(self._owner, LEASE))
 
     async def was_kept(self) -> bool:
-        """Return whether no other process held the lease since this one claimed it."""
+        """Tell whether no other process held the lease since this process claimed it."""
         return await self._outbox.lease.renew(self._owner, LEASE)
 
     async def release(self) -> None:
@@ -70,7 +70,7 @@ class DrawingLease:
         try:
             await self._outbox.lease.release(self._owner)
         except StoreUnavailable:
-            _log.info("The lease to draw Slack could not be released; it ends by itself.")
+            _log.info("The drawing lease could not be released; it will expire.")
 
     def _note(self, asked: float, holds: bool) -> bool:
         self.held_until = asked + (LEASE - ON_ITS_WAY).total_seconds() if holds else -math.inf
@@ -79,7 +79,7 @@ class DrawingLease:
 
 @dataclass(slots=True)
 class Batch:
-    """New events of one subject, drawn together, and the files of what is drawn.
+    """New events of one subject, drawn together, and the files to upload for them.
 
     `doubted`: see `CardDrawing.draw`.
     """
@@ -91,14 +91,14 @@ class Batch:
 
     @property
     def events(self) -> list[Event]:
-        """The events alone."""
+        """Return the events without their stream ids."""
         return [event for _, event in self.entries]
 
 
 class DrawingQueue:
     """Draws one part of each subject, cards or thread, under the lease.
 
-    Subjects do not wait for each other; what happens to one while it is drawn is drawn next, together.
+    Subjects do not wait for each other. Events that arrive while their subject is being drawn form its next batch.
     """
 
     def __init__(
@@ -111,8 +111,8 @@ class DrawingQueue:
     ) -> None:
         """Take the two halves of the work.
 
-        `draw` returns the files that belong to what it drew; `drawn` takes the batch then. `delay`: what follows
-        that soon is drawn together.
+        `draw` draws a batch and returns its files; `drawn` is called with the batch afterwards. `delay`: events within
+        this time are drawn together.
         """
         self._store = store
         self._lease = lease
@@ -124,7 +124,7 @@ class DrawingQueue:
         self._tasks: dict[Subject, asyncio.Task[None]] = {}
 
     def add(self, batch: Batch) -> None:
-        """Have this drawn, with what else waits of the same subject."""
+        """Queue an event, to be drawn with the waiting events of the same subject."""
         waiting = self._waiting.setdefault(batch.subject, Batch(batch.subject))
         waiting.entries += batch.entries
         waiting.files += batch.files
@@ -132,7 +132,7 @@ class DrawingQueue:
             self._tasks[batch.subject] = asyncio.create_task(self._run(batch.subject), name=f"draw {batch.subject}")
 
     async def stop(self, half_seconds: int) -> None:
-        """Begin nothing more, and let what is under way end for so long."""
+        """Start no new batch, and give the running ones this long to end."""
         self._waiting.clear()
         tasks = list(self._tasks.values())
         for _ in range(half_seconds):
@@ -147,7 +147,7 @@ class DrawingQueue:
         self._waiting.clear()
 
     async def _run(self, subject: Subject) -> None:
-        """Draw what changed, until nothing is left to draw."""
+        """Draw batches until none is left."""
         kind = "channel" if isinstance(subject, ChannelId) else "run"
         try:
             with about(**{kind: subject}):
@@ -155,14 +155,14 @@ class DrawingQueue:
                     await asyncio.sleep(self._delay)
                     batch = self._waiting.pop(subject, None)
                     if batch is None:
-                        return  # drawing has stopped meanwhile
+                        return  # drawing was stopped in the meantime
                     batch.files += await self._until_drawn(batch)
                     await self._drawn(batch)
         finally:
             self._tasks.pop(subject, None)
 
     async def _until_drawn(self, batch: Batch) -> list[File]:
-        """Draw, and try again as long as it may help; returns the files of it."""
+        """Draw, retrying as long as it may help, and return the files."""
         subject = batch.subject
         pauses = doubling(_FIRST_PAUSE, TRY_AGAIN.total_seconds())
         task = DrawingTask(lambda: self._lease.held_until, lambda: subject in self._waiting)
@@ -182,9 +182,9 @@ class DrawingQueue:
                     batch.files += news.files
                 continue
             except StoreUnavailable as away:
-                _log.warning("%s Drawing %s goes on when it is back.", away, subject)
+                _log.warning("%s Drawing %s continues when the store is back.", away, subject)
             except CannotPost as refused:
-                _log.error("Slack refuses what %s should show (%s).", subject, refused)
+                _log.error("Slack refuses the messages of %s (%s).", subject, refused)
                 if isinstance(subject, ChannelId) or await self._over(subject):
                     return []
                 pauses = itertools.repeat(TRY_AGAIN.total_seconds())
@@ -200,10 +200,11 @@ class DrawingQueue:
                 await asyncio.sleep(next(pauses))
 
     async def _draw_run(self, run: RunId, batch: Batch) -> list[File]:
-        """Draw a run, and once more if it changed meanwhile.
+        """Draw a run, and draw it again if it changed in the meantime.
 
-        What drawing itself changes has no event: a deadline that begins with its card. Any other change has one, which
-        comes next; so a run that never rests does not keep its events from being ticked off.
+        Twice is enough. Only a change made by drawing itself has no event: a deadline that begins with its card. Any
+        other change has an event, which is drawn next, so even a run that changes constantly gets its events ticked
+        off.
         """
         for drawn in itertools.count(1):
             before = await self._state(run, batch.events)
@@ -224,7 +225,7 @@ class DrawingQueue:
             self._at_rest.discard(task)
 
     async def _state(self, run: RunId, events: list[Event]) -> tuple[Run | None, dict[RequestId, Request | None]]:
-        """Read the run and the requests of these events, without those that cannot be read."""
+        """Read the run and the requests of these events; unreadable ones are left out."""
         seen = await self._store.run(run)
         requests = dict.fromkeys(event.request for event in events if event.request is not None)
         return seen.value if seen else None, await self._store.readable(list(requests))

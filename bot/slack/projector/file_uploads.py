@@ -1,6 +1,6 @@
-"""Upload content without room in a card or a note as a file in its thread.
+"""Upload content that is too long for a card or note as a file in its thread.
 
-Files come last, and nothing that counts waits for one (R36).
+Files come last, and no decision waits for a file (R36).
 """
 
 import asyncio
@@ -22,8 +22,8 @@ from .message_sync import File, Poster
 
 TRIES: Final = 5
 PAUSE: Final = timedelta(seconds=4)
-"""Before the second try; then twice as long, and so on: two minutes in all, if Slack answers at once. Slack shares a
-file some seconds after it has taken it, and only then a look finds it there."""
+"""Pause before the second try, doubled for each further try: two minutes in all, if Slack answers at once. Slack shares
+a file some seconds after accepting it, and only then a look-up finds it."""
 _log = logging.getLogger(__name__)
 
 
@@ -37,7 +37,7 @@ class Files:
     async def attach(self, file: File) -> None:
         """Put a file into its thread, once.
 
-        After a few failures the store says that it is missing, and why.
+        After a few failures the store records that the file is missing, and why.
         """
         seen = await self._store.message(file.name)
         if seen is not None and (seen.value.ts or seen.value.problem):
@@ -53,11 +53,11 @@ class Files:
         problem = await self._deliver(seen.value, file, fresh)
         known = replace(seen.value, ts="" if problem else file.filename, problem=problem, posting_since=None)
         if problem:
-            _log.error("%s could not be uploaded (%s); what shows it says so.", file.name, problem)
+            _log.error("%s could not be uploaded (%s); its card or note says so.", file.name, problem)
         await self._store.commit(Change(messages=(Put(known, seen.version),)))
 
     async def _deliver(self, message: Message, file: File, fresh: bool) -> str:
-        """Try a few times; return Slack's code for the failure, "" if it is there."""
+        """Try a few times; return Slack's error code, or "" if the file is there."""
         pauses, problem = doubling(PAUSE.total_seconds()), ""
         for left in range(TRIES, -1, -1):
             try:
@@ -77,7 +77,10 @@ class Files:
         return any(one.get("name") == file.filename for m in messages for one in m.get("files") or ())
 
     async def _upload(self, file: File) -> str:
-        """Upload, and return the problem; "" if the file certainly arrived. CannotPost if Slack refuses for good."""
+        """Upload, and return the problem, or "" if the file certainly arrived.
+
+        CannotPost if Slack refuses for good.
+        """
         try:
             await self._poster.calls.client.files_upload_v2(
                 channel=file.place.channel,
@@ -92,10 +95,10 @@ class Files:
                 raise CannotPost(code(refused)) from refused
             if refused.response.status_code == 429:
                 await asyncio.sleep(pause)
-            if code(refused) in OF_THE_TOKEN:  # says nothing about the file
+            if code(refused) in OF_THE_TOKEN:  # the refusal is not about the file
                 await self._poster.calls.until_answered()
             return code(refused)
         except (aiohttp.ClientError, TimeoutError, OSError, SlackRequestError) as wrong:
-            _log.warning("Slack did not answer the upload of %s (%r); looking whether it arrived.", file.name, wrong)
+            _log.warning("Slack did not answer the upload of %s (%r); checking whether it arrived.", file.name, wrong)
             return "no answer"
         return ""

@@ -1,7 +1,8 @@
-"""Keep the open Homes equal to what the store holds for their people (R6).
+"""Keep open Homes equal to the store (R6).
 
-A Home is drawn when it is opened, and after events that concern its person as long as it is live. views.publish is
-of Tier 4, about 100 calls a minute for the workspace: what changes leaves two fifths of them to whoever opens a Home.
+A Home is drawn when its person opens it and, for an hour after that, whenever an event concerns its person.
+views.publish is of Tier 4, about 100 calls a minute for the workspace: updates leave two fifths of these calls to
+people who open a Home.
 """
 
 import asyncio
@@ -28,11 +29,11 @@ from ..views import home
 from ..views.block_kit import Block
 
 LIVE: Final = timedelta(hours=1)
-"""How long a Home follows what happens after it was opened."""
+"""How long a Home is kept up to date after it was opened."""
 EACH: Final = timedelta(seconds=3)
-"""Between two drawings of one Home."""
+"""Shortest pause between two drawings of one Home."""
 LATER: Final = timedelta(seconds=30)
-"""After this long a Home that Slack did not take is tried again."""
+"""Pause before a Home that Slack refused is tried again."""
 _DELAY: Final = 0.2
 _CHANGE_NO_HOME: Final = frozenset(
     {EventType.RUN_PROGRESSED, EventType.CALL_PASSED, *(e for e in EventType if e.startswith("settings_"))}
@@ -43,9 +44,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """The person whose Home is drawn, and the store's clock then.
+    """Person whose Home is drawn, and the store's time.
 
-    `groups_unknown`: those of which Slack did not say who is in them. `public_key`: for admins.
+    `groups_unknown`: the groups whose members Slack did not name. `public_key`: for admins.
     """
 
     actor: Actor
@@ -58,11 +59,11 @@ class Reader:
 
 
 Section = Callable[[Reader], Awaitable[list[Block]]]
-"""One part of a Home: reads what it shows, and draws it; no blocks if there is nothing to show."""
+"""One part of a Home: reads its data and draws it; no blocks if there is nothing to show."""
 
 
 class HomePublisher:
-    """The Homes of one workspace. `run` keeps the live ones equal to the store."""
+    """Homes of one workspace; `run` keeps live Homes equal to the store."""
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class HomePublisher:
         public_key: Callable[[], str] = str,
         admins: frozenset[UserId] = frozenset(),
     ) -> None:
-        """`public_key` gives the PEM of the key that checks receipts, "" if there is none."""
+        """`public_key` returns the PEM of the key that verifies receipts, or ""."""
         self.overview = overview
         self._store = store
         self._directory = directory
@@ -91,7 +92,7 @@ class HomePublisher:
         self._news = asyncio.Event()
 
     async def opened(self, user: UserId) -> None:
-        """Somebody looks at their Home: it is drawn now, and stays live."""
+        """Draw the Home that this person opened, and keep it live."""
         try:
             await self.overview.watch(user, LIVE)
         except StoreUnavailable as away:
@@ -101,20 +102,20 @@ class HomePublisher:
             await self.draw(user, Importance.CARD)
 
     def changed(self, event: Event) -> None:
-        """Take note of an event that Slack shows: the Homes that it concerns follow."""
+        """Take note of an event; the Homes that it concerns are drawn again."""
         if event.type not in _CHANGE_NO_HOME:
             self._events.append(event)
             self._news.set()
 
     async def run(self) -> None:
-        """Draw live Homes anew after what concerns them, until cancelled."""
+        """Draw live Homes again after events that concern them, until cancelled."""
         while True:
             await self.draw(await self._next())
 
     async def draw(self, user: UserId, importance: Importance = Importance.REST) -> None:
-        """Make this person's Home show what the store holds.
+        """Make this person's Home show the state of the store.
 
-        Never raises for what the store or Slack does.
+        Never raises for failures of the store or Slack.
         """
         now = asyncio.get_running_loop().time()
         self._drawn = {u: at for u, at in self._drawn.items() if now - at < self._each} | {user: now}
@@ -123,10 +124,10 @@ class HomePublisher:
             if not await self._publish(user, view, importance):
                 self._again(user, LATER.total_seconds())
             elif await self._view(user) != view:
-                # Another process may have drawn that before this one drew the older.
+                # Another process may have drawn the newer state before this process drew the older one.
                 self._again(user)
         except StoreUnavailable as away:
-            _log.warning("%s The Home of %s is drawn later.", away, user)
+            _log.warning("%s The Home of %s will be drawn later.", away, user)
             self._again(user, LATER.total_seconds())
         except CountersignError as wrong:
             _log.error("The Home of %s cannot be drawn: %s", user, wrong)
@@ -138,7 +139,7 @@ class HomePublisher:
         return home.view([await section(reader) for section in SECTIONS])
 
     async def waiting_for(self, user: UserId) -> list[Block]:
-        """Draw what waits for somebody, without buttons."""
+        """Draw the requests that wait for a person, without buttons."""
         return await waiting(await self._reader(user), buttons=False)
 
     async def _reader(self, user: UserId) -> Reader:
@@ -154,7 +155,7 @@ class HomePublisher:
         return Reader(actor, now, self._store, self.overview, self._link, tuple(sorted(unknown)), key)
 
     async def _publish(self, user: UserId, view: dict[str, Any], importance: Importance) -> bool:
-        """Publish the view in its turn; False if it may help to try again."""
+        """Publish the view in its turn; False if a retry may help."""
         try:
             return await self._calls.call("views.publish", {"user_id": user, "view": view}, importance) is not None
         except CannotPost as refused:
@@ -162,7 +163,7 @@ class HomePublisher:
             return True
 
     async def _next(self) -> UserId:
-        """The next person whose Home is to be drawn, once there is one."""
+        """Wait for the next person whose Home needs drawing."""
         loop = asyncio.get_running_loop()
         while True:
             self._news.clear()
@@ -181,13 +182,13 @@ class HomePublisher:
                 continue
 
     async def _follow(self, events: list[Event]) -> None:
-        """Have the live Homes of all whom these events concern drawn."""
+        """Queue the live Homes that these events concern."""
         try:
             if live := await self.overview.watching():
                 for user in await audience(self._store, self._directory, events, live):
                     self._again(user)
         except CountersignError as wrong:
-            _log.warning("%s The Homes are drawn again with the next event.", wrong)
+            _log.warning("%s The Homes will be drawn with the next event.", wrong)
 
     def _again(self, user: UserId, after: float | None = None) -> None:
         now = asyncio.get_running_loop().time()
@@ -198,9 +199,10 @@ class HomePublisher:
 
 
 async def audience(store: Store, directory: Directory, events: Sequence[Event], live: set[UserId]) -> set[UserId]:
-    """Find the live Homes that these events concern; what cannot be read is skipped.
+    """Find the live Homes that these events concern; unreadable records are skipped.
 
-    Their people asked, may decide, voted, gave a permission that ended, or stand in, or did until now.
+    An event concerns the requester, people who may decide or have voted, people whose permission ended, and stand-ins
+    (also those whose turn just ended).
     """
     of_runs = await store.readable_runs(list(dict.fromkeys(e.run for e in events if e.run is not None)))
     of_requests = await store.readable(list(dict.fromkeys(e.request for e in events if e.request is not None)))
@@ -214,35 +216,35 @@ async def audience(store: Store, directory: Directory, events: Sequence[Event], 
     people |= await _members(directory, {group for one in requests for group in one.rules.reviewers.groups}, live)
     absences = await store.absences()
     people |= {a.stand_in for a in absences.value.people if a.user in people and absences.now < a.until}
-    # Their Home shows what waited for the other person. No request names them if that person is a reviewer as the
-    # member of a group.
+    # A stand-in's Home shows requests that waited for the absent person. The request does not name the stand-in if #
+    # the absent person reviews as a member of a group.
     people |= {UserId(e.data[name]) for e in events for name in ("stand_in", "before") if name in e.data}
     return live & people
 
 
 async def _permission_givers(store: Store, runs: Iterable[Run]) -> set[UserId]:
-    """Find those whose standing permissions ended with a run."""
+    """Find the people whose standing permissions ended with a run."""
     ended = {run.id for run in runs if run.over}
     return {seen.value.by for seen in await store.permissions() if seen.value.run in ended} if ended else set()
 
 
 async def _members(directory: Directory, groups: Iterable[GroupId], live: set[UserId]) -> set[UserId]:
-    """Find who is in one of the groups; all, if a channel has too many to list."""
+    """Find the members of these groups; all people, if a channel is too large to list."""
     lists = [members for members in await asyncio.gather(*(directory.members(group) for group in groups)) if members]
     return live if any(not members.whole for members in lists) else {u for members in lists for u in members.users}
 
 
 async def start(reader: Reader) -> list[Block]:
-    """Offer a task, and welcome whoever has neither asked nor decided anything yet."""
+    """Offer to start a task, and welcome people who have not used the app yet."""
     user = reader.actor.user
     been_here = await reader.overview.decided(user, 1) or (await reader.overview.runs(user, 1))[1]
     return home.start(first_time=not been_here)
 
 
 async def waiting(reader: Reader, *, buttons: bool = True) -> list[Block]:
-    """List what waits for this person.
+    """List the requests that wait for this person.
 
-    Only those who may decide at all have such a section.
+    The section is only for people who may decide.
     """
     actor = reader.actor
     if not actor.checked:
@@ -262,7 +264,7 @@ async def waiting(reader: Reader, *, buttons: bool = True) -> list[Block]:
 
 
 async def running(reader: Reader) -> list[Block]:
-    """List their runs that go on."""
+    """List their active runs."""
     runs, total = await reader.overview.runs(reader.actor.user, home.MOST_RUNS)
     threads = await reader.overview.messages([n for run in runs for n in (f"run/{run.id}", f"run/{run.id}/direct")])
     shown = []
@@ -276,13 +278,13 @@ async def running(reader: Reader) -> list[Block]:
 
 
 async def permissions(reader: Reader) -> list[Block]:
-    """List what they allowed in advance, as long as it is in force."""
+    """List their standing permissions that are in force."""
     actor, standing = reader.actor, await permission_use.in_force(reader.store)
     return home.permissions([one for one in standing if (one.workspace, one.by) == (actor.workspace, actor.user)])
 
 
 async def recent(reader: Reader) -> list[Block]:
-    """List the newest decisions on what they asked for, or decided."""
+    """List the newest decisions on requests that they made or decided."""
     decided = await reader.overview.decided(reader.actor.user, home.MOST_RECENT)
     return home.recent(await with_links(reader.store, reader.overview, reader.link, decided), reader.now)
 
@@ -290,10 +292,10 @@ async def recent(reader: Reader) -> list[Block]:
 async def receipts(reader: Reader) -> list[Block]:
     """Show admins the public key of this installation.
 
-    So nobody has to trust whoever hands out a receipt.
+    With it anybody can verify a receipt, whoever sent it.
     """
     return home.receipts(reader.public_key)
 
 
 SECTIONS: Final[tuple[Section, ...]] = (start, waiting, running, permissions, recent, receipts)
-"""From top to bottom. What else belongs on a Home gets its section here."""
+"""Sections from top to bottom; a new part of the Home is added here."""

@@ -1,10 +1,10 @@
-"""Keep one Slack message equal to one drawing, whatever fails in between.
+"""Keep a Slack message equal to its drawing, whatever fails.
 
-Posting is not idempotent, so the intent is stored first and the message carries our name for it in its metadata.
-After an unclear failure (a lost reply, a kill between post and index) the message is looked up and adopted; a second
-copy is deleted.
+Posting is not idempotent, so the intent is stored first and the message carries our name for it in its metadata. After
+an unclear failure (a lost reply, a kill between post and index) the message is looked up and adopted; a second copy is
+deleted.
 
-A clicked card is replaced by whoever took the click (`clicked_cards`), and the projector waits for that.
+The process that received a click replaces the card (`clicked_cards`), and the projector waits for it.
 """
 
 import asyncio
@@ -27,23 +27,23 @@ from ..views.block_kit import Drawing
 from ..views.spoken_text import spoken
 
 SECOND_LOOK: Final = timedelta(seconds=20)
-"""After a message was posted that another process, frozen or cut off, may be about to post too."""
+"""Delay of the second search for copies, in case a frozen or disconnected process posts the same message late."""
 _LOOK: Final = 0.05
-"""Seconds between two looks whether a card was replaced by whoever took the click."""
+"""Seconds between two checks whether the clicked card was replaced."""
 _GONE: Final = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place of a message: a channel, and a thread in it or ""."""
+    """Place of a message: a channel, and a thread in it or ""."""
 
     channel: ChannelId
     thread: str = ""
 
 
 class File(NamedTuple):
-    """A file that belongs in a thread, and our name for it."""
+    """File that belongs in a thread, with our name for it."""
 
     name: str
     place: Place
@@ -54,7 +54,7 @@ class File(NamedTuple):
 
 @dataclass(slots=True)
 class _Target:
-    """A message and the drawing that it is to show; `unclear`: our post may have arrived."""
+    """A message and the drawing it should show; `unclear`: our post may have arrived."""
 
     name: str
     place: Place
@@ -70,7 +70,7 @@ class _Target:
 
 
 def digest(drawing: Drawing) -> str:
-    """Name what a message shows, without its `incidental` parts."""
+    """Return a digest of a drawing without its `incidental` parts."""
     blocks = repr(drawing.blocks)
     for fragment in filter(None, drawing.incidental):
         blocks = blocks.replace(fragment, "")
@@ -78,15 +78,15 @@ def digest(drawing: Drawing) -> str:
 
 
 def standing(message: Message, channel: ChannelId, ts: str, now: datetime) -> Message:
-    """Record a posted message whose content is not known yet."""
+    """Return the record of a posted message whose content is not known yet."""
     found = replace(message, channel=channel, ts=ts, drawn="", problem="")
-    is_note = message.thread and message.name != f"card/{message.request}"  # not the card of a conversation
+    is_note = message.thread and message.name != f"card/{message.request}"  # a conversation's card is also in a thread
     if message.request is None or is_note:
         return replace(found, posting_since=None)
-    return replace(found, stands_since=now)  # a card: rows may come while it is new, and silence counts from now on
+    return replace(found, stands_since=now)  # a card: reminders are counted from now
 
 
-class _Overtaken(Exception): ...  # another process is about to post it
+class _Overtaken(Exception): ...  # another process is about to post the message
 
 
 class Poster:
@@ -95,7 +95,7 @@ class Poster:
     thread_replies = False
     """Whether Slack sends the app what people write in threads; a card invites replies only then."""
     pages = ""
-    """The address of the pages on which people prove who they are; "" without pages."""
+    """Address of the pages on which people prove who they are; "" without pages."""
 
     def __init__(self, calls: Calls, store: Store, workspace: WorkspaceId, home: str, ours: frozenset[str]) -> None:
         """`ours`: authors of our messages, as Slack names them."""
@@ -110,7 +110,7 @@ class Poster:
         self._direct: dict[UserId, ChannelId] = {}
 
     def link(self, message: Message) -> str:
-        """The address under which Slack shows the message."""
+        """Return the message's permalink."""
         link = f"{self._home}archives/{message.channel}/p{message.ts.replace('.', '')}"
         return f"{link}?thread_ts={message.thread}&cid={message.channel}" if message.thread else link
 
@@ -127,9 +127,8 @@ class Poster:
     ) -> Message | None:
         """Make the message of this name show the drawing, and return it.
 
-        None if there is none and `post` is False. CannotPost if Slack refuses for good,
-        Outdated if another process may draw, or if it shows other `rows` by now. Waits as long as Slack is away or asks
-        to slow down.
+        None if the message does not exist and `post` is False. CannotPost if Slack refuses for good, Outdated if
+        another process may draw or the message has other `rows` by now. Waits while Slack is away or asks to slow down.
         """
         target = _Target(name, place, drawing, request, importance, rows)
         async with self._at_work.setdefault(name, asyncio.Lock()):
@@ -137,20 +136,23 @@ class Poster:
 
     async def _show(self, target: _Target, post: bool) -> Message | None:
         name = target.name
-        # No `update`: a rule may run twice, and a round here posts. Each that was overtaken waits for Slack or `_LOOK`.
+        # Not `update`: it may run its function twice, and each round here may post. A round that lost the race waits
+        # for Slack or for `_LOOK`, so the loop cannot spin.
         while True:
             seen = await self._store.message(name)
             if seen is not None and seen.value.ts:
-                if target.unclear:  # what we posted may be a second copy
+                if target.unclear:  # our unconfirmed post may be a second copy
                     await self.copies.find(seen.value)
+                # A process that received a click replaces the card until `replaced_by`; draw it ourselves after that.
                 if seen.value.replaced_by is None or seen.now >= seen.value.replaced_by:
                     return await self._redraw(seen, target, post)
                 if seen.value.drawn == target.drawn:
                     return seen.value
                 await asyncio.sleep(_LOOK)
                 if drawing_task.get() is not None:
-                    raise Outdated(f"{name} is being replaced by whoever took the click; reading again.")
+                    raise Outdated(f"{name} is being replaced after a click; reading again.")
                 continue
+            # The intent was stored, but not the result: the message may be in Slack already.
             if seen is not None and seen.value.posting_since and await self._adopt(seen, target):
                 continue
             if not post:
@@ -163,9 +165,9 @@ class Poster:
         return self.calls.is_open("chat.postMessage", channel, importance)
 
     async def direct(self, user: UserId) -> ChannelId:
-        """The channel of the app's messages with somebody.
+        """Return the channel of the app's direct messages with a person.
 
-        Of Slack's methods only posting takes a user's id.
+        Only Slack's posting methods accept a user id as the channel.
         """
         while user not in self._direct:
             if (opened := await self.calls.call("conversations.open", {"users": user})) is not None:
@@ -175,7 +177,7 @@ class Poster:
         return self._direct[user]
 
     async def first_standing(self, *names: str) -> Message | None:
-        """Return the first of these messages that is known to stand in Slack."""
+        """Return the first of these messages that is known to be in Slack."""
         for name in names:
             seen = await self._store.message(name)
             if seen is not None and seen.value.ts:
@@ -183,28 +185,29 @@ class Poster:
         return None
 
     async def missing(self, files: Sequence[str]) -> set[str]:
-        """Return those of these files that could not be uploaded."""
+        """Return the names of the files that could not be uploaded."""
         return {name for name, file in (await self._store.messages(files)).items() if file.problem}
 
     async def doubt(self, name: str) -> None:
-        """Have the next drawing sent even if it is the same: Slack may show another."""
+        """Send the next drawing even if it is unchanged: Slack may show another one."""
         await self._forget_drawn(name, lambda message: bool(message.drawn))
 
     async def _adopt(self, seen: Seen[Message], target: _Target) -> bool:
-        """Find a message that was meant to be posted, and store where it stands."""
+        """Find a message whose post was intended, and store its place."""
         place = await self.copies.find(seen.value)
         if place is not None and await self._record(seen, target, place, adopted=True):
-            _log.warning("%s was meant to be posted and stood there.", target.name)
+            _log.warning("%s had been posted but not recorded; its place is recorded now.", target.name)
             metrics.repaired(Repair.NEVER_INDEXED)
         return place is not None
 
     async def _post_first(self, seen: Seen[Message] | None, target: _Target) -> Message | None:
-        """The message, newly posted; None if it has to be looked at again.
+        """Post the message; None if its record must be read again.
 
-        `seen`: what is stored of it: nothing, its plan, or that somebody meant to post it, whose post may still arrive.
+        `seen` is the stored record: None, a plan, or the intent of another process, whose post may still arrive.
         """
         again = seen is not None and seen.value.posting_since is not None
         if again:
+            # The process that stored the intent may only be frozen, and post its copy after this one.
             await self._store.indexes.look_again(target.name, SECOND_LOOK)
         intent = seen
 
@@ -216,21 +219,21 @@ class Poster:
             posted = await self._post(target, None if again else store_intent)
         except _Overtaken:
             return None
-        assert intent is not None, "nothing is posted that was not meant"
-        if posted is None:
+        assert intent is not None, "nothing is posted without a stored intent"
+        if posted is None:  # the reply was lost: the next round looks the message up before it posts
             target.unclear = True
             await asyncio.sleep(PAUSE)
             return None
         message = await self._record(intent, target, posted)
         if message is not None and again:
-            _log.warning("%s was meant to be posted and is now.", target.name)
+            _log.warning("%s had not been posted as intended; it is posted now.", target.name)
             metrics.repaired(Repair.NEVER_POSTED)
         return message
 
     async def _record(
         self, seen: Seen[Message], target: _Target, where: tuple[str, str], *, adopted: bool = False
     ) -> Message | None:
-        """Store where the message stands; delete it and return None if another does."""
+        """Store the message's place; if another copy is recorded, delete ours and return None."""
         now, asked = await self._store.now(), list[datetime]()
         message = standing(seen.value, ChannelId(where[0]), where[1], now)
         message = message if adopted else replace(message, drawn=target.drawn)
@@ -244,7 +247,10 @@ class Poster:
         return None
 
     async def _store_intent(self, planned: Seen[Message] | None, target: _Target) -> Seen[Message]:
-        """Store the intent to post; _Overtaken if another did, RowsAdded if the card has more rows."""
+        """Store the intent to post.
+
+        _Overtaken if another process stored one, RowsAdded if the card has more rows.
+        """
         now, version = await self._store.now(), planned.version if planned else 0
         place = target.place
         message = Message(self.workspace, place.channel, target.name, "", place.thread, "", target.request, now)
@@ -257,7 +263,7 @@ class Poster:
         return Seen(message, version + 1, now)
 
     async def _post(self, target: _Target, before_call: Callable[[], Awaitable[None]] | None) -> tuple[str, str] | None:
-        """Return channel and timestamp of the new message; None if it is unclear."""
+        """Return the new message's channel and timestamp; None if the outcome is unclear."""
         answer = await self.calls.call(
             "chat.postMessage",
             {
@@ -286,6 +292,7 @@ class Poster:
             if str(wrong) not in _GONE:
                 raise
             _log.warning("Slack no longer lets us change %s (%s).", message.name, wrong)
+            # Somebody deleted the message: post it again, after a search for copies.
             if str(wrong) == "message_not_found" and post:
                 unposted = replace(message, ts="", posting_since=seen.now)
                 await self._store.commit(Change(messages=(Put(unposted, seen.version),)))
@@ -293,14 +300,15 @@ class Poster:
                 return await self._show(target, post)
         redrawn = replace(message, drawn=target.drawn, replaced_by=None)
         if await self._store.commit(Change(messages=(Put(redrawn, seen.version),))) is not Committed.DONE:
+            # Slack may now show our older drawing over a newer one: forget it, so that the next draw is sent.
             by_another = await self._forget_drawn(message.name, lambda stored: stored != redrawn)
             if by_another and (task := drawing_task.get()):
                 task.overtaken = True
-                raise Outdated(f"{message.name} was drawn by another process meanwhile; reading again.")
+                raise Outdated(f"{message.name} was drawn by another process in the meantime; reading again.")
         return redrawn
 
     async def _forget_drawn(self, name: str, is_outdated: Callable[[Message], bool]) -> bool:
-        """Have a message drawn anew if it is outdated; returns whether it is."""
+        """Mark an outdated message for redrawing, and tell whether it was outdated."""
 
         async def propose() -> Keep[bool] | Swap[bool]:
             if (seen := await self._store.message(name)) is None or not is_outdated(seen.value):

@@ -1,9 +1,9 @@
 """Read events in order, draw them in Slack, and only then tick them off (R6).
 
-What an event says is only that something changed; what is drawn is the store's state at that moment, so drawing
-twice, late, or after a crash ends in the same picture. Only a notice about settings is drawn from its event.
-The cards of a run are drawn first, and its thread beside them: no card waits for a note.
-One process at a time draws, by a lease; runs, and channels whose settings changed, do not wait for each other.
+An event only says that something changed. The drawing is made from the store's state at that moment, so drawing twice,
+late, or after a crash ends in the same picture. Only a notice about settings is drawn from its event. A run's cards and
+its thread are drawn concurrently, so no card waits for a note. A lease lets one process draw at a time; runs, and
+channels whose settings changed, do not wait for each other.
 """
 
 import asyncio
@@ -31,14 +31,15 @@ from .file_uploads import Files
 from .message_sync import File, Poster
 
 THREAD_DELAY: Final = timedelta(milliseconds=500)
-"""Before it draws a thread: each note that is drawn together with another is a call less."""
+"""Wait before drawing a thread: notes that are drawn together save calls."""
 OVERLOOKED: Final = timedelta(seconds=10)
-"""Events that were handed out so long ago, and that nobody draws, are read again."""
+"""Events handed out longer ago than this, and not being drawn, are read again."""
 GRACE: Final = 16
-"""So many half seconds may what is being drawn take to end: who posted a second copy, or drew over something newer,
-is the only one to know. Counted, not measured, because a process that was frozen has no time left on waking."""
+"""Half seconds that running drawings get to end on shutdown: only they know whether they posted a second copy or drew
+over something newer. Counted, not measured: a frozen process would find its time used up on waking."""
 _IN_HAND: Final = 20_000
-"""Events; more are left in the stream. Those of notes may wait for minutes while cards go on."""
+"""Largest number of events in memory; the rest stay in the stream. Events of notes may wait for minutes behind
+cards."""
 _log = logging.getLogger(__name__)
 
 
@@ -60,8 +61,8 @@ class Projector:
     ) -> None:
         """Take what to draw from and with.
 
-        `drawn` is called with each event, once Slack shows what it changed there. `allow` may answer a new request
-        before anything is drawn of it. `directory` knows who has left.
+        `drawn` is called with each event once Slack shows its change. `allow` may answer a new request before it is
+        drawn. `directory` knows which people have left.
         """
         self._store = store
         self._outbox = outbox
@@ -83,14 +84,14 @@ class Projector:
         self._room = asyncio.Semaphore(_IN_HAND)
 
     async def run(self) -> None:
-        """Draw until cancelled; then let the lease go, so that another process goes on."""
+        """Draw until cancelled, then release the lease to another process."""
         try:
             while True:
                 try:
                     if await self._lease.claim():
                         await self._draw_events()
                 except StoreUnavailable as away:
-                    _log.warning("%s Drawing goes on when it is back.", away)
+                    _log.warning("%s Drawing continues when the store is back.", away)
                 await asyncio.sleep(LEASE.total_seconds() / 6)
         finally:
             await self._stop_drawing()
@@ -120,7 +121,7 @@ class Projector:
             await self._stop_drawing()
 
     async def _look_for_lost_workers(self) -> None:
-        """Draw runs that no worker holds, or one holds again, or streamed for long."""
+        """Draw runs that lost or regained a worker, or whose stream is about to end."""
         before = self._without_worker
         self._without_worker = frozenset(await self._unheld.since(SILENT_AFTER))
         for run in (before ^ self._without_worker) | {*self._agent_features.overdue()}:
@@ -158,12 +159,12 @@ class Projector:
                 self._card_queue.add(Batch(subject, [(entry, event)]))
 
     async def _left_over(self, read: list[Entry]) -> list[Entry]:
-        """Return events that nobody draws; `read` are about to be drawn."""
+        """Return overlooked events; the events in `read` are about to be drawn."""
         known = self._in_hand | {entry for entry, _ in read}  # some are drawn and let go while Redis answers
         idle = await self._outbox.overlooked(self._overlooked, 100)
         left = [(entry, event) for entry, event in idle if entry not in known]
         if left:
-            _log.warning("Events that were handed out and drawn by nobody: %d; drawing them.", len(left))
+            _log.warning("Drawing %d events that were handed out but never drawn.", len(left))
             metrics.repaired(Repair.EVENT_OVERLOOKED, len(left))
         return left
 
@@ -194,7 +195,7 @@ class Projector:
         )
 
     async def _thread_drawn(self, batch: Batch) -> None:
-        """Upload what belongs to it, or tick its events off."""
+        """Upload the batch's files, or tick its events off if it has none."""
         kept = False
         try:
             files = await self._to_attach(batch.files)
@@ -205,22 +206,24 @@ class Projector:
             else:
                 await self._tick_off(batch.entries)
         except StoreUnavailable as away:
-            _log.warning("%s %s is drawn, but its events are not ticked off; they are read again.", away, batch.subject)
+            _log.warning(
+                "%s %s is drawn, but its events are not ticked off and will be read again.", away, batch.subject
+            )
         finally:
             if not kept:
                 self._release(batch.entries)
 
     async def _attach(self, batch: Batch, files: list[File]) -> None:
-        """Upload files beside all that is drawn meanwhile.
+        """Upload files in the background.
 
-        One may take minutes, and no decision waits for it (R36). Then the run is drawn once more, because what could
-        not be uploaded is said where it is missed.
+        An upload may take minutes, and no decision waits for it (R36). Afterwards the run is drawn again, because its
+        cards and notes say which files could not be uploaded.
         """
         try:
             for file in files:
                 await self._files.attach(file)
         except CountersignError as wrong:
-            _log.warning("Files of %s are uploaded later. %s", batch.subject, wrong)
+            _log.warning("Files of %s will be uploaded later. %s", batch.subject, wrong)
             self._release(batch.entries)
         except BaseException:
             self._release(batch.entries)
@@ -240,7 +243,7 @@ class Projector:
             self._room.release()
 
     async def _to_attach(self, files: list[File]) -> list[File]:
-        """Select files that are not in Slack, not on their way, and have not failed."""
+        """Select files that are not in Slack, not being uploaded, and have not failed."""
         known = await self._store.messages([file.name for file in files])
         over = {name for name, file in known.items() if file.ts or file.problem}
         under_way = {name for names in self._attaching.values() for name in names}
@@ -248,7 +251,7 @@ class Projector:
 
 
 async def _again_and_again(look: Callable[[], Awaitable[None]]) -> None:
-    """Look every few seconds until cancelled, whatever goes wrong."""
+    """Call it every few seconds until cancelled, whatever goes wrong."""
     while True:
         try:
             await look()

@@ -1,8 +1,8 @@
-"""Tell people again of a request that waits.
+"""Remind people of a pending request.
 
-A reminder goes to its card's thread, and a card to those who may decide next.
+A reminder goes to the thread of the request's card; an escalation posts a card for the next reviewers.
 
-All of them are messages of the request, and are settled with it (R6): cards lose their buttons, words say how it ended.
+Both belong to the request and are settled with it (R6): cards lose their buttons, notes show the outcome.
 """
 
 import logging
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class Drawings(NamedTuple):
-    """Functions that draw a card with some rows, a reminder, an escalation's note."""
+    """Functions that draw a card, a reminder, and an escalation's note."""
 
     card: Callable[[Store, Poster, Card, Sequence[Request]], Awaitable[Drawing | None]]
     reminder: Callable[[Sequence[Request], str, Sequence[Absence]], Drawing]
@@ -34,9 +34,9 @@ class Drawings(NamedTuple):
 
 
 async def remind(poster: Poster, store: Store, card: Card, message: Message, draw: Drawings) -> list[File]:
-    """Post new reminders and escalations, and bring what stands up to date.
+    """Post new reminders and escalations, and update the existing ones.
 
-    Once for all rows of a card: they were asked within seconds. Returns the files that belong to new cards.
+    One message serves all rows of a card, which were asked within seconds. Returns the files that belong to new cards.
     """
     files: list[File] = []
     rows = card.rows
@@ -47,7 +47,7 @@ async def remind(poster: Poster, store: Store, card: Card, message: Message, dra
         channel = schedule.place_of(there[0], raised)
         drawing = await draw.card(store, poster, card, there) if channel not in shown else None
         has_card = drawing is not None and await _raised_card(poster, store, card, there, raised, drawing, files)
-        if not has_card or not card.pending:  # the reply may stand since Slack refused the card
+        if not has_card or not card.pending:  # the reply may date from before Slack refused the card
             note = draw.escalation(there, raised, poster.link(message))
             await _reply(poster, card, message, f"raised/{rows[0].id}/{number}", note)
         shown.add(channel)
@@ -75,7 +75,7 @@ async def _raised_card(
     drawing: Drawing,
     files: list[File],
 ) -> bool:
-    """Show a card where the requests went, or record that Slack takes none (R21)."""
+    """Show a card where the requests went, or record Slack's refusal (R21)."""
     first, channel = rows[0], schedule.place_of(rows[0], raised)
     try:
         message = await poster.show(
@@ -98,13 +98,13 @@ async def _raised_card(
 
 
 async def absent(store: Store, request: Request) -> list[Absence]:
-    """List the people of its workspace who are away now."""
+    """List the people of the request's workspace who are away now."""
     absences = await store.absences()
     return [a for a in absences.value.people if a.workspace == request.workspace and absences.now < a.until]
 
 
 async def record_unposted(store: Store, request: Request, problem: str, channel: ChannelId) -> None:
-    """Record once a day that a card cannot stand in this channel, with Slack's word."""
+    """Record once a day that this channel takes no card, with Slack's error code."""
     _log.error("Request %s cannot be shown in %s: %s", request.id, channel, problem)
     event = Event(
         EventType.CARD_NOT_POSTED,

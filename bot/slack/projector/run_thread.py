@@ -1,6 +1,6 @@
 """The thread of a run in its channel: the head, and the notes below it.
 
-The head is posted when the run begins, and says how it stands: at work, waiting for people, or how it ended.
+The head is posted when the run begins, and shows its status: working, waiting for people, or ended.
 """
 
 import logging
@@ -18,13 +18,13 @@ _log = logging.getLogger(__name__)
 
 
 async def root_of(poster: Poster, run: RunId) -> Message | None:
-    """The head of the run's thread, if it stands; perhaps a direct message."""
+    """Return the posted head of the run's thread, if any; it may be a direct message."""
     return await poster.first_standing(f"run/{run}", f"run/{run}/direct")
 
 
 @dataclass(frozen=True, slots=True)
 class RunThread:
-    """A run, its head as it is to be drawn, and where its thread is."""
+    """A run, the drawing of its head, and the place of its thread."""
 
     store: Store
     poster: Poster
@@ -32,14 +32,14 @@ class RunThread:
     drawing: Drawing
 
     async def place(self) -> Place:
-        """Place of the notes for the requester; the head is posted if there is none."""
+        """Return the place of the requester's notes, posting the head if needed."""
         if self.run.program:
             return Place(self.run.channel)
         root = await root_of(self.poster, self.run.id) or await self.head()
         return Place(root.channel, root.ts)
 
     async def head(self) -> Message:
-        """Draw the head; a direct message if need be."""
+        """Draw the head, as a direct message if Slack refuses the channel."""
         run, name, drawing = self.run, f"run/{self.run.id}", self.drawing
         importance = Importance.REST if run.over and await root_of(self.poster, run.id) else Importance.OUTCOME
         try:
@@ -60,7 +60,7 @@ class RunThread:
         post: bool = True,
         importance: Importance = Importance.REST,
     ) -> None:
-        """Show a note in the thread, if there is one; a new one only if `post`."""
+        """Show a note in the run's thread; a new note is posted only if `post`."""
         if self.run.program:
             return
         place = await self.place()

@@ -1,6 +1,7 @@
-"""Tell channels of their settings and of passkeys (R33).
+"""Notify channels of changes to settings and passkeys (R33).
 
-A notice is drawn from its event alone, because the settings may have changed again by then; a greeting is not.
+A notice is drawn from its event alone, because the settings may have changed again by then. A greeting shows the
+current settings.
 """
 
 import logging
@@ -33,13 +34,13 @@ _log = logging.getLogger(__name__)
 
 
 def channel_of(event: Event) -> ChannelId | None:
-    """Return the channel that is told of the event; None for other events."""
+    """Return the channel that is notified of the event; None for other events."""
     ours = event.type in DRAWN or event.type is EventType.CHANNEL_JOINED
     return ChannelId.named(event.data.get("channel", "")) if ours else None
 
 
 async def draw(store: Store, poster: Poster, entries: Sequence[tuple[str, Event]]) -> None:
-    """Draw the notices of these events in their order, except unreadable ones."""
+    """Draw the notices of these events in order, skipping unreadable events."""
     for entry, event in entries:
         try:
             if event.type is EventType.CHANNEL_JOINED:
@@ -47,7 +48,7 @@ async def draw(store: Store, poster: Poster, entries: Sequence[tuple[str, Event]
             else:
                 await DRAWN[event.type](poster, entry, event)
         except InvalidInput as wrong:
-            _log.error("Nobody is told of event %s. %s", entry, wrong)
+            _log.error("Event %s is unreadable, and nobody is notified of it. %s", entry, wrong)
 
 
 async def draw_greeting(store: Store, poster: Poster, event: Event) -> None:
@@ -59,10 +60,10 @@ async def draw_greeting(store: Store, poster: Poster, event: Event) -> None:
 
 
 async def draw_change(poster: Poster, entry: str, event: Event) -> None:
-    """Tell of a change in its channel, and where cards went and go now.
+    """Announce a change in its channel, and in the old and new approvals channels.
 
-    `entry` is the event's id in the stream, so that each place is told once. InvalidInput if the event does not say
-    what changed. A place that Slack does not let us post in is left out.
+    `entry` is the event's id in the stream, so that each place is notified once. InvalidInput if the event does not say
+    what changed. Channels that refuse our posts are skipped.
     """
     channel, change = ChannelId(event.data["channel"]), settings_proposals.effect_of(event.data)
     proposed_by = UserId.named(event.data.get("proposed_by", ""))
@@ -84,9 +85,9 @@ async def _show(poster: Poster, name: str, place: ChannelId, drawing: Drawing, *
 
 
 async def draw_proposal(poster: Poster, entry: str, event: Event) -> None:
-    """Show a proposal with a button for somebody else, where the channel's cards go.
+    """Show a proposal, with a button for a second person, in the approvals channel.
 
-    What stands already is left as it is: it may be settled. InvalidInput if the event does not say what is proposed.
+    An existing message is left alone: it may be settled. InvalidInput if the event does not say what is proposed.
     """
     proposal, change = settings_proposals.proposal_of(event), settings_proposals.effect_of(event.data)
     name, place = f"proposal/{proposal.id}", change.before.approvals_channel
@@ -103,7 +104,7 @@ async def draw_proposal(poster: Poster, entry: str, event: Event) -> None:
 
 
 async def draw_passkey(poster: Poster, entry: str, event: Event) -> None:
-    """Tell of an enrolment, a revocation or a code, and the person too."""
+    """Announce an enrolment, a revocation or a code, also to the person directly."""
     holder, theirs, yours = notices(event)
     await _show(poster, f"passkey/{entry}", ChannelId(event.data["channel"]), theirs)
     await _show(poster, f"passkey/{entry}/direct", await poster.direct(holder), yours)
@@ -116,4 +117,4 @@ DRAWN: Final[Mapping[EventType, Callable[[Poster, str, Event], Awaitable[None]]]
     EventType.PASSKEY_ENROLLED: draw_passkey,
     EventType.PASSKEY_REVOKED: draw_passkey,
 }
-"""Event that a channel is told of -> what draws it."""
+"""Events that a channel is notified of, each with the function that draws it."""

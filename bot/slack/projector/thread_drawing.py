@@ -23,7 +23,7 @@ from .message_sync import File, Place, Poster
 from .run_thread import RunThread, root_of
 
 _NEW: Final = timedelta(seconds=5)
-"""A question's card is drawn within a moment, unless Slack lets it wait."""
+"""A question's card is drawn within this time, unless Slack makes it wait."""
 _log = logging.getLogger(__name__)
 
 
@@ -36,27 +36,27 @@ async def draw(
     *,
     without_worker: bool = False,
 ) -> list[File]:
-    """Make Slack show the run's thread as it is; returns the files of it.
+    """Make Slack show the run's thread, and return its files.
 
-    `directory` tells whether whoever asked is still there; `without_worker`: none has been heard from.
+    `directory` tells whether the requester is still there; `without_worker`: no worker has been heard from.
     """
     seen = await store.run(run_id)
     if seen is None:
-        _log.warning("Events tell of run %s, which is not known any more.", run_id)
+        _log.warning("Events mention run %s, which no longer exists.", run_id)
         return []
     run, files = seen.value, list[File]()
-    if run.program:  # nothing but its cards
+    if run.program:  # a program's run has cards only
         return []
     thread = RunThread(store, poster, run, thread_notes.run_message(run))
     asked, card_is_coming = await _asked_by(thread)
     posted = await store.message(f"progress/{run.id}") is not None
     steps = run_steps.steps(run, asked, without_worker=without_worker, posted=posted)
     steps_first = run.over and not posted
-    if steps_first:  # a quick run: its steps were not posted yet, and what is posted later stands below the outcome
+    if steps_first:  # a quick run: steps that are posted later would appear below the outcome
         try:
             await _draw_steps(thread, features, steps)
         except CannotPost as refused:
-            _log.error("The steps of run %s cannot be shown (%s); its outcome is.", run.id, refused)
+            _log.error("The steps of run %s cannot be shown (%s); its outcome will be.", run.id, refused)
     if run.over:
         files = await _draw_outcome(thread, asked, directory)
     else:
@@ -66,7 +66,7 @@ async def draw(
         thread = replace(thread, drawing=drawing)
         await thread.head()
     streamed = features is not None and features.streams(run.id)
-    if not steps_first and (run.over or streamed or not card_is_coming):  # a card that comes draws its thread too
+    if not steps_first and (run.over or streamed or not card_is_coming):  # the thread is drawn with the coming card
         await _draw_steps(thread, features, steps)
     if run.over:
         await thread.head()
@@ -76,7 +76,7 @@ async def draw(
 
 
 async def _draw_steps(thread: RunThread, features: AgentFeatures | None, steps: Sequence[RunStep]) -> None:
-    """Draw the steps, streamed where Slack does that. A stream of another process is ended first."""
+    """Draw the steps, streamed if Slack can; end another process's stream first."""
     run, name = thread.run, f"progress/{thread.run.id}"
     root = await root_of(thread.poster, run.id) if features is not None else None
     if not steps:
@@ -96,9 +96,9 @@ async def _draw_steps(thread: RunThread, features: AgentFeatures | None, steps: 
 
 
 async def _asked_by(thread: RunThread) -> tuple[list[RequestOnCard], bool]:
-    """Read the newest questions of the run that people see, each with its card.
+    """Read the run's newest questions that people see, each with its card.
 
-    Also tells whether a card of a new one is about to be posted.
+    Also tells whether the card of a new question is about to be posted.
     """
     store, asked, card_is_coming = thread.store, list[RequestOnCard](), False
     for name in thread.run.recent:
@@ -117,9 +117,9 @@ async def _asked_by(thread: RunThread) -> tuple[list[RequestOnCard], bool]:
 
 
 async def _draw_outcome(thread: RunThread, asked: Sequence[RequestOnCard], directory: Directory | None) -> list[File]:
-    """Tell how the run ended; its final text is a file if it is too long.
+    """Show how the run ended; a final text that is too long becomes a file.
 
-    A text that the card of a conversation shows above is not repeated.
+    A text that a conversation's card already shows is not repeated.
     """
     run, files = thread.run, []
     if (whole := thread_notes.outcome_file(run)) is not None:
@@ -135,7 +135,7 @@ async def _draw_outcome(thread: RunThread, asked: Sequence[RequestOnCard], direc
 
 
 async def _made(thread: RunThread) -> list[File]:
-    """Return new files that approved code made; say which are not attached."""
+    """Return files that approved code made; post a note about the omitted ones."""
     store, run = thread.store, thread.run.id
     kept = await store.made.kept(run)
     made = {f"made/{run}/{short_name(key, length=16)}": (key, name) for key, name in kept.files.items()}
@@ -151,14 +151,14 @@ async def _made(thread: RunThread) -> list[File]:
 
 
 async def _tell_who_left(thread: RunThread, directory: Directory, outcome: Drawing) -> None:
-    """Tell how it ended if Slack says that whoever asked is gone.
+    """Report the run's outcome elsewhere if the requester has left.
 
-    Slack does not say who follows a thread, so what counts is the channel: somebody who has left it is told directly.
-    If they have left the workspace, the people who decide in the channel are.
+    Slack does not say who follows a thread, so channel membership counts: a requester who has left the channel gets a
+    direct message. If they have left the workspace, the channel's reviewers get it.
     """
     run = thread.run
     if not await thread.poster.first_standing(f"run/{run.id}"):
-        return  # they were told all of it directly
+        return  # the whole thread is a direct message to them
     channel = GroupId(run.channel)
     actor = await directory.actor(run.requester, [channel])
     if actor.checked and (actor.is_deactivated or actor.is_stranger):
@@ -169,12 +169,12 @@ async def _tell_who_left(thread: RunThread, directory: Directory, outcome: Drawi
         try:
             place = Place(await thread.poster.direct(run.requester))
             await thread.poster.show(f"left/{run.id}", place, note, importance=Importance.OUTCOME)
-        except CannotPost:  # they take no messages of apps: the thread has it all
+        except CannotPost:  # they accept no messages from apps; the thread has the outcome
             return
 
 
 async def _reviewers(thread: RunThread) -> Reviewers:
-    """Return the reviewers of the run's channel; nobody if that is unknown."""
+    """Return the reviewers of the run's channel; empty if they are unknown."""
     try:
         return (await usecases.rules_of(thread.store, thread.run.channel)).reviewers
     except CountersignError:

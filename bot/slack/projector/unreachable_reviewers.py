@@ -1,9 +1,8 @@
-"""Tell the requester that nobody is left who may decide (R10, R21).
+"""Notify the requester that nobody is left who may decide (R10, R21).
 
-This is about requests that wait without a deadline.
-
-A group may be deleted, or a reviewer leave, long after a question was asked. One with a deadline ends by itself and is
-told; one that waits until somebody decides would wait in silence. Its run's thread says so, once.
+A group may be deleted, or a reviewer may leave, long after a question was asked. A request with a deadline expires, and
+its requester is notified. A request without a deadline would wait in silence, so a note in its run's thread says once
+that nobody can decide.
 """
 
 import asyncio
@@ -25,24 +24,24 @@ from .run_thread import root_of
 
 EVERY: Final = timedelta(hours=1)
 _LOOKED_AT: Final = 1000
-"""Waiting requests of one look."""
+"""Largest number of pending requests that one round checks."""
 _log = logging.getLogger(__name__)
 
 
 async def keep(store: Store, directory: Directory, poster: Poster) -> None:
-    """Look for such requests every hour, until cancelled. Any number of processes may."""
+    """Look for such requests every hour, until cancelled; safe in several processes."""
     while True:
         try:
             await look(store, directory, poster)
         except CountersignError as wrong:
-            _log.warning("Not all that waits was looked at for who may decide; in an hour again. %s", wrong)
+            _log.warning("Not all pending requests were checked for reviewers; trying again in an hour. %s", wrong)
         await asyncio.sleep(EVERY.total_seconds())
 
 
 async def look(store: Store, directory: Directory, poster: Poster) -> None:
-    """Tell of all requests that nobody can decide any more, as Slack says now.
+    """Post a note for each request that nobody can decide any more.
 
-    An error about one of them, as of its own run's record, keeps nobody from the others.
+    An error about one request, such as a damaged run, does not stop the others.
     """
     for waiting in await store.indexes.waiting(_LOOKED_AT):
         if waiting.deadline is not None:
@@ -52,7 +51,7 @@ async def look(store: Store, directory: Directory, poster: Poster) -> None:
         except StoreUnavailable:
             raise
         except CountersignError as wrong:
-            _log.error("Nobody knows whether somebody is left to decide on request %s: %s", waiting.id, wrong)
+            _log.error("Could not check whether anybody is left to decide on request %s: %s", waiting.id, wrong)
 
 
 async def _look_at(store: Store, directory: Directory, poster: Poster, name: RequestId) -> None:
@@ -72,5 +71,7 @@ async def _tell(poster: Poster, request: Request, why: str) -> None:
         await poster.show(f"deserted/{request.id}", Place(root.channel, root.ts), note, request=request.id)
     except CannotPost as refused:
         _log.error(
-            "Nobody is left to decide on request %s, and its run's thread cannot be told: %s", request.id, refused
+            "Nobody is left to decide on request %s, and its run's thread does not take the note: %s",
+            request.id,
+            refused,
         )

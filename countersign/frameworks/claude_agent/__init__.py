@@ -7,7 +7,7 @@ permission mode lets pass. `can_use_tool` is not asked about these, so it can't 
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from countersign.domain.calls import schema_of
+from countersign.client import schema_of
 from countersign.frameworks import extra
 from countersign.frameworks.hooked_calls import HookedCalls
 

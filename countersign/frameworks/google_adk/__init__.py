@@ -6,7 +6,7 @@ ADK runs a plugin's `before_tool_callback` for every agent of a runner, also for
 from collections.abc import Collection
 from typing import Any
 
-from countersign.domain.calls import schema_of
+from countersign.client import schema_of
 from countersign.frameworks import extra
 from countersign.frameworks.hooked_calls import HookedCalls
 
