@@ -81,12 +81,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.frameworks.run_files", "agent_framework", "pydantic_core"),
     },
     "countersign.frameworks.claude_agent": {
-        "countersign.domain.calls",
+        "countersign.client",
         "countersign.frameworks.hooked_calls",
         "claude_agent_sdk",
     },
     "countersign.frameworks.strands": {"countersign.frameworks.hooked_calls", "strands"},
-    "countersign.frameworks.google_adk": {"countersign.domain.calls", "countersign.frameworks.hooked_calls", "google"},
+    "countersign.frameworks.google_adk": {"countersign.client", "countersign.frameworks.hooked_calls", "google"},
     "countersign.frameworks.pydantic_ai": {
         *("countersign.frameworks", "countersign.client", "pydantic_ai"),
     },
