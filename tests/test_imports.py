@@ -391,7 +391,7 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def test_scripts_are_called_in_one_place() -> None:
+def test_redis_scripts_are_called_in_one_module() -> None:
     """A server forgets scripts; what to do then stands there."""
     called = {path.name for _, path in modules() if re.search(r"register_script|evalsha", path.read_text(), re.I)}
     assert called == {"scripts.py"}
@@ -416,11 +416,11 @@ def forbidden(module: str, path: Path) -> set[str]:
     }
 
 
-def test_a_module_imports_only_what_its_room_may() -> None:
+def test_module_imports_only_what_its_package_may() -> None:
     assert {m: wrong for m, path in modules() if m not in WIRING and (wrong := forbidden(m, path))} == {}
 
 
-def test_what_the_wheel_holds_inside_countersign_names_itself_relatively() -> None:
+def test_wheel_packages_import_themselves_relatively() -> None:
     """There it is `countersign.bot`, and its modules have no other name."""
     for package in ("bot", "agents", "demo", "localslack"):
         absolute = re.compile(rf"^\s*(from|import) {package}\b", re.M)
@@ -439,7 +439,7 @@ def test_handlers_import_only_what_is_below_them() -> None:
         below |= level
 
 
-def test_the_projector_renders_no_text() -> None:
+def test_projector_renders_no_text() -> None:
     """It passes drawings on; what they say is in the views, with a golden file of each."""
     views, may = "bot.slack.views", {"Drawing", "Block"}
     for module, path in modules():
@@ -448,7 +448,7 @@ def test_the_projector_renders_no_text() -> None:
             assert pieces <= may and f"{views}.slack_markup" not in imported(path), module
 
 
-def test_inside_a_package_imports_point_one_way() -> None:
+def test_imports_inside_a_package_point_one_way() -> None:
     for package, groups in ORDER.items():
         place = {name: number for number, group in enumerate(groups) for name in group}
         inside = [(module, path) for module, path in modules() if module.startswith(f"{package}.")]
@@ -462,7 +462,7 @@ def test_inside_a_package_imports_point_one_way() -> None:
                 assert place[other] < place[name] or own_group, f"{module} may not import {package}.{other}"
 
 
-def test_no_room_may_import_what_it_does_not() -> None:
+def test_every_permitted_import_is_used() -> None:
     used: dict[str, set[str]] = {room: set() for room in MAY_IMPORT}
     for module, path in modules():
         if module not in WIRING and (room := room_of(module)):
@@ -498,7 +498,8 @@ DEEPEST = {
 """Levels of imports inside a package, at most: whoever reads a file there reads so many below it."""
 
 
-def test_no_module_imports_in_a_circle_and_few_levels_deep() -> None:
+def test_imports_have_no_circle_and_few_levels() -> None:
+    """The number of levels may fall, never rise."""
     paths = {name: path for name, path in modules() if path.stem != "__init__" and name.split(".")[0] in OURS}
     below = {name: {other for other in imported(path) & paths.keys() if other != name} for name, path in paths.items()}
     order = list(TopologicalSorter(below).static_order())  # raises CycleError, which names the circle
@@ -511,7 +512,7 @@ def test_no_module_imports_in_a_circle_and_few_levels_deep() -> None:
         }
 
 
-def test_a_worker_holds_no_code_that_writes_as_web() -> None:
+def test_worker_imports_no_code_that_writes_as_web() -> None:
     """A worker's processes ask `web` over HTTP; what `web` stores, and how, is not among their modules."""
     paths = dict(modules())
     reached, left = set(), ["agents.__main__", "countersign.frameworks.autogen.standalone"]

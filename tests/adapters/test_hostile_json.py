@@ -258,7 +258,7 @@ async def test_hostile_arguments_are_refused_or_run_exactly(
     [agent_framework, langgraph_middleware, langgraph_decide, langgraph_inbox, pydantic_ai, plain_client],
     ids=lambda one: one.__name__,
 )
-async def test_a_call_that_differs_from_the_approved_one_does_not_run(
+async def test_call_other_than_the_approved_does_not_run(
     bob: Bob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, played: Played
 ) -> None:
     """R37: the service says that it approved other arguments, as the one did that stripped their names."""
@@ -278,7 +278,7 @@ async def test_a_call_that_differs_from_the_approved_one_does_not_run(
     assert "its arguments differ" in read
 
 
-async def test_hostile_arguments_of_a_classic_agent_are_refused_or_run_exactly(
+async def test_classic_agents_hostile_arguments_are_refused_or_run_exactly(
     bob: Bob,
     script: Script,
     tmp_path: Path,

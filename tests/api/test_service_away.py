@@ -94,7 +94,7 @@ PAGE = answering("200 OK", ["a page of a proxy"])
 
 
 @pytest.mark.parametrize("broken", [HALF, CUT_OFF, PAGE], ids=["half", "cut off", "no object"])
-async def test_half_an_answer_is_none(broken: Answer) -> None:
+async def test_half_a_response_is_retried_with_the_same_key(broken: Answer) -> None:
     """R8: what was sent twice has one key, so it counts once; also a poll that is cut off begins again."""
     answers = (broken, answering("201 Created", PENDING), broken, answering("200 OK", APPROVED))
     async with service(*answers) as (url, asked), AsyncClient(url, KEY) as client:
@@ -103,7 +103,8 @@ async def test_half_an_answer_is_none(broken: Answer) -> None:
     assert asked == ["POST /v1/requests order-17"] * 2 + ["GET /v1/requests/q1?wait=50"] * 2
 
 
-async def test_a_service_that_takes_a_question_and_says_nothing_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silent_service_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second call has the same idempotency key."""
     monkeypatch.setattr(connection, "_PATIENCE", 0.2)
     async with service(silence, answering("200 OK", APPROVED)) as (url, asked):
         async with AsyncClient(url, KEY) as client:
@@ -112,7 +113,7 @@ async def test_a_service_that_takes_a_question_and_says_nothing_is_asked_again(m
 
 
 @pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
-def test_a_program_asks_again_when_the_service_says(status: str) -> None:
+def test_program_retries_when_the_service_says(status: str) -> None:
     """R29: after as many seconds as it is told, whatever its own pause would be."""
     talk = exchange.ask(Question(*REFUND).body, "order-17")
     first = next(talk)
@@ -124,7 +125,7 @@ def test_a_program_asks_again_when_the_service_says(status: str) -> None:
     assert end.value.value == PENDING
 
 
-async def test_the_header_retry_after_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_retry_after_header_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses = list[Pause]()
     monkeypatch.setattr("countersign.client.client.note_pause", lambda step: pauses.append(step))
     monkeypatch.setattr("time.sleep", lambda seconds: None)
@@ -139,7 +140,7 @@ async def test_the_header_retry_after_is_read(monkeypatch: pytest.MonkeyPatch) -
     assert pauses == [Pause(9.0, "Too many requests.")]
 
 
-def test_the_log_says_once_that_the_service_is_away_and_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
+def test_log_reports_the_service_away_and_back_once(caplog: pytest.LogCaptureFixture) -> None:
     """R7: also where no terminal is: in a task of Celery, on a server."""
     caplog.set_level(logging.INFO, exchange.__name__)
     talk = exchange.wait("q1")
@@ -154,7 +155,7 @@ def test_the_log_says_once_that_the_service_is_away_and_when_it_is_back(caplog: 
 
 
 @pytest.mark.parametrize("seconds", [None, 60.0])
-async def test_a_program_without_a_terminal_says_at_once_what_does_not_answer(seconds: float | None) -> None:
+async def test_program_without_a_terminal_reports_the_unreachable_service(seconds: float | None) -> None:
     """R7: on standard error, with the address, the reason, and how long it tries."""
     url = f"http://127.0.0.1:{free_port()}"
     program = f"import countersign\ncountersign.client.Client({url!r}, {KEY!r}, timeout={seconds}).ask(*{REFUND})"
@@ -167,7 +168,7 @@ async def test_a_program_without_a_terminal_says_at_once_what_does_not_answer(se
     assert ("Trying again until it answers." if seconds is None else "Trying again for 60 s.") in line
 
 
-async def test_a_program_gives_up_when_its_timeout_is_over() -> None:
+async def test_program_gives_up_after_its_timeout() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     async with AsyncClient(url, KEY, timeout=0.05) as client:
         with pytest.raises(ServiceRefused, match="connection refused") as over:
@@ -180,7 +181,7 @@ async def test_a_program_gives_up_when_its_timeout_is_over() -> None:
 
 
 @pytest.mark.parametrize("seconds", [None, 3600.0])
-async def test_a_silent_service_is_named_while_the_program_waits(seconds: float | None) -> None:
+async def test_silent_service_is_named_while_the_program_waits(seconds: float | None) -> None:
     """R7: it takes the connection and says nothing, which is seen only long after two seconds."""
     async with service(silence) as (url, _):
         program = f"import countersign\ncountersign.client.Client({url!r}, {KEY!r}, timeout={seconds}).ask(*{REFUND})"
@@ -193,7 +194,7 @@ async def test_a_silent_service_is_named_while_the_program_waits(seconds: float 
     assert ("Trying until it answers." if seconds is None else "Trying for 3600 s.") in line
 
 
-async def test_a_timeout_counts_while_the_service_says_nothing() -> None:
+async def test_client_timeout_applies_while_the_service_is_silent() -> None:
     async with service(silence, silence) as (url, _):
         async with AsyncClient(url, KEY, timeout=0.05) as client:
             with pytest.raises(ServiceRefused, match="no answer in time"):
@@ -202,7 +203,7 @@ async def test_a_timeout_counts_while_the_service_says_nothing() -> None:
             await asyncio.to_thread(lambda: patient.ask(*REFUND))
 
 
-def test_a_timeout_counts_while_a_connection_is_made() -> None:
+def test_client_timeout_applies_while_connecting() -> None:
     """Not only between two tries."""
     address = connection.Address("http://service.example", KEY, timeout=0.5)
     reach = connection.Reach(address)
@@ -214,14 +215,15 @@ def test_a_timeout_counts_while_a_connection_is_made() -> None:
 
 
 @pytest.mark.parametrize("body", ["<h1>Not Found</h1>", {"detail": "Not Found"}], ids=["page", "json"])
-async def test_another_server_is_told_from_countersign(body: object) -> None:
+async def test_foreign_server_is_recognised(body: object) -> None:
     async with service(answering("404 Not Found", body)) as (url, _), AsyncClient(url, KEY) as client:
         with pytest.raises(ServiceRefused, match=f"This is not Countersign: what answers at {url} said 404") as refused:
             await client.ask(*REFUND)
     assert refused.value.kind == "not-countersign"
 
 
-def test_a_long_wait_for_people_is_no_word_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_long_wait_for_people_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Only an unreachable service is."""
     caplog.set_level(logging.INFO, exchange.__name__)
     talk = exchange.wait("q1")
     next(talk)

@@ -306,7 +306,7 @@ def test_long_deadline_does_not_look_like_changed_code(deadline: float) -> None:
 
 
 @pytest.mark.parametrize("part", range(8))
-def test_deadlines_at_any_moment_let_every_process_end(part: int) -> None:
+def test_agent_deadlines_never_stall_a_rebuilt_run(part: int) -> None:
     """R4: a run whose deadlines passed at other moments in its next process stood still."""
     cases = [f"{part}.{number}" for number in range(times(CASES, 40 * CASES))]
     assert {case: wrong for case in cases if (wrong := tried(case))} == {}

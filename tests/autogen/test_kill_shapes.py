@@ -84,7 +84,7 @@ WAYS_IN: Final = (
     ],
     ids=lambda build: str(getattr(build, "__name__", build)),
 )
-async def test_nothing_is_awaited_between_turn_and_return(
+async def test_result_is_returned_without_waiting_after_its_turn(
     house: House, build: Callable[..., Any], number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the gate read the store after its verdict had passed, so that later results overtook it."""

@@ -33,14 +33,14 @@ PAGE = (HERE / "docs" / "coding-agents.md").read_text()
         ("sh run.sh", Action.ASK),
     ],
 )
-def test_rules_of_the_page_do_what_it_says(script: str, effect: Action, tmp_path: Path) -> None:
+def test_documented_rules_do_what_the_page_says(script: str, effect: Action, tmp_path: Path) -> None:
     path = tmp_path / "hook.yaml"
     path.write_text(RULES)
     call = ToolCall("claude-code", "PreToolUse", "s1", tmp_path, "Bash", {"command": script})
     assert judge(read_rules(path), call, tmp_path, []).effect is effect
 
 
-def test_encoded_script_is_unclear_as_the_page_says() -> None:
+def test_documented_encoded_script_is_judged_unclear() -> None:
     assert read_script("echo cm0gLXJm | base64 -d | sh").unclear
 
 

@@ -50,7 +50,7 @@ PASS = "otherwise: ask\nrules: [{command: %s, then: allow}]"
         ("kubectl delete", "kubectl get pods", False),
     ],
 )
-def test_rule_that_asks_fits_every_spelling(pattern: str, script: str, asks: bool, tmp_path: Path) -> None:
+def test_asking_rule_matches_every_spelling(pattern: str, script: str, asks: bool, tmp_path: Path) -> None:
     assert (of_script(ASK % pattern, script, tmp_path) is Action.ASK) is asks
 
 
@@ -68,7 +68,7 @@ def test_rule_that_asks_fits_every_spelling(pattern: str, script: str, asks: boo
         ("git status", "echo git status", False),
     ],
 )
-def test_rule_that_lets_pass_fits_narrowly(pattern: str, script: str, passes: bool, tmp_path: Path) -> None:
+def test_allowing_rule_matches_narrowly(pattern: str, script: str, passes: bool, tmp_path: Path) -> None:
     assert (of_script(PASS % pattern, script, tmp_path) is Action.ALLOW) is passes
 
 
@@ -85,7 +85,7 @@ def test_rule_for_the_tool_covers_commands_without_a_rule(tmp_path: Path) -> Non
     assert of_script(rules, "make; $x", tmp_path) is Action.ASK
 
 
-def test_starter_rules_ask_seldom(tmp_path: Path) -> None:
+def test_starter_rules_ask_rarely(tmp_path: Path) -> None:
     """Ordinary work passes, and work that others notice asks."""
     rules = read_rules(None)
 
@@ -154,7 +154,7 @@ def test_problems_of_the_rules_are_named(text: str, says: str, tmp_path: Path) -
         read_rules(path)
 
 
-def test_rules_without_otherwise_ask() -> None:
+def test_hook_rules_without_otherwise_ask() -> None:
     assert HookRules(version=1).otherwise is Action.ASK
 
 
@@ -167,12 +167,12 @@ def test_rules_without_otherwise_ask() -> None:
         "cd / && echo x > srv/shop/.claude/settings.json",
     ],
 )
-def test_guarded_files_ask_by_any_way(script: str, tmp_path: Path) -> None:
+def test_guarded_files_ask_by_any_command(script: str, tmp_path: Path) -> None:
     """R28: a change to them takes the hook away."""
     assert of_script("otherwise: allow\nrules: []", script, tmp_path) is Action.ASK
 
 
-def test_unruled_writes_ask_where_all_else_does(tmp_path: Path) -> None:
+def test_writes_outside_the_repository_ask_without_a_rule(tmp_path: Path) -> None:
     assert of_script(PASS % "echo", "echo x > ~/.bashrc", tmp_path) is Action.ASK
 
 

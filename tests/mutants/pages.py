@@ -16,7 +16,7 @@ PAGES: Final = (
         "bot/pages/request_pages.py",
         "if any(row.digest != shown for row, (_, shown) in zip(rows, found.about, strict=True)):",
         "if False:",
-        (_PROOFS + "test_a_confirmation_shows_all_that_is_signed",),
+        (_PROOFS + "test_confirmation_shows_everything_that_is_signed",),
     ),
     Bug(
         "a confirmation hides what is signed",
@@ -24,7 +24,7 @@ PAGES: Final = (
         "bot/pages/request_pages.py",
         "return ToConfirm(label, articles, [(name, text) for name, text in entered if text])",
         "return ToConfirm(label, [], [(name, text) for name, text in entered if text])",
-        (_PROOFS + "test_a_confirmation_shows_all_that_is_signed",),
+        (_PROOFS + "test_confirmation_shows_everything_that_is_signed",),
     ),
     Bug(
         "a young login counts for a newer question",
@@ -32,7 +32,7 @@ PAGES: Final = (
         "countersign/usecases/proofs.py",
         "CLOCKS_DIFFER: Final = timedelta(seconds=5)",
         "CLOCKS_DIFFER: Final = timedelta(seconds=60)",
-        ("tests/pages/test_sign_in.py::test_a_login_of_this_morning_proves_nothing",),
+        ("tests/pages/test_sign_in.py::test_old_login_proves_nothing",),
     ),
     Bug(
         "a login in another browser counts",
@@ -40,7 +40,7 @@ PAGES: Final = (
         "bot/pages/proof_pages.py",
         "if found.login is None or pending is None or digest_of(pending.verifier) != found.browser:",
         "if found.login is None:",
-        (_PROOFS + "test_a_login_in_another_browser_proves_nothing",),
+        (_PROOFS + "test_login_in_another_browser_proves_nothing",),
     ),
     Bug(
         "a click loosens what a channel with a proof inherits",
@@ -48,7 +48,7 @@ PAGES: Final = (
         "countersign/usecases/effective_settings.py",
         "strictest(*in_policy, *milder), dependents)",
         "strictest(*in_policy), dependents)",
-        ("tests/slack/test_proofs.py::test_channel_with_proof_is_loosened_elsewhere_with_it",),
+        ("tests/slack/test_proofs.py::test_inherited_loosening_needs_the_inheriting_channels_proof",),
     ),
     Bug(
         "a stolen session outlives its owner's cut-off",
@@ -56,7 +56,7 @@ PAGES: Final = (
         "bot/pages/sessions.py",
         "if ended is not None and session.began_at <= ended:",
         "if False:",
-        (_OUT + "test_a_person_signs_out_everywhere", _OUT + "test_an_admin_signs_somebody_out"),
+        (_OUT + "test_sign_out_ends_every_session_of_a_person", _OUT + "test_admin_signs_another_person_out"),
     ),
     Bug(
         "a deactivated account stays signed in",
@@ -64,7 +64,7 @@ PAGES: Final = (
         "bot/pages/door.py",
         "if not actor.checked or not (actor.is_deactivated or actor.is_stranger):",
         "if True:",
-        (_OUT + "test_a_deactivated_account_ends_its_sessions",),
+        (_OUT + "test_deactivated_account_ends_its_sessions",),
     ),
     Bug(
         "anybody signs others out",
@@ -72,7 +72,7 @@ PAGES: Final = (
         "bot/pages/proof_pages.py",
         "if not (await reader_of(desk, session.user)).is_admin:",
         "if False:",
-        (_OUT + "test_an_admin_signs_somebody_out",),
+        (_OUT + "test_admin_signs_another_person_out",),
     ),
     Bug(
         "the audit log hides that Slack's answer was old",
@@ -80,7 +80,7 @@ PAGES: Final = (
         "countersign/domain/decision_attempts.py",
         "    if ages:\n",
         "    if False:\n",
-        (_AWAY + "test_five_are_decided_while_slack_is_away",),
+        (_AWAY + "test_five_requests_are_decided_while_slack_is_away",),
     ),
     Bug(
         "Slack's last answer counts for ever",
@@ -88,7 +88,7 @@ PAGES: Final = (
         "bot/slack/people/users_and_groups.py",
         'return await self.lookups.find(("person", user), ask, kept=self._last_known)',
         'return await self.lookups.find(("person", user), ask, kept=timedelta(days=999))',
-        (_AWAY + "test_older_answers_than_allowed_count_for_nothing",),
+        (_AWAY + "test_outdated_slack_answers_do_not_count",),
     ),
     Bug(
         "a mail is sent again and again",
@@ -112,6 +112,6 @@ PAGES: Final = (
         "bot/pages/request_pages.py",
         'if sent is None or name is None or not session.fits(token, f"{name} {shown}"):',
         "if sent is None or name is None:",
-        (_GUARD + "test_a_forged_form_decides_nothing",),
+        (_GUARD + "test_forged_form_decides_nothing",),
     ),
 )

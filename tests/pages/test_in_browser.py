@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(("phone", "scheme"), [(False, "light"), (True, "dark")])
-async def test_a_reviewer_enrols_approves_edits_and_rejects(
+async def test_reviewer_enrols_approves_edits_and_rejects(
     served: Served, phone: bool, scheme: Literal["light", "dark"]
 ) -> None:
     """The story of a reviewer, at a desk and on a phone."""
@@ -75,7 +75,7 @@ async def test_a_reviewer_enrols_approves_edits_and_rejects(
         await picture(page, f"{look}-passkeys-revoked")
 
 
-async def test_an_open_inbox_follows_what_others_decide(served: Served) -> None:
+async def test_open_inbox_follows_other_peoples_decisions(served: Served) -> None:
     """A new request appears without a reload, and a decided one says by whom."""
     bob, carol = await served.sign_in("Bob"), await served.sign_in("Carol")
     request = await served.ask(question())
@@ -112,7 +112,7 @@ async def test_people_decide_while_slack_is_away(served: Served) -> None:
         assert "*Approved*" in card.text and "Approve" not in card.buttons
 
 
-async def test_the_pages_work_with_the_keyboard_alone(served: Served) -> None:
+async def test_pages_work_with_the_keyboard_alone(served: Served) -> None:
     request = await served.ask(question())
     page = await served.sign_in("Bob")
     await expect(page.get_by_role("link", name="send this mail")).to_be_visible()

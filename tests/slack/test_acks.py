@@ -51,7 +51,7 @@ async def answering(slack: LocalSlack, store: Store, answer: Answer) -> AsyncIte
             yield services
 
 
-async def test_a_large_window_comes_after_its_ack(slack: LocalSlack, store: Store) -> None:
+async def test_ack_opens_a_small_window_and_the_whole_follows(slack: LocalSlack, store: Store) -> None:
     """R7, R35: small at first, then whole, in the same window."""
     bob = slack.user("bob")
     assert acks.size_of({"response_action": "update", "view": WINDOW}) > 20_480
@@ -66,7 +66,7 @@ async def test_a_large_window_comes_after_its_ack(slack: LocalSlack, store: Stor
     assert slack.problems == []
 
 
-async def test_long_words_follow_their_ack(slack: LocalSlack, store: Store) -> None:
+async def test_ack_too_small_for_the_message_sends_it_later(slack: LocalSlack, store: Store) -> None:
     """R7, R35: what an ack has no room for is told by the response URL."""
     async with answering(slack, store, lambda ack: ack(text=LONG * 12, response_type="ephemeral")):
         assert (await slack.user("bob").command("/agent show")).ok
@@ -74,7 +74,7 @@ async def test_long_words_follow_their_ack(slack: LocalSlack, store: Store) -> N
     assert slack.problems == []
 
 
-async def test_of_many_errors_the_first_are_shown(slack: LocalSlack, store: Store) -> None:
+async def test_ack_shows_as_many_errors_as_fit(slack: LocalSlack, store: Store) -> None:
     """R7, R35: whoever mends these sees the others then."""
     errors = {field["block_id"]: LONG for field in FIELDS}
     async with answering(slack, store, lambda ack: ack(response_action="errors", errors=errors)):
@@ -84,7 +84,7 @@ async def test_of_many_errors_the_first_are_shown(slack: LocalSlack, store: Stor
     assert slack.problems == []
 
 
-async def test_a_window_that_cannot_be_filled_says_what_to_do(
+async def test_window_that_slack_cannot_fill_says_what_to_do(
     slack: LocalSlack, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R7: Slack is away between the ack and the window."""
