@@ -210,7 +210,7 @@ def main() -> None:
         for habit in HABITS:
             print(f'        "{habit}": {len(hits(habit, area))},')
         print("    },")
-    print(f"}}\nLONG_NAMES: Final = {len(long_names())}")
+    print("}")
 
 
 if __name__ == "__main__":
