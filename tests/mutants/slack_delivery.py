@@ -231,8 +231,8 @@ DELIVERING: Final = (
         "a picture that cannot be drawn ends the record",
         "R36",
         "bot/slack/projector/audit_posts.py",
-        "    except Exception:  # of the library",
-        "    except CannotPost:  # of the library",
+        "    except Exception:  # from the plotting library",
+        "    except CannotPost:  # from the plotting library",
         ("tests/slack/test_weekly_digest.py::test_a_picture_that_cannot_be_drawn_leaves_the_digest_as_it_is",),
     ),
     Bug(

@@ -226,9 +226,7 @@ async def tell(client: AsyncWebClient, body: dict[str, Any], reply: Reply, chann
         return
     container = body.get("container") or {}
     thread = container.get("thread_ts")
-    if thread == container.get(
-        "message_ts"
-    ):  # the first message of a thread: the person who clicked it is looking at the channel
+    if thread == container.get("message_ts"):  # a thread's first message is clicked in the channel
         thread = None
     where = channel or at.channel
 
