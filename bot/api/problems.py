@@ -39,7 +39,7 @@ _TITLES: Final = {
 
 
 class Problem(Exception):
-    """An answer that is no success.
+    """Error answer.
 
     `kind` names it for programs, the text is for people.
     """
@@ -50,7 +50,7 @@ class Problem(Exception):
 
 
 def answer(problem: Problem) -> Response:
-    """The answer of a problem."""
+    """Return the HTTP answer for a problem."""
     body = {
         "type": f"urn:countersign:{problem.kind}",
         "title": _TITLES[problem.status],
@@ -64,7 +64,7 @@ def answer(problem: Problem) -> Response:
 
 
 def of_error(error: CountersignError) -> Problem:
-    """The problem that an error of ours is."""
+    """Return the problem that describes one of our errors."""
     text = str(error)
     match error:
         case Conflict():

@@ -90,7 +90,7 @@ class Outbox(Protocol):
         """Read the next events with their ids, oldest first; empty after a while."""
 
     async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
-        """Read unfinished events that were handed out at least this long ago, oldest first."""
+        """Read unfinished events handed out at least this long ago, oldest first."""
 
     async def done(self, entry: str) -> None:
         """Tick the event off: Slack shows it."""

@@ -71,7 +71,7 @@ class PostedMessages:
             return await self._pages(*place, coming.oldest)
 
     def _begun(self, place: Place, coming: "_LookUp") -> None:
-        """Start a look-up; later callers wait for the next one."""
+        """Close a look-up to later callers, who wait for the next one."""
         if self._coming.get(place) is coming:
             del self._coming[place]
 

@@ -28,7 +28,7 @@ async def keep(
 
 
 async def note(store: Store, directory: Directory) -> None:
-    """Store Slack's current answer; without an answer the last one stays for ten minutes."""
+    """Store Slack's answer; without one the last answer stays for ten minutes."""
     rooms = await directory.channels()
     if rooms is None:
         return

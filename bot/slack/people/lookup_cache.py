@@ -76,7 +76,7 @@ class LookupCache:
     async def find(
         self, fact: Fact, ask: Callable[[], Awaitable[T]], *, kept: timedelta = KEPT, fresh: timedelta = FRESH
     ) -> T | None:
-        """Return Slack's reply, or an older one as described above; None if nothing is known."""
+        """Return Slack's reply, or an older one as described above; None if unknown."""
         if (reply := self._known(fact, fresh)) is not None:
             return reply[0]  # type: ignore[no-any-return]
         if fact not in self._asked:

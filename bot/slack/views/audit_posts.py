@@ -14,7 +14,7 @@ from .block_kit import Drawing, words
 from .slack_markup import escape, link
 
 LEAST: Final = 10
-"""Approvals in the week of what could be asked less."""
+"""Fewest approvals in a week before a rule is suggested."""
 _MOST: Final = 5
 PICTURE_TITLE: Final = "Decisions of the week"
 
@@ -24,7 +24,7 @@ class Waits(Protocol):
 
     @property
     def count(self) -> int:
-        """Number of decisions."""
+        """Return the number of decisions."""
 
     def quantile(self, share: float) -> timedelta:
         """Return the time that this share of all does not exceed."""
