@@ -139,7 +139,7 @@ async def _stored(url: str, data: Path, count: int) -> Stored:
 
 
 async def _drawn(store: Store, runs: int) -> None:
-    """Wait until so many runs are parked, and all that happened is drawn and recorded, and has left therefore."""
+    """Wait until this many runs are parked, and all that happened is drawn and recorded, and has left therefore."""
     async with asyncio.timeout(120):
         while True:
             parked = await store.client.zcard(store.keys.parked)

@@ -241,7 +241,7 @@ ASKING: Final = (
         "a poll tells the decision to a key that was revoked meanwhile",
         "R9",
         "bot/api/endpoints.py",
-        "            await self._key(request)  # which may have been revoked meanwhile\n",
+        "            await self._key(request)  # the key may have been revoked in the meantime\n",
         "",
         (_REQUESTS + "test_a_poll_whose_key_is_revoked_meanwhile_tells_nothing",),
     ),

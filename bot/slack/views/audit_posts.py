@@ -39,7 +39,7 @@ class Week(Protocol):
 
     @property
     def decided(self) -> int:
-        """Requests that were decided, in whatever way."""
+        """Requests that were decided in any way."""
 
     @property
     def timeouts(self) -> int:
@@ -58,7 +58,7 @@ class Week(Protocol):
         """Kind of entry, decision or action -> the last such request or run."""
 
     def always_approved(self, least: int) -> list[tuple[str, int]]:
-        """List calls of low risk that were asked so often and always approved."""
+        """List calls of low risk that were asked at least this often and always approved."""
 
 
 def weekly_digest(week: Week, monday: datetime, links: Mapping[str, str]) -> Drawing:
