@@ -144,7 +144,7 @@ async def test_the_log_says_why_slack_did_not_say_also_where_the_error_has_no_wo
         slack.faults.add("delay", on="chat.postMessage", seconds=PATIENCE)
         assert await GatedCalls(client).call("chat.postMessage", {"channel": "C0GENERAL", "text": "late"}) is None
     assert f"Slack cannot be reached (TimeoutError()): ('person', '{BOB}')" in caplog.text
-    assert "Slack did not answer chat.postMessage (TimeoutError()); looking whether it happened." in caplog.text
+    assert "Slack did not answer chat.postMessage (TimeoutError()); checking whether it took effect." in caplog.text
 
 
 async def test_a_newer_no_ends_an_older_yes(slack: LocalSlack, alone: Directory, clock: Clock) -> None:
