@@ -205,7 +205,7 @@ async def _retire(service: Service, owner: WorkerId, announcing: asyncio.Task[No
     try:
         await within(RETIRED_WITHIN, service.retire(owner))
     except (CountersignError, TimeoutError) as away:
-        log.warning("The announcement of the teams ends by itself: %s", away)
+        log.warning("The announcement of the teams could not be withdrawn and will expire: %s", away)
 
 
 async def _pause(stop: asyncio.Event, span: timedelta) -> None:

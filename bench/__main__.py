@@ -1,6 +1,6 @@
 """`python -m bench [--quick] [--only QUESTION]`: one table.
 
-It takes five minutes at most. A missed aim is no failure.
+It takes five minutes at most. A missed target is not a failure.
 """
 
 import argparse

@@ -27,7 +27,7 @@ from tests.processes import Process
 
 @asynccontextmanager
 async def autogen_alone(task: str, count: int = 1) -> AsyncIterator[Callable[[], Awaitable[float]]]:
-    """A function that runs so many teams at once, and returns their milliseconds."""
+    """A function that runs this many teams at once, and returns their milliseconds."""
     process = await Process("bench.baseline_autogen", {"TASK": task, "COUNT": str(count)}).start()
     rounds = 0
 

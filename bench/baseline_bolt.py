@@ -1,4 +1,4 @@
-"""Bolt by itself: one process with an empty listener for every button.
+"""Bolt alone: one process with an empty listener for every button.
 
 It stands behind Bolt's own adapter and our uvicorn. WAY is `socket`, `http`, `quiet` (HTTP, prints nothing) or
 `replacing` (the same, and sends the clicked card back through the click's response URL). Prints `port <n> <pid>`, and

@@ -1,4 +1,4 @@
-"""Redis by itself: one script decides, and another process wakes up.
+"""Redis alone: one script decides, and another process wakes up.
 
 That process waits for names on one multiplexed subscription, and does nothing else. It prints `ready`, and `woken
 <name> <monotonic ns>` from each coroutine as it runs again.

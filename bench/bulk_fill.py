@@ -128,7 +128,7 @@ async def template_of(store: Store, run: RunId) -> Template:
 
 
 def fill(url: str, copy: Callable[[int], bytes], count: int, seconds: float) -> int:
-    """Write so many copies, or as many as there is time for; return how many.
+    """Write this many copies, or as many as there is time for; return how many.
 
     Blocks: call it in a thread.
     """

@@ -43,7 +43,7 @@ _WRITTEN_WITHIN: Final = timedelta(seconds=1)
 
 
 async def measure(url: str, data: Path, count: int) -> list[Figure]:
-    """Measure so many deadlines, 10,000 a minute."""
+    """Measure this many deadlines, 10,000 a minute."""
     late = await _measured(url, data, count, count / A_SECOND)
     async with raw_wakeup(url) as raw:
         wake = median([await raw.wake() for _ in range(50)])

@@ -102,7 +102,7 @@ class Taken:
         self._came = asyncio.Condition()
 
     async def wait(self, count: int) -> None:
-        """Wait until so many came, since the last wait."""
+        """Wait until this many arrived since the last wait."""
         async with self._came:
             await self._came.wait_for(lambda: self._count >= count)
             self._count -= count

@@ -107,7 +107,7 @@ class Walker:
         await requeued_runs.ask_for_forgotten(self.store, NoQueue())
 
     async def deadlines(self, count: int) -> list[float]:
-        """Milliseconds from each of so many deadlines until it was kept."""
+        """Return the milliseconds from each deadline until it was kept."""
         like = await self._pending()
         first = await self.store.now() + timedelta(seconds=1 + count / 100)
         chance = random.Random(1)
@@ -133,7 +133,7 @@ class Walker:
 
 
 async def measure(folder: Path, count: int, rounds: int) -> list[Figure]:
-    """Fill one server with so many requests, and compare it with one of `FEW`.
+    """Fill one server with this many requests, and compare it with one of `FEW`.
 
     A minute may allow fewer of them.
     """
@@ -175,7 +175,7 @@ class _Filled:
 
 
 async def _fill(url: str, template: Template, count: int) -> _Filled:
-    """Write so many requests instead of what is there."""
+    """Replace the store's content by this many requests."""
     async with connect(url) as client:
         await client.flushall()
         before, begun = (await client.info("memory"))["used_memory"], time.monotonic()

@@ -2,13 +2,13 @@
 
 It is a run of the mail team, with its card and thread in Slack. Counted is what MEMORY USAGE says of every key of the
 namespace whose family stands in `KINDS`, keys and Redis's own overhead too: the run, the request, its journal, the
-entries of the audit record, the messages in Slack and the indexes. What is there once falls out, because a few runs
-before those that count are subtracted. What leaves by itself within a day, however long the run waits, is not counted:
-its last lease, the job engine's keys of the job that began it, and the key by which the same task, sent again at once,
-starts no second run.
+entries of the audit record, the messages in Slack and the indexes. Keys that exist once cancel out, because a few
+earlier runs are subtracted. Keys that expire within a day, however long the run waits, are not counted: its last lease,
+the job engine's keys of the job that began it, and the key by which the same task, sent again at once, starts no second
+run.
 
-Events are gone by then: those that are drawn and recorded leave. A key of a family that stands neither in `KINDS` nor
-in `ONCE` ends the benchmark, so no new one is forgotten.
+Events are gone by then, because drawn and recorded events are dropped. A key of a family that stands neither in `KINDS`
+nor in `ONCE` ends the benchmark, so no new one is forgotten.
 
 Subtracted are the run's own words, each once and as they are: the task, the question, the progress line and what the
 journal recorded. The same words stand also in the record, where they count as beyond.
@@ -139,7 +139,7 @@ async def _stored(url: str, data: Path, count: int) -> Stored:
 
 
 async def _drawn(store: Store, runs: int) -> None:
-    """Wait until so many runs are parked, and all that happened is drawn and recorded, and has left therefore."""
+    """Wait until this many runs are parked, and all that happened is drawn and recorded, and has left therefore."""
     async with asyncio.timeout(120):
         while True:
             parked = await store.client.zcard(store.keys.parked)

@@ -73,7 +73,7 @@ class Row:
     """A load, and its aims in seconds.
 
     `approvals` and `requesters`: channels; `hurry`: the factor of the clock. `afterwards`: seconds after the last run,
-    until what is not settled then counts as unsettled.
+    after which a pending card counts as unsettled.
     """
 
     runs: int

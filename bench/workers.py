@@ -55,7 +55,7 @@ class Installation:
         return process
 
     async def some(self, count: int, **env: str) -> list[Process]:
-        """Start so many workers at once."""
+        """Start this many workers at once."""
         return await asyncio.gather(*(self.worker(**env) for _ in range(count)))
 
     async def start(self, runs: Sequence[RunId], task: str) -> None:
@@ -80,11 +80,11 @@ class Installation:
         return int(await self.store.client.zcard(self.store.keys.parked))
 
     async def all_parked(self, count: int, within: timedelta) -> None:
-        """Wait until so many runs are parked. TimeoutError otherwise."""
+        """Wait until this many runs are parked. TimeoutError otherwise."""
         await self._all(self.store.keys.parked, count, within)
 
     async def all_asked(self, count: int, within: timedelta) -> None:
-        """Wait until so many requests wait for people. TimeoutError otherwise."""
+        """Wait until this many requests wait for people. TimeoutError otherwise."""
         await self._all(self.store.keys.pending, count, within)
 
     async def _all(self, index: str, count: int, within: timedelta) -> None:

@@ -1,1 +1,1 @@
-"""Approval service: asks people in Slack, and keeps what they decided."""
+"""Approval service: asks people in Slack, and records their decisions."""

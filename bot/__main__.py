@@ -48,7 +48,7 @@ async def serve(
 ) -> None:
     """Run the service until `stop` is set; calls `ready` with its port.
 
-    After `stop` it takes what still comes for `STOP_DELAY`, unless `stop_now` is set too.
+    After `stop` it still accepts payloads for `STOP_DELAY`, unless `stop_now` is set too.
     """
     NAMES.agent = settings.agent_command
     NAMES.approvals = settings.approvals_command
@@ -113,7 +113,7 @@ async def serve(
         await stop.wait()
         state.stopping = True
         await _pause(settings.stop_delay, stop_now or stop)
-        _log.info("Told to stop: finishing what is in hand.")
+        _log.info("Stopping: finishing the running work.")
         port.stop()
 
 
@@ -125,7 +125,7 @@ async def _pause(span: timedelta, ended: asyncio.Event) -> None:
 
 
 async def _once_accepted(open_workspace: Callable[[], Awaitable[Workspace]]) -> Workspace:
-    """Open the workspace; while Slack refuses a token that it may accept later, try again with growing pauses (R40)."""
+    """Open the workspace, retrying while Slack refuses its token only for now (R40)."""
     pauses = doubling(_FIRST_PAUSE, _LONGEST_PAUSE)
     while True:
         try:

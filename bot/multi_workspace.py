@@ -36,7 +36,7 @@ _NAME: Final = re.compile(r"\bq[a-z0-9]{1,40}\b")
 class Installed(NamedTuple):
     """All workspaces, the clients without a token, and the pages of OAuth.
 
-    `stores`: of those that are served now.
+    `stores`: the stores of the workspaces served now.
     """
 
     registry: WorkspaceRegistry
@@ -46,7 +46,7 @@ class Installed(NamedTuple):
 
 
 def namespace_of(settings: WebSettings, workspace: WorkspaceId) -> str:
-    """The namespace of a workspace, which its workers have as NAMESPACE."""
+    """Return the namespace of a workspace, which its workers set as NAMESPACE."""
     return f"{settings.namespace}-{workspace}"
 
 

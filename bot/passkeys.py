@@ -1,8 +1,8 @@
 """WebAuthn: what the browser is asked, and what its passkey answered.
 
-py_webauthn verifies; here is said what we insist on: the exact origin and RP id, a verified user, a counter that only
-grows, and that an answer is good once. Options are for `navigator.credentials` after `parse…OptionsFromJSON`, answers
-are what `PublicKeyCredential.toJSON()` returns.
+py_webauthn verifies. This module sets the requirements: the exact origin and RP id, a verified user, a counter that
+only grows, and single use of each answer. Options are for `navigator.credentials` after `parse…OptionsFromJSON`,
+answers are what `PublicKeyCredential.toJSON()` returns.
 """
 
 import json

@@ -25,7 +25,7 @@ def _ids(value: Any) -> Any:
 
 
 def _age(value: Any, choices: str = "12h, 30d, 8w, 7y and forever") -> Any:
-    """Read how long something is kept; None is for ever."""
+    """Read a retention period; None means for ever."""
     if not isinstance(value, str):
         return value
     text = value.strip().lower()
@@ -272,7 +272,7 @@ class WebSettings(AuditSettings):
     @field_validator("approvals_channel", "audit_channel", "reviewers", "admins", "audit_sql_url")
     @classmethod
     def _of_no_workspace(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse what means something in one workspace only, where there are several."""
+        """Refuse settings that only make sense for a single workspace."""
         if info.data.get("slack_client_id") is None or value in (None, frozenset()):
             return value
         if info.field_name == "audit_sql_url":

@@ -1,4 +1,4 @@
-"""Slack's word for why it refused a call."""
+"""Slack's error codes for refused calls."""
 
 from typing import Final
 

@@ -1,6 +1,6 @@
-"""The areas of workers, as `web` reaches them.
+"""Workers' areas in Redis, as `web` uses them.
 
-Jobs go there, and workers find there where `web` is.
+`web` puts jobs and its own address there.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ class WorkerAreas:
             return self._queues[area]
 
     async def keep_address(self, url: str, every: timedelta = EVERY) -> None:
-        """Say in each area where `web` is, until cancelled."""
+        """Keep the address of `web` in each area, until cancelled."""
         shared = Area(self._store.client, self._store.keys.namespace)
         areas = [shared]
         try:
@@ -80,7 +80,7 @@ class WorkerAreas:
                     for area in areas[1:]:
                         await area.put_address(url, "")
                 except CountersignError as away:
-                    _log.warning("Workers were not told where web is: %s", away)
+                    _log.warning("The address of web could not be stored for workers: %s", away)
                 await asyncio.sleep(every.total_seconds())
         finally:
             try:
@@ -88,7 +88,7 @@ class WorkerAreas:
                     for area in areas:
                         await area.drop_address(url)
             except (CountersignError, TimeoutError):
-                _log.info("The address of web ends by itself in the areas of workers.")
+                _log.info("The address of web will expire in the areas of workers.")
 
     async def _own_areas(self) -> list[Area]:
         """The areas of workers that have a key of their own, which may be used."""
@@ -96,7 +96,7 @@ class WorkerAreas:
         return [Area(self._store.client, self._store.keys.namespace, area=key.area) for key in keys]
 
     async def _shared_key(self, area: Area) -> str:
-        """Return the key of the area of all workers, made now if there is none that opens."""
+        """Return the key of the workers' shared area, made now if no valid one exists."""
         token = await area.web_key()
         parts = api_keys.parts_of(token)
         seen = None if parts is None else await self._store.api_key(parts[0])

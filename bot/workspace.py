@@ -261,15 +261,15 @@ async def _channel(setting: str, name: str, directory: Directory) -> ChannelId:
 
 @asynccontextmanager
 async def at_work(name: str, work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run the work beside the block.
+    """Run the work in the background of the block.
 
-    If it ends by itself that is a bug, and the process ends loudly.
+    If the work ends before the block, that is a bug, and the process stops with an error.
     """
     task = asyncio.create_task(work, name=name)
 
     def ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled():
-            _log.critical("%s ended by itself; this process stops.", name, exc_info=task.exception())
+            _log.critical("%s ended unexpectedly; this process stops.", name, exc_info=task.exception())
             os.kill(os.getpid(), signal.SIGINT)  # at once
 
     task.add_done_callback(ended)

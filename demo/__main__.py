@@ -35,7 +35,7 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
 
     It uses ten ports from `port` on.
 
-    All start at once, because most of the time goes into imports: `web` and the worker wait for what is not there yet.
+    All start at once, because most of the time goes into imports: `web` and the worker wait for their dependencies.
     """
     ports = range(port, port + 10)
     slack_port, mail_port, smtp_port, web_port, redis_port, api_port, model_port, ops_port, login_port, review_port = (

@@ -162,7 +162,7 @@ def _letters(maildir: Path) -> list[Letter]:
     """Return all mails, newest first."""
     box = mailbox.Maildir(maildir, create=True)
     letters: list[tuple[float, str, Letter]] = []
-    for key in box.keys():  # noqa: SIM118  (a Maildir is no dict: iterating it gives the messages)
+    for key in box.keys():  # noqa: SIM118  (a Maildir is not a dict: iterating it gives the messages)
         with contextlib.suppress(KeyError, FileNotFoundError):
             message = box.get_message(key)
             letters.append((message.get_date(), key, Letter.read(box.get_bytes(key))))

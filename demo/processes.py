@@ -74,7 +74,7 @@ async def answers(url: str, running: asyncio.subprocess.Process) -> None:
 
 
 async def work(env: dict[str, str]) -> None:
-    """Run a worker until it ends by itself; a new one when a team file changes."""
+    """Run a worker until it ends, and replace it when a team file changes."""
     while True:
         async with process("worker", "agents", **env) as running:
             over = asyncio.create_task(running.wait())

@@ -1,7 +1,7 @@
 """Sessions and streams: methods for apps that are agents.
 
-Arguments, errors and tiers are those of https://docs.slack.dev/reference/methods, page by page. A status that is none
-is `invalid_arguments`, as the live service answers (NousResearch/hermes-agent #111820), not the page's own code.
+Arguments, errors and tiers are those of https://docs.slack.dev/reference/methods, page by page. An invalid status is
+`invalid_arguments`, as the live service answers (NousResearch/hermes-agent #111820), not the page's own code.
 """
 
 import json

@@ -92,7 +92,7 @@ def _post_message(platform: Platform, args: Arguments) -> Json:
 
 
 def own_message(platform: Platform, args: Arguments, refusal: str) -> tuple[Channel, Message]:
-    """Return the app's own message; SlackError `refusal` if it is somebody else's."""
+    """Return the app's own message; SlackError `refusal` if it is another author's."""
     channel = room(platform, args.needed("channel", "channel_not_found"))
     message = channel.posts.get(args.needed("ts"))
     if message is None or message.subtype == "tombstone":
@@ -105,9 +105,9 @@ def own_message(platform: Platform, args: Arguments, refusal: str) -> tuple[Chan
 
 
 def streaming(platform: Platform, message: Message) -> bool:
-    """Say whether the message is a stream that Slack has not ended.
+    """Tell whether the message is a stream that Slack has not ended.
 
-    It does so by itself after about five minutes: slackapi/python-slack-sdk #1859.
+    Slack ends a stream after about five minutes: slackapi/python-slack-sdk #1859.
     """
     return message.stream is not None and platform.config.clock() - message.stream.since < STREAM_SECONDS
 

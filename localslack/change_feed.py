@@ -1,6 +1,6 @@
-"""A feed of changes, so that tests and pages wait for a fact and not for time.
+"""Feed of changes, so that tests and pages wait for a fact and not for time.
 
-Everything that changes rings; everybody who waits looks again.
+Every change rings, and every waiter checks its fact again.
 """
 
 # ruff: noqa: ASYNC109  (the timeout is asyncio.timeout; who waits says how long)
@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeVar
 Fact = TypeVar("Fact")
 
 PATIENCE: Final = 300.0
-"""Seconds that a test waits for a fact, if it must: it costs nothing where the fact comes."""
+"""Longest time in seconds that a test waits for a fact; it costs nothing if the fact comes."""
 
 
 class ChangeFeed:

@@ -74,9 +74,9 @@ class Config:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Read from an app manifest (YAML) what decides what Slack sends.
+    """Read the settings of Slack's payloads from an app manifest (YAML).
 
-    Raises ValueError with a sentence when the file is no manifest.
+    Raises ValueError with a sentence if the file is not a manifest.
     """
     manifest = yaml.safe_load(path.read_text("utf-8"))
     if not isinstance(manifest, dict):

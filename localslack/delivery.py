@@ -11,7 +11,7 @@ from .faults import DELIVERY_KINDS, Faults
 from .http_events import HttpEvents
 from .socket_mode import SocketMode
 
-# So many payloads are kept for a test to look at.
+# Number of payloads kept for tests to inspect.
 REMEMBERED = 20_000
 
 

@@ -1,4 +1,4 @@
-"""The Python API for tests: does what people do, and sees what they see."""
+"""Python API for tests: act and see as people do in Slack."""
 
 # ruff: noqa: ASYNC109  (a test says how long it waits; the waiting itself is asyncio.timeout in `ChangeFeed`)
 
@@ -94,7 +94,7 @@ class LocalSlack:
         )
         workspace = platform.workspace
         workspace.id, workspace.name = team, team.removeprefix("T0").capitalize()
-        workspace.first_number = 1_000_000 * len(first.oauth.platforms)  # its files and views are no other's
+        workspace.first_number = 1_000_000 * len(first.oauth.platforms)  # ids of its files and views are unique
         for user in workspace.users.values():
             user.team_id = team if user.team_id == TEAM_ID else user.team_id
         for channel in platform.workspace.channels.values():
@@ -191,9 +191,9 @@ class LocalSlack:
         await self.platform.socket.ask_to_reconnect(reason, count)
 
     def cut_sockets(self, *, half_open: bool = False) -> int:
-        """Break all Socket Mode connections at once, without a word.
+        """Break all Socket Mode connections at once, without a closing frame.
 
-        With `half_open` Slack goes on sending to them. Return how many there were.
+        With `half_open` Slack continues to send to them. Return how many there were.
         """
         return self.platform.socket.cut(half_open=half_open)
 

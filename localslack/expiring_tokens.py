@@ -10,7 +10,7 @@ from .workspace import Message
 
 RESPONSE_URL_USES = 5
 RESPONSE_URL_SECONDS = 30 * 60
-# So many are remembered, to say "expired" instead of "unknown"; a demo may run for weeks.
+# Number of tokens remembered, to say "expired" instead of "unknown"; a demo may run for weeks.
 REMEMBERED = 10_000
 
 

@@ -12,9 +12,9 @@ from .change_feed import PATIENCE
 from .driver import LocalSlack
 
 HURRY: Final = 100.0
-"""In tests Slack's rates, and those who keep them, go so many times faster."""
+"""In tests Slack's rates, and the code that keeps to them, run this many times faster."""
 UNHURRIED: Final[dict[str, Any]] = {"ack_seconds": PATIENCE, "trigger_seconds": PATIENCE, "hurry": HURRY}
-"""Settings of a Slack that waits minutes where the real one waits 3 s: how fast a test's machine is shows nothing."""
+"""Settings of a Slack that waits minutes where the real one waits 3 s, so that slow machines fail no test."""
 
 
 @pytest_asyncio.fixture

@@ -56,7 +56,7 @@ class Arguments:
     def data(self, name: str, error: str) -> Any:
         """JSON, as a value or as a text; None when absent.
 
-        Raises SlackError with that code when it is no JSON.
+        Raises SlackError with that code if it is not JSON.
         """
         value = self.values.get(name)
         if value is None or value == "":

@@ -1,8 +1,9 @@
 """Rate limits by Slack's tiers, always on.
 
 https://docs.slack.dev/apis/web-api/rate-limits; the tier of a method stands on its page, and in Slack's own
-`MethodsRateLimits.java` (java-slack-sdk). Slack promises at least so many calls a minute, and bursts of unnamed size:
-here it takes exactly so many in any minute. After more it says with Retry-After when the next one counts.
+`MethodsRateLimits.java` (java-slack-sdk). Slack promises at least the tier's number of calls a minute, and bursts of
+unnamed size: localslack takes exactly that number in any minute. Further calls get a Retry-After until the next call
+counts.
 """
 
 import math
@@ -14,7 +15,7 @@ from typing import Any
 from .errors import RateLimited
 
 POSTS = 5, 5.0
-"""In so many seconds, in one channel: "about one a second, short bursts allowed"."""
+"""Posts, and seconds, in one channel: "about one a second, short bursts allowed"."""
 MINUTE = 60.0
 
 

@@ -94,7 +94,7 @@ class Server:
         return web.FileResponse(STATIC / "index.html")
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
-        """The bytes of a file, under its own address, which may fail by itself."""
+        """Receive the bytes of a file, at an address that may fail separately."""
         content = await api_files.content_of(request)
         file = request.match_info["file"]
 

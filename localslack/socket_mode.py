@@ -19,7 +19,7 @@ from .errors import Ack, Json
 SOCKET_FRAME_BYTES = 20_480
 # https://docs.slack.dev/apis/events-api/using-socket-mode#connections
 SOCKET_CONNECTIONS = 10
-# A connection whose end never reached Slack goes on getting payloads: slackapi/python-slack-sdk #1940
+# A connection whose end never reached Slack still gets payloads: slackapi/python-slack-sdk #1940
 HALF_OPEN_SECONDS = 3600.0
 # How long a closing connection waits for its other end, which may be a process that hangs.
 CLOSE_SECONDS = 0.5

@@ -28,7 +28,7 @@ METHODS: dict[str, Method] = {
     "auth.teams.list": Method(lambda platform, args: _teams(platform, args), TIER_2, reads=True),
     "oauth.v2.access": Method(lambda platform, args: platform.oauth.access(args.values), TIER_4, reads=True),
 }
-# So many calls are kept for a test to look at.
+# Number of calls kept for tests to inspect.
 REMEMBERED = 20_000
 _WITHOUT_TOKEN = {"api.test", "blocks.validate", "oauth.v2.access"}
 _APP_TOKEN = {"apps.connections.open"}
@@ -70,7 +70,7 @@ class WebApi:
         work: Callable[[], Json],
         refuse: Callable[[SlackError], web.Response] = lambda error: web.json_response(error.body()),
     ) -> web.Response:
-        """Does the work of one call under the armed faults, and logs it.
+        """Perform one call under the armed faults, and log it.
 
         `values` are its arguments; `refuse` words an error, as `/api/` does or as a response URL does.
         """

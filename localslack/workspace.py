@@ -253,7 +253,7 @@ class Workspace:
     def with_ids(self, blocks: list[Json] | None) -> list[Json] | None:
         """The blocks with the ids that Slack adds where the app gave none.
 
-        An empty list is none at all.
+        An empty list counts as no blocks.
         """
         if not blocks:
             return None

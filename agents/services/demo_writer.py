@@ -13,7 +13,7 @@ from countersign.teams import DEMO_NOTE
 from .mail import MAX_RECIPIENTS, is_address
 
 SUBJECT_LENGTH = 60
-"""Characters; a whole task is no subject."""
+"""Characters; a whole task is too long for a subject."""
 
 MAX_BODY = 200_000
 """Characters; "replace e with (a long text)", again and again, must not grow for ever."""

@@ -158,9 +158,9 @@ def _addresses(name: str, value: str) -> tuple[str, ...]:
 
 
 def _split(value: str) -> list[tuple[str, str]] | None:
-    """Split a header's text into names and addresses; None if it is no list.
+    """Split a header's text into names and addresses; None if it is not a list.
 
-    A name is empty if there is none.
+    A missing name is "".
     """
     mailboxes: list[tuple[str, str]] = []
     at = 0

@@ -53,7 +53,7 @@ def _summed_up(messages: Sequence[BaseAgentEvent | BaseChatMessage]) -> bool:
 
 
 async def conclude(run: Run, result: TaskResult) -> Conclusion:
-    """Say what became of the last program, with the coder's summary."""
+    """Report the outcome of the last program, with the coder's summary."""
     answer = await last_words(run, result)
     words = answer.words
     programs = [outcome for outcome in run.outcomes if outcome.kind is Kind.CODE]

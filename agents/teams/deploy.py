@@ -219,7 +219,7 @@ async def conclude(run: Run, result: TaskResult) -> Conclusion:
 
 
 def _state(steps: Sequence[Outcome]) -> str:
-    """Say how it ended: a release that was only written to the log is none."""
+    """Return the outcome: a release that was only written to the log does not count."""
     if missed := _missed(steps):
         return missed.became
     released = [step for step in steps if step.tool == "release"]
@@ -267,7 +267,7 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]
 
 
 def step_of(line: str) -> DemoCall | None:
-    """Read a line of a plan as the call that it asks for; None if it is none."""
+    """Read a line of a plan as the call that it asks for; None for other lines."""
     if match := re.match(r"\s*\d+\.\s+(run_tests|release|announce)\s+(.+)", line):
         names = {"run_tests": ["service", "version"], "release": ["service", "version", "environment"]}
         given = match[2].split()

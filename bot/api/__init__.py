@@ -1,1 +1,1 @@
-"""The HTTP interface for programs: ask people, and wait for what they decide."""
+"""HTTP interface for programs: ask people, and wait for their decisions."""

@@ -1,6 +1,6 @@
-"""Bodies of requests: bounded in size and time, and JSON that means one thing.
+"""Read request bodies: bounded in size and time, and unambiguous JSON.
 
-A large body is read and understood one at a time for each key, in a thread: whatever it holds, others are served.
+Each key may have one large body read and parsed at a time, in a thread, so no body blocks other callers.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from .problems import Problem, of_validation
 LARGEST: Final = 4 * 2**20
 """Bytes of a question: a million characters of arguments, escaped."""
 SMALL: Final = 64 * 2**10
-"""Bytes of any other body, and of a question that waits for no other one."""
+"""Bytes of any other body, and of a question that need not wait for its turn."""
 WITHIN: Final = 10.0
 """Seconds for a body to arrive."""
 _QUICK: Final = 8 * 2**10
-"""Bytes that are understood at once, without a thread."""
+"""Bytes that are parsed at once, without a thread."""
 B = TypeVar("B", bound=BaseModel)
 R = TypeVar("R")
 
@@ -32,7 +32,7 @@ R = TypeVar("R")
 async def read(request: Request, model: type[B], turn: asyncio.Semaphore) -> B:
     """Read a small JSON body of this form.
 
-    Problem if it is another one, or too large.
+    Problem if it has another form or is too large.
     """
     async with whole(request, turn, SMALL) as raw:
         return await aside(raw, lambda: parsed(raw, model))
@@ -77,7 +77,7 @@ async def aside(raw: bytes, work: Callable[[], R]) -> R:
 
 
 def parsed(raw: bytes, model: type[B]) -> B:
-    """Parse a JSON body of this form. Problem if it is another one."""
+    """Parse a JSON body of this form. Problem if it has another form."""
     try:
         json_bounds.check(raw)  # before anything is built of it
         return model.model_validate(read_json(_text(raw)))

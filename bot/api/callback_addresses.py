@@ -1,7 +1,7 @@
 """Addresses to which callbacks may go: public ones, and networks of a setting.
 
-A program chooses the URL, and `web` stands where much more is reachable. So a name is resolved first, each address is
-judged, and the connection goes to the address that was judged: a name that changes meanwhile leads nowhere else.
+A program chooses the URL, and `web` can reach networks that programs must not. So a name is resolved first, each
+address is checked, and the connection goes to the checked address, even if the name changes in between.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ def read(url: str, allowed: Networks) -> Target:
 
 
 def host_of(url: str) -> str:
-    """The host of a callback's URL; "" if it has none."""
+    """Return the host of a callback's URL, or ""."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
@@ -109,7 +109,7 @@ def may_reach(address: Address, allowed: Networks, *, plain: bool = False) -> bo
 
 
 def _within(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one stands for, if it does."""
+    """Return the IPv4 address embedded in an IPv6 address, if any."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:

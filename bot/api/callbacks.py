@@ -1,10 +1,11 @@
 """Post decisions to the programs that asked for it, signed.
 
-Each is tried until it is delivered or given up. One process at a time does it, by a lease. A decision is posted at
-least once: a process that dies between the answer and its note posts it again, under the same `webhook-id`.
+Each decision is tried until it is delivered or given up. A lease lets one process at a time deliver. A decision is
+posted at least once: if the process dies between the answer and its record, the decision is posted again under the same
+`webhook-id`.
 
-A receiver, told by its host, has a few posts at once and a queue of its own. What it does not take yet is due again a
-moment later, so that one that is slow or away keeps nobody else's decisions back.
+Each receiver, identified by its host, has a few concurrent posts and its own queue. Decisions that do not fit in the
+queue are due again a moment later, so a slow receiver does not delay the others.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ from .schemas import CallbackView, RequestView
 AFTER: Final = tuple(
     timedelta(seconds=seconds) for seconds in (0, 5, 60, 300, 1800, 7200, 18_000, 43_200, 86_400, 172_800)
 )
-"""When a decision is posted, counted from the decision: ten times at most, for two days."""
+"""Times of the attempts after the decision: ten at most, within two days."""
 _JITTER: Final = 0.1
 _PATIENCE: Final = 15.0
 """Seconds for one attempt, from the resolver to the answer."""
@@ -43,7 +44,7 @@ QUEUE: Final = 100
 _IN_HAND: Final = 500
 _LATER: Final = timedelta(seconds=5)
 NEWER_AGAIN: Final = timedelta(minutes=1)
-"""After this long a callback that only a newer version reads is looked at again."""
+"""Pause before a callback that only a newer version can read is tried again."""
 _LEASE: Final = timedelta(seconds=60)
 _PAUSE: Final = 1.0
 _GONE: Final = 410
@@ -52,7 +53,7 @@ _log = logging.getLogger(__name__)
 
 @cache
 def _certificates() -> ssl.SSLContext:
-    """Read once whom TLS trusts: that takes as long as a few posts, and nothing else runs meanwhile."""
+    """Load the trusted TLS certificates once: it blocks the loop as long as a few posts."""
     return httpx.create_ssl_context(trust_env=False)
 
 
@@ -87,14 +88,14 @@ class CallbackDelivery:
                     else:
                         await self._stop()
                 except StoreUnavailable as away:
-                    _log.warning("%s Callbacks go on when it is back.", away)
+                    _log.warning("%s Callbacks continue when the store is back.", away)
                 await asyncio.sleep(_PAUSE)
         finally:
             await self._stop()
             try:
                 await self._callbacks.lease.release(self._owner)
             except StoreUnavailable:
-                _log.info("The lease of callbacks could not be released; it ends by itself.")
+                _log.info("The lease of callbacks could not be released; it will expire.")
 
     async def begin(self) -> None:
         """Begin to post what is due, as much as each receiver takes; see `in_hand`."""
@@ -121,7 +122,7 @@ class CallbackDelivery:
             async with receiver.turn:
                 await self._deliver(name)
         except StoreUnavailable as away:
-            _log.warning("%s The callback of request %s goes on when it is back.", away, name)
+            _log.warning("%s The callback of request %s continues when the store is back.", away, name)
         except Exception as bug:
             self._bugs.append(bug)
             raise
@@ -174,7 +175,7 @@ class CallbackDelivery:
     async def _post(self, url: str, signed: dict[str, str], body: bytes) -> tuple[int, str]:
         """Post once, to the address that was judged.
 
-        Return the status (0: no answer) and what was wrong.
+        Return the status (0: no answer) and the problem.
         """
         try:
             async with asyncio.timeout(_PATIENCE):
@@ -193,7 +194,7 @@ class CallbackDelivery:
                 async with httpx.AsyncClient(
                     verify=_certificates(), trust_env=False, follow_redirects=False, timeout=_PATIENCE
                 ) as client:
-                    answer = await client.send(request, stream=True)  # what it answers besides is not read
+                    answer = await client.send(request, stream=True)  # the body of the answer is not read
                     await answer.aclose()
                 return answer.status_code, f"{target.host} answered {answer.status_code}."
         except (OSError, TimeoutError, httpx.HTTPError, httpx.InvalidURL, CountersignError) as wrong:

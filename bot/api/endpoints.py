@@ -1,9 +1,9 @@
 """Routes of the interface.
 
-Each finds its key, reads its body, and calls one use case.
+Each route finds the caller's key, reads the body, and calls one use case.
 
-Whoever reaches the port may send anything: a body is read only up to its size, after its key was found; a problem is
-answered as such, and no error leaves as text.
+Anybody who reaches the port may send anything. So the key is checked before the body is read, the body's size is
+bounded, problems are answered in one format, and the text of an internal error is never sent.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from .problems import Problem, on_problem
 from .schemas import AskBody, BeginBody, ListView, OutcomeBody, RequestView, WithdrawBody
 
 CONNECTIONS: Final = 12_000
-"""Connections at once: each that waits for a decision holds one."""
+"""Largest number of connections: each call that waits for a decision holds one."""
 AT_ONCE: Final = 100
 """Most calls of one key that run at the same time; calls that wait for people do not count."""
 LONGEST_WAIT: Final = 60.0
@@ -66,9 +66,9 @@ class Channels(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """All that the routes work with.
+    """Dependencies of the routes.
 
-    `nobody` stands for the requester where a program names none: the app itself.
+    `nobody` is the requester if a program names none: the app itself.
     """
 
     store: Store
@@ -119,7 +119,7 @@ class Interface:
             poll.cancel()
 
     async def ask(self, request: Request, key: ApiKey) -> Response:
-        """Ask people; 201 for a new request, 200 for one that was asked before."""
+        """Ask people; 201 for a new request, 200 for a repeated one."""
         idempotency = request.headers.get("idempotency-key", "")
         if not 0 < len(idempotency) <= _LONGEST_IDEMPOTENCY or not idempotency.isprintable():
             raise Problem(400, "idempotency-key", "Send an `Idempotency-Key` header of 1 to 200 characters.")
@@ -165,7 +165,7 @@ class Interface:
         return _json(ListView(requests=views))
 
     async def get(self, request: Request, key: ApiKey) -> Response:
-        """Read the request; with `wait`, once it is decided or the time has passed."""
+        """Read the request; with `wait`, after its decision or the given time."""
         wait = _seconds(request.query_params.get("wait", "0"))
         asked = await found_requests.program_request(self.store, key, request.path_params["id"])
         if wait and asked.request.status is Status.PENDING and not self.stopping.is_set():
@@ -178,7 +178,7 @@ class Interface:
                 settled = await self._settled(request, asked.request.id, wait)
             finally:
                 self.waiting_polls[key.id] -= 1
-            await self._key(request)  # which may have been revoked meanwhile
+            await self._key(request)  # the key may have been revoked in the meantime
             if settled is not None:
                 asked = ProgramRequest(asked.run, settled)
         return self._answer(asked, link=await self.card_link(asked.request.id))
@@ -197,7 +197,7 @@ class Interface:
         return self._answer(await executions.begin_for_program(self.store, key, name, body.execution, body.replaces))
 
     async def outcome(self, request: Request, key: ApiKey) -> Response:
-        """Report what came of the action."""
+        """Report the outcome of the action."""
         body = await bodies.read(request, OutcomeBody, self.turns[key.id])
         asked = await executions.report_for_program(
             self.store,
@@ -262,7 +262,7 @@ class Interface:
         return seen.value
 
     async def _channel(self, key: ApiKey, named: str) -> ChannelId:
-        """Find the channel that is meant, if the key is bound to its id.
+        """Find the named channel, if the key is bound to its id.
 
         A channel's name may change hands (R43).
         """
@@ -286,7 +286,7 @@ class Interface:
         return channel
 
     async def _requester(self, named: str) -> UserId:
-        """Find the person that a program names, by id or as `@name`; a name of several people is refused."""
+        """Find the person named by id or `@name`; an ambiguous name is refused."""
         if not named.startswith("@"):
             return UserId(named)
         found = await self.users_named(named[1:])
@@ -301,7 +301,7 @@ class Interface:
         return next(iter(found))
 
     def _called(self, key: ApiKey) -> str:
-        """The key's channels, by name where the app is in them."""
+        """Return the key's channels, with the names of channels that the app is in."""
         names = {channel: f"#{name}" for name, channel in self.names.items()}
         return ", ".join(names.get(channel, channel) for channel in key.channels)
 

@@ -20,7 +20,7 @@ LONGEST_NAME: Final = 1_000
 """Characters of a name, however they are written: as twelve bytes, if a client escapes them."""
 LONGEST_NUMBER: Final = 1_000
 ITEMS: Final = 5000
-"""Of one sequence or mapping: no channel has so many reviewers, and no run so many questions at once."""
+"""Items of one sequence or mapping: more than the reviewers of any channel or the open questions of any run."""
 TEXT: Final = 4_000_000
 """Characters of one text."""
 BOUNDS: Final[dict[str, dict[str, Any]]] = {

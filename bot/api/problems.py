@@ -40,7 +40,7 @@ _TITLES: Final = {
 
 
 class Problem(Exception):
-    """An answer that is no success.
+    """Error answer.
 
     `kind` names it for programs, the text is for people.
     """
@@ -51,7 +51,7 @@ class Problem(Exception):
 
 
 def answer(problem: Problem) -> Response:
-    """The answer of a problem."""
+    """Return the HTTP answer for a problem."""
     body = {
         "type": f"{PROBLEM}{problem.kind}",
         "title": _TITLES[problem.status],
@@ -65,7 +65,7 @@ def answer(problem: Problem) -> Response:
 
 
 def of_error(error: CountersignError) -> Problem:
-    """The problem that an error of ours is."""
+    """Return the problem that describes one of our errors."""
     text = str(error)
     match error:
         case Conflict():

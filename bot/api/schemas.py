@@ -1,4 +1,4 @@
-"""JSON that programs send and get; the OpenAPI document is made of it."""
+"""JSON that programs send and receive; the OpenAPI document is made from it."""
 
 import json
 from collections.abc import Mapping
@@ -119,7 +119,7 @@ class AskBody(BaseModel):
         return self
 
     def question(self) -> Question:
-        """The question as the rules have it."""
+        """Return the question in the domain's form."""
         ask = partial(Question, self.agent, 0, title=self.title, notes=tuple(self.notes), claimed=True)
         judge, content = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND), self.message or self.title
         if self.call is not None:
@@ -210,7 +210,7 @@ class DecisionView(BaseModel):
 
 
 class OutcomeView(BaseModel):
-    """The outcome as the program reported it; null as long as it reported nothing."""
+    """The outcome reported by the program; null before the report."""
 
     succeeded: bool
     words: str
@@ -237,7 +237,7 @@ class RequestView(BaseModel):
     def of(
         cls, asked: ProgramRequest, channels: Mapping[str, ChannelId] = MappingProxyType({}), card_link: str = ""
     ) -> "RequestView":
-        """The view of a request; `channels` by name."""
+        """Return the view of a request; `channels` by name."""
         request, run = asked.request, asked.run
         cards_in = request.rules.approvals_channel
         return cls.model_validate(

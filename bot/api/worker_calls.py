@@ -38,9 +38,9 @@ HEARTBEAT: Final = 5.0
 LARGEST: Final = 24 * 2**20
 """Bytes of a call: the largest record, or ten files in base64."""
 _ABOUT: Final = re.compile(rb'"(?:run|ended)":"([rsp][a-z0-9_-]{1,40})"')
-"""The run that a line of the stream is about: an id has no quotes, so no text of people can look like this."""
+"""Finds the run of a stream's line. People's text cannot match, because its quotes are escaped."""
 _REMEMBERED: Final = 100_000
-"""Runs of which it is known who reaches them."""
+"""Largest number of runs whose access is remembered."""
 _MOST_BEHIND: Final = 10_000
 _MOST_BYTES_BEHIND: Final = 32 * 2**20
 """Lines and bytes that a stream may be behind; a slower worker connects again, and reads back."""
@@ -52,7 +52,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """Names of all that a worker reads back."""
+    """Names of the requests and runs that a worker reads back."""
 
     requests: tuple[RequestId, ...] = ()
     runs: tuple[RunId, ...] = ()
@@ -153,7 +153,7 @@ class WorkerCalls:
         return reaches
 
     async def announce(self, request: Request, key: ApiKey) -> Response:
-        """Keep what a worker says of itself, for `ANNOUNCED_FOR`."""
+        """Store a worker's announcement for `ANNOUNCED_FOR`."""
         _check_worker(key)
         said = await self._read(request, key, _ANNOUNCEMENTS)
         foreign = [team.name for team in said.teams if not key.may_run(team.name)]
@@ -165,7 +165,7 @@ class WorkerCalls:
         return Response(status_code=204)
 
     async def _holds(self, key: ApiKey, run: RunId) -> bool:
-        """Tell whether a worker may say that it holds the run; of a damaged one it may not."""
+        """Tell whether a worker may claim to hold the run; not if the run is damaged."""
         try:
             return await self._reaches(key, run)
         except UnknownSchema:
@@ -178,7 +178,7 @@ class WorkerCalls:
         return Response(status_code=204)
 
     async def waiting(self, request: Request, key: ApiKey) -> Response:
-        """Say what is known of requests and runs that a worker waits for."""
+        """Return the state of the requests and runs that a worker waits for."""
         waited = await self._read(request, key, _WAITED)
         requests = await self.store.readable(waited.requests)
         asking = {one.run for one in requests.values() if one is not None}
@@ -294,7 +294,7 @@ def _is_over(run: Run | None) -> bool:
 
 
 def _worker(request: Request, key: ApiKey) -> WorkerId:
-    """Name the worker; its key is part of the name, so that no worker speaks for one of another key."""
+    """Name the worker by its key and id, so that it cannot act as another key's worker."""
     return WorkerId(f"{key.id}-{request.path_params['worker']}")
 
 

@@ -1,7 +1,7 @@
-"""Chain the events, copy the record into a database, and drop what is old enough.
+"""Chain the events, copy the record into a database, and drop old entries.
 
-One process at a time does it, by a lease; should two ever do it, the ledger's script lets one of them win. It knows
-nothing that is not in Redis, so it may be killed at any moment.
+A lease lets one process at a time do this; if two ever do, the ledger's script lets only one win. All of the state is
+in Redis, so the process may be killed at any moment.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from .entries import about, entry_of
 LEASE: Final = timedelta(seconds=6)
 TRIM_EVERY: Final = timedelta(minutes=1)
 AT_ONCE: Final = timedelta(0)
-"""Events that are kept so long leave as soon as they are drawn and chained, within about a second."""
+"""Events with this retention are dropped as soon as they are drawn and chained, within about a second."""
 _WAIT: Final = timedelta(seconds=1)
 _BATCH: Final = 20
-"""At once: making one entry takes about a quarter of a millisecond, and people who click share the loop."""
+"""Entries made at once: each takes about a quarter of a millisecond, and clicks share the event loop."""
 _log = logging.getLogger(__name__)
 
 
@@ -83,13 +83,13 @@ class Auditor:
                     if await self._ledger.lease.claim(self._owner, self._held):
                         await self._as_auditor()
                 except StoreUnavailable as away:
-                    _log.warning("%s The record goes on when it is back.", away)
+                    _log.warning("%s The record continues when the store is back.", away)
                 await asyncio.sleep(self._held.total_seconds() / 6)
         finally:
             try:
                 await self._ledger.lease.release(self._owner)
             except StoreUnavailable:
-                _log.info("The auditor's lease could not be let go; it ends by itself.")
+                _log.info("The auditor's lease could not be released; it will expire.")
 
     async def _as_auditor(self) -> None:
         works = [asyncio.create_task(work(), name="record") for work in (self._chain, *self._beside)]
@@ -121,7 +121,7 @@ class Auditor:
                     await self.trim()
                     trim_at = loop.time() + TRIM_EVERY.total_seconds()
             except ValueError as wrong:  # a damaged head: nothing may be built on it, and nothing is lost by waiting
-                _log.error("The record cannot go on: %s `countersign audit verify` says what is wrong.", wrong)
+                _log.error("The record cannot continue: %s Run `countersign audit verify` to see the cause.", wrong)
                 await asyncio.sleep(TRIM_EVERY.total_seconds())
 
     async def chain(self, wait: timedelta = timedelta(0)) -> int:
@@ -136,7 +136,7 @@ class Auditor:
             for stored in events:
                 metrics.entry_recorded(now - int(stored.event.split("-")[0]) / 1000)
         if answer == "gap":
-            _log.error("What follows event %s in the stream changed while it was read; reading again.", position.event)
+            _log.error("The stream after event %s changed while it was read; reading again.", position.event)
         return len(events) if answer == "done" else 0
 
     async def catch_up(self) -> None:
@@ -145,7 +145,7 @@ class Auditor:
             pass
 
     async def trim(self) -> None:
-        """Drop what was kept long enough.
+        """Drop events and entries after their retention period.
 
         Events that are not drawn and chained stay, and so do entries that are not in the sink.
         """
@@ -159,7 +159,7 @@ class Auditor:
             upto = min(upto, await self._sink.position())
         dropped = await self._ledger.trim(upto)
         if dropped:
-            _log.info("Entries of the record that were kept long enough and are dropped: %d.", dropped)
+            _log.info("Dropped %d entries of the record after their retention period.", dropped)
 
     async def _made(self, position: Position, events: Sequence[StreamEvent]) -> list[tuple[str, Kept | None]]:
         names = [about(stored.raw) for stored in events]

@@ -31,7 +31,7 @@ app = command_line("Export, verify, replay or report on the record.")
 def main(arguments: list[str]) -> int:
     """Run a verb of `countersign audit` and return the exit status.
 
-    0 if all is well, 1 if what was checked is not to be believed, 2 if it could not be done.
+    0 on success, 1 if the checked data must not be believed, 2 if the command could not run.
     """
     return run(app, arguments, "countersign audit")
 
@@ -162,7 +162,7 @@ def _print_verdict(
 
 @app.command()
 def receipt(request: Annotated[str, typer.Argument(help="Its id, or the link of its card.")]) -> None:
-    """Sign an account of one request's decision."""
+    """Sign a receipt of one request's decision."""
     asyncio.run(_receipt(request))
 
 
@@ -249,9 +249,9 @@ def replay(
     format: Annotated[Replay, typer.Option(help="jsonl is for programs.")] = Replay.TABLE,
     all: Annotated[bool, typer.Option("--all", help="List also what comes out as before.")] = False,
 ) -> None:
-    """Show what another policy would have done to what is on record.
+    """Show what another policy would have done with the recorded actions.
 
-    Without --since, to that of the last 30 days.
+    Without --since, with those of the last 30 days.
     """
     raise typer.Exit(asyncio.run(_replay(policy, export_formats.Filter(since, until), file, format, all)))
 
@@ -294,7 +294,7 @@ def report_(
 ) -> None:
     """Sum the record up: tables, JSON, or a page with plots.
 
-    Without --since, that of the last 90 days.
+    Without --since, the last 90 days.
     """
     now = datetime.now(UTC)
     selection = export_formats.Filter(since or now - _QUARTER, until or now)

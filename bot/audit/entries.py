@@ -1,9 +1,9 @@
 """Make the record's entry of an event, with its secrets hidden (R15, R25).
 
-An entry says when, who, what, by which rules, and what came of it.
+An entry states the time, the person, the action, the rules, and the outcome.
 
-An entry is made from the event as it was stored and from the request as it stands: its question and its rules never
-change, and its decision is there when an event tells of it. So the same event always makes the same entry.
+It is made from the stored event and the current request. The request's question and rules never change, and its
+decision exists before an event mentions it, so the same event always makes the same entry.
 """
 
 import json
@@ -22,7 +22,7 @@ from countersign.domain.requests import Request
 from countersign.store.audit_log import StreamEvent
 
 UNRECORDED: Final = frozenset({EventType.RUN_PROGRESSED})
-"""Events that are no attempt at anything: an agent's line of progress, each second one while it writes."""
+"""Events that are not recorded: an agent's progress, one a second while it writes."""
 _OUTCOMES: Final[dict[str, str]] = {
     EventType.REQUEST_ASKED: "asked",
     EventType.VOTE_CAST: "counted",
@@ -75,7 +75,7 @@ def entry_of(stored: StreamEvent, request: Request | None) -> dict[str, Any] | N
 
 
 def _proved(written: str) -> dict[str, Any] | None:
-    """Read what an attempt was proved with: ids, digests, keys and signatures, of which nothing is hidden."""
+    """Read the proof of an attempt: ids, digests, keys and signatures, all unhidden."""
     try:
         proved = json.loads(written) if written else None
     except (ValueError, RecursionError):
@@ -147,7 +147,7 @@ def _described(request: Request, whole: bool) -> dict[str, Any]:
 
 
 def _rules_at(request: Request, at: str | None) -> Rules:
-    """Restore the rules of then, without those who joined by a later escalation."""
+    """Restore the rules at that time, without reviewers of later escalations."""
     try:
         then = datetime.fromisoformat(at or "")
         later = [step.joined for step in request.raised if step.at > then]
@@ -183,7 +183,7 @@ _AN_AGE: Final = 1e10
 def is_readable(entry: Any) -> bool:
     """Tell whether the fields of an entry have their types.
 
-    Somebody else may have written it: no sum is to mix others in.
+    Another program may have written it, and sums must not include its entries.
     """
     if not isinstance(entry, dict):
         return False

@@ -67,7 +67,7 @@ def fits(kept: Kept, selection: Filter) -> bool:
 
 
 def read_lines(raw: Iterable[bytes]) -> Iterator[Kept | ValueError]:
-    """Read the entries of exported JSON lines; a ValueError for a line that is none."""
+    """Read the entries of exported JSON lines; a ValueError for an invalid line."""
     for line in raw:
         if not line.endswith(b"\n"):
             yield ValueError("ends in the middle of a line")

@@ -108,7 +108,7 @@ class Figures:
         self.actions: dict[str, Counter[str]] = defaultdict(Counter)
         """Tool, or kind of question -> how often asked, and each outcome."""
         self.harmful: set[str] = set()
-        """Those of more than low risk, and those that are no calls."""
+        """Actions of more than low risk, and questions without a call."""
         self.names: dict[str, str] = {}
         """Id of a person who decided -> their name, as of their last decision."""
         self.last: dict[str, str] = {}
@@ -133,7 +133,7 @@ class Figures:
 
     @property
     def decided(self) -> int:
-        """Requests that were decided, in whatever way."""
+        """Requests that were decided in any way."""
         return self.hows.total()
 
     @property
@@ -237,7 +237,7 @@ class Figures:
         ]
 
     def always_approved(self, least: int) -> list[tuple[str, int]]:
-        """List calls of low risk that were asked so often and always approved."""
+        """List calls of low risk that were asked at least this often and always approved."""
         return sorted(
             (
                 (name, outcomes["asked"])

@@ -48,7 +48,7 @@ def private_key(path: Path) -> Ed25519PrivateKey:
 
 
 def public_pem(key: Ed25519PrivateKey) -> str:
-    """Return the public half as PEM, for those who check receipts."""
+    """Return the public half as PEM, for verifying receipts."""
     public = key.public_key()
     pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return pem.decode()
@@ -66,7 +66,7 @@ def public_pems(path: Path) -> str:
 def public_if_made(path: Path) -> str:
     """Return what `public_pems` does.
 
-    "" if there is no key yet, or one that cannot be used.
+    "" if there is no usable key yet.
     """
     try:
         return public_pems(path) if path.exists() else ""
@@ -147,7 +147,7 @@ def fingerprint(public: bytes) -> str:
 
 
 def _own_key(text: str) -> bytes:
-    """Return the public key that a receipt carries; one that no program reads if it has none."""
+    """Return the public key in a receipt, or an invalid key if it has none."""
     try:
         return str(json.loads(text)["public_key"]).encode()
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -33,7 +33,7 @@ _WIDEST: Final = 40
 
 
 def recorded(kept: Kept | ValueError) -> Recorded | None:
-    """Read the action that an entry tells of; None if it tells of none.
+    """Read the action that an entry records; None if it records no action.
 
     ValueError if the entry cannot be read.
     """
@@ -51,7 +51,7 @@ def recorded(kept: Kept | ValueError) -> Recorded | None:
 
 def _recorded(entry: dict[str, Any], effect: Action) -> Recorded:
     data, question = entry.get("data", {}), entry.get("what", {})
-    facts = {**data, **question}  # of the question, where the entry has it, else of the event
+    facts = {**data, **question}  # from the question if the entry has it, else from the event
     rules = None if "rules" not in entry else RULES.load(json.dumps(entry["rules"]).encode())
     team, channel, requester = (_text(facts, name) for name in ("team", "channel", "requester"))
     return Recorded(
@@ -90,9 +90,9 @@ def _team_says(data: dict[str, Any], question: dict[str, Any]) -> tuple[Action |
 
 
 def _settings(data: dict[str, Any], rules: Rules | None) -> Rules | None:
-    """Restore the channel's own rules of then.
+    """Restore the channel's own rules at that time.
 
-    They are those of the request, with what the policy had changed put back.
+    They are the request's rules without the policy's changes.
     """
     if "settings" in data:
         base = plain(rules) if rules else {}
@@ -116,7 +116,7 @@ def _in_utc(at: datetime) -> str:
 
 
 def rows(replayed: Sequence[Replayed], *, everything: bool = False) -> list[list[str]]:
-    """Give a row for each action that is not the same.
+    """Return a row for each action with a different outcome.
 
     `everything`: a row for every action.
     """
@@ -125,7 +125,7 @@ def rows(replayed: Sequence[Replayed], *, everything: bool = False) -> list[list
 
 
 def line(action: Replayed) -> str:
-    """Give one JSON object for programs."""
+    """Return one JSON object for programs."""
     was = action.was
     return json.dumps(
         {

@@ -1,9 +1,9 @@
 """Check what people proved with the decisions in a receipt, off-line.
 
-The receipt's own signature says that the service wrote it. A passkey's signature says more: it was made outside the
-service, over a statement of who decides what. Here is checked that the statement is about what the receipt shows, and
-that the key of the person's enrolment signed it. Then not even the service could have changed the content, the rules
-or the answer afterwards.
+The receipt's own signature proves that the service wrote it. A passkey's signature proves more: it was made outside the
+service, over a statement of who decides what. This module checks that the statement matches the receipt, and that the
+key of the person's enrolment signed it. If so, not even the service could have changed the content, the rules or the
+answer afterwards.
 """
 
 import json
@@ -29,10 +29,10 @@ _APPROVING: Final = {
     "counted": (Verb.APPROVE, Verb.CHOOSE),
 }
 _VERBS: Final = {**_APPROVING, "rejected": (Verb.REJECT,)}
-"""By the outcome of an entry, what its person may have signed."""
+"""Verbs that a person may have signed, by the outcome of the entry."""
 _BY_PEOPLE: Final = (How.REVIEWERS, How.BREAK_GLASS)
 _REPEATED: Final = ("digest", "kind", "title", "tool")
-"""What each entry about a request says of its question."""
+"""Fields of the question that each entry about a request repeats."""
 
 
 class Finding(NamedTuple):

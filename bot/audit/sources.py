@@ -43,7 +43,7 @@ def moment(text: str) -> datetime:
 
 
 def head(text: str) -> Head:
-    """Read a head that was noted."""
+    """Read a head from text."""
     try:
         return read_head(text)
     except ValueError as wrong:
@@ -68,7 +68,7 @@ async def opened() -> AsyncIterator[Store]:
 
 
 async def entries(file: Path | None, selection: export_formats.Filter, doing: str) -> AsyncIterator[Kept | ValueError]:
-    """Yield the selected entries, and what cannot be read; shows how far it is."""
+    """Yield the selected entries and the unreadable ones, showing progress."""
     if file is None:
         async with opened() as store:
             ledger = Ledger(store)

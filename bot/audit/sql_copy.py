@@ -1,8 +1,8 @@
 """Copy the record into a SQL database, each entry once and in order.
 
-The table itself says how far it goes, so there is no position to lose: rows are added in one transaction after the
-highest `n` there is, and the primary key refuses whoever was slower. While the database is away the record waits in
-Redis, which drops nothing that is not here.
+The table itself holds the position: rows are added in one transaction after its highest `n`, and the primary key
+refuses the slower of two processes. While the database is away the record waits in Redis, which drops no entry before
+it is copied.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ class SqlSink:
             self._engine: AsyncEngine = create_async_engine(url, pool_pre_ping=True, pool_size=2, hide_parameters=True)
         except (sqlalchemy.exc.SQLAlchemyError, ImportError) as wrong:
             raise WrongSettings([f"AUDIT_SQL_URL: {wrong}"]) from None
-        except ValueError:  # of a port, say, whose words may hold a part of the password
+        except ValueError:  # its text, about an invalid port for example, may hold a part of the password
             raise WrongSettings(["AUDIT_SQL_URL: it cannot be read."]) from None
         self._ledger = ledger
         self._sleep = sleep
@@ -87,7 +87,7 @@ class SqlSink:
                         await self._sleep(_IDLE)
                 except StoreUnavailable as wrong:
                     if not away:
-                        _log.warning("%s The copy of the record goes on when it is back.", wrong)
+                        _log.warning("%s The copy of the record continues when the store is back.", wrong)
                     away = True
                     metrics.copied(away=True)
                     await self._sleep(next(pauses))
@@ -95,7 +95,7 @@ class SqlSink:
                     _log.error("%s", other)
                     metrics.copied(away=True)
                     await self._sleep(_LONGEST_PAUSE)
-                except Exception:  # what drivers raise is no list that anybody has
+                except Exception:  # drivers do not document their exceptions
                     _log.exception("The record could not be copied; trying again.")
                     metrics.copied(away=True)
                     await self._sleep(_LONGEST_PAUSE)
@@ -121,11 +121,11 @@ class SqlSink:
         return len(rows)
 
     async def position(self) -> int:
-        """Return the number of the last entry in the table; 0 while nobody knows."""
+        """Return the number of the last entry in the table; 0 while it is unknown."""
         return self._at
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         await self._engine.dispose()
 
     async def _last(self, connection: "AsyncConnection") -> tuple[int, str]:
@@ -138,7 +138,7 @@ class SqlSink:
         return (int(row[0]), str(row[1])) if row else (0, "")
 
     async def _fits(self, at: int, digest: str) -> None:
-        """Raise OtherChain unless the record goes on where the table ends."""
+        """Raise OtherChain unless the record continues where the table ends."""
         position = await self._ledger.position()
         if at == 0:
             if position.checkpoint.n and not self._ready:

@@ -64,7 +64,7 @@ async def collect(collected: Suggestions, file: Path | None, selection: export_f
 
 
 def take(collected: Suggestions, kept: Kept | ValueError) -> None:
-    """Give one entry to the collector; one that cannot be read is left out."""
+    """Give one entry to the collector; unreadable entries are left out."""
     try:
         was = recorded_calls.recorded(kept)
         if was is not None:
@@ -87,7 +87,7 @@ def _approved(entry: dict[str, Any]) -> bool | None:
 def with_rules(text: str, suggestions: list[Suggestion]) -> str:
     """Return the text of a policy with the rules after its own.
 
-    Its comments stay. WrongSettings if it would be no policy then.
+    Its comments stay. WrongSettings if the result would not be a valid policy.
     """
     rules = yaml.safe_dump(
         [dict(as_rule(s.clause)) for s in suggestions], sort_keys=False, allow_unicode=True, width=110

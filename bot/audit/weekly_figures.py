@@ -1,4 +1,4 @@
-"""Figures of a week, for the digest: summed and drawn beside the work of `web`."""
+"""Sum and plot a week's figures for the digest, in the background of `web`."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -16,9 +16,9 @@ _PAGE: Final = 100
 
 
 async def summed(ledger: Ledger, since: datetime, until: datetime) -> Figures | None:
-    """Sum a span of the record up, in threads: nobody who clicks waits for it.
+    """Sum up a period of the record, in threads, so that clicks do not wait.
 
-    None if events from before its end are still to be chained, as after a long downtime.
+    None if events of the period are not chained yet, as after a long downtime.
     """
     behind = await ledger.events((await ledger.position()).event, 1, timedelta(0))
     if behind and from_ms(int(behind[0].event.split("-")[0])) < until:

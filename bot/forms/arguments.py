@@ -71,9 +71,9 @@ class Input(NamedTuple):
 
 
 def is_too_long(value: Any) -> bool:
-    """Tell at once whether the value has no room in any input.
+    """Tell quickly whether the value is too long for any input.
 
-    Nobody waits for a form of a megabyte.
+    A form of a megabyte is never built.
     """
     if isinstance(value, str):
         return len(value) > LONGEST
@@ -108,9 +108,9 @@ def label_of(name: str, schema: object) -> str:
 
 
 def hint_of(argument: Argument, *sentences: str) -> str:
-    """Join the tool's words about the argument, its format, and what empty means."""
+    """Join the argument's description, its format, and the meaning of empty."""
     about = argument.schema.get("description")
-    if about == argument.name:  # what AutoGen says of an argument without words of its own
+    if about == argument.name:  # AutoGen's default for an argument without a description
         about = ""
     parts = [typed(about.strip()) if isinstance(about, str) else "", *sentences[:1]]
     parts += [_limits(argument.schema), *sentences[1:]]

@@ -1,4 +1,4 @@
-"""Form of a call: which inputs it has, what it keeps, and how it is read."""
+"""Form of a call: its inputs, its kept values, and its reader."""
 
 import json
 from collections import Counter
@@ -34,9 +34,9 @@ class FormEntry:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Entries by name, in order, with their labelled inputs; what is `kept` has none.
+    """Entries by name, in order, with their labelled inputs; `kept` values have none.
 
-    Arguments that are not described one by one are together one entry, whose name is "".
+    Arguments without a description of their own share one entry, whose name is "".
     """
 
     entries: dict[str, FormEntry]
@@ -51,12 +51,12 @@ class Form:
 
     @property
     def unfillable(self) -> list[str]:
-        """Name what nobody can fill in: not passed so far, and without an input."""
+        """Name the arguments that cannot be filled in: unset, and without an input."""
         kept = [part for entry in self.entries.values() for part in kept_in(entry.label, entry.argument, entry.node)]
         return [label for label, _, argument in kept if argument.value is MISSING]
 
     def read(self, texts: list[str]) -> tuple[dict[str, Any], dict[int, str]]:
-        """Return the values by name, and what is wrong with inputs, by their numbers."""
+        """Return the values by name, and the faults of inputs by their numbers."""
         answers = EnteredTexts(texts)
         values = {
             name: read(entry.label, entry.argument, entry.node, answers)
@@ -73,7 +73,7 @@ def form_of_call(call: Call, draw: Draw) -> Form:
 
 
 def read_schema(text: str) -> Schema:
-    """Read the schema of a call; {} if it is none."""
+    """Read the schema of a call; {} if it is invalid."""
     try:
         parsed = json.loads(text) if text else {}
     except (ValueError, RecursionError):
@@ -82,7 +82,7 @@ def read_schema(text: str) -> Schema:
 
 
 def list_kept(form: Form) -> str:
-    """Name what has no input, with the reasons."""
+    """Name the arguments without an input, with the reasons."""
     names = [f"{quoted(label, 60)} ({why})" for label, why in form.kept]
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
@@ -114,7 +114,7 @@ def _entries(schema: Schema, values: dict[str, Any], hidden: tuple[str, ...], dr
 
 
 def _with_room(entries: dict[str, FormEntry]) -> dict[str, FormEntry]:
-    """Keep the largest groups as they are until the others have room in a view."""
+    """Leave out inputs of the largest groups until the others fit in a view."""
     sizes = {name: sum(1 for _ in fields_of("", entry.node)) for name, entry in entries.items()}
     groups = [name for name, entry in entries.items() if isinstance(entry.node, Group)]
     for name in sorted(groups, key=lambda name: (entries[name].argument.value is not MISSING, -sizes[name])):

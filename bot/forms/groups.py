@@ -1,7 +1,7 @@
 """Objects and lists of objects as groups of labelled inputs.
 
-An address's city is "Address: City". A group that nobody touched gives back the very value that was there. One whose
-inputs are all emptied is left out, and so is such an entry of a list.
+An address's city is "Address: City". An unchanged group returns exactly its original value. A group whose inputs are
+all emptied is left out, and so is such an entry of a list.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,11 +15,11 @@ from .arguments import NEEDED, Argument, Input, NoInput, hint_of, is_secret, lab
 from .values import MISSING, WrongValue, kinds_in
 
 Draw = Callable[[Argument, Schema], Input | NoInput | None]
-"""Draws what is no group; None for a list that needs an input for each entry."""
+"""Draws a single value; None for a list that needs an input for each entry."""
 _DEEPEST: Final = 5
 """Names and numbers that lead to a field: "Order: Lines 2: Address: City" has four."""
 _NEW: Final = 3
-"""Empty entries for a list that has none; one that has some gets one more."""
+"""Empty entries for an empty list; any other list gets one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class Group:
 
     @property
     def keeps(self) -> bool:
-        """Tell whether it holds what has no input."""
+        """Tell whether it holds values without an input."""
         return any(isinstance(p.node, NoInput) and p.argument.value is not MISSING for p in self.parts)
 
     @property
     def hint(self) -> str:
-        """Say what its inputs mean when they are empty; "" if nothing is to be said."""
+        """Explain the meaning of its empty inputs; "" if none needs explaining."""
         argument = self.argument
         if self.is_list or argument.is_needed or self.keeps:
             return hint_of(argument)
@@ -62,7 +62,7 @@ class Group:
 
 
 class EnteredTexts:
-    """Texts that were entered, in the form's order, and what is wrong with them."""
+    """Entered texts in the form's order, and their faults."""
 
     def __init__(self, texts: list[str]) -> None:
         self._texts = texts
@@ -78,14 +78,14 @@ class EnteredTexts:
 class Builder:
     """Builder of inputs while there is room.
 
-    Nobody waits for a schema that unfolds without end.
+    The limit also stops a schema that unfolds without end.
     """
 
     def __init__(self, most: int, draw: Draw) -> None:
         self._left, self._draw = most, draw
 
     def node(self, argument: Argument, above: tuple[object, ...] = ()) -> "Input | NoInput | Group":
-        """Return the inputs of an argument, or why it has none."""
+        """Return the inputs of an argument, or the reason why it has none."""
         value, shape = argument.value, _shape(argument)
         if len(argument.path) > _DEEPEST:
             return NoInput.DEEP
@@ -158,7 +158,7 @@ def argument_of(
 
 
 def _shape(argument: Argument) -> Schema:
-    """Return the schema of what is held: of several kinds, the first that it is."""
+    """Return the schema of the held value: of several kinds, the first that fits."""
     schema = argument.schema
     for word in ("anyOf", "oneOf"):
         if not isinstance(parts := schema.get(word), list) or "properties" in schema:
@@ -182,7 +182,7 @@ def fields_of(label: str, node: "Input | NoInput | Group") -> Iterator[tuple[str
 
 
 def kept_in(label: str, argument: Argument, node: "Input | NoInput | Group") -> Iterator[tuple[str, NoInput, Argument]]:
-    """List what has no input, with the reason."""
+    """List the values without an input, with the reasons."""
     if isinstance(node, NoInput):
         yield label, node, argument
     elif isinstance(node, Group):
@@ -197,7 +197,7 @@ def _within(label: str, part: Part) -> str:
 
 
 def read(label: str, argument: Argument, node: "Input | NoInput | Group", answers: EnteredTexts) -> Any:
-    """Read the value of an argument; what is wrong is noted in the answers."""
+    """Read the value of an argument; faults are noted in the answers."""
     if isinstance(node, NoInput):
         return argument.value
     if isinstance(node, Group):
@@ -224,7 +224,7 @@ class _Reading:
         self._is_wrong = len(answers.wrong) > sentences
 
     def value(self) -> Any:
-        """Return what the group has become; the value that was there if nothing was changed."""
+        """Return the group's new value; the original value if nothing was changed."""
         group, held = self._group, self._group.argument
         same = all(new is part.argument.value for new, part in zip(self._values, group.parts, strict=True))
         if self._is_wrong or (same and (held.value is not MISSING or not held.is_needed)):

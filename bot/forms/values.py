@@ -1,6 +1,6 @@
-"""Values of a form as people read and write them.
+"""Read and write values of a form for people.
 
-Nothing is rounded, guessed or read in two ways.
+No value is rounded, guessed or ambiguous.
 """
 
 import json
@@ -57,7 +57,7 @@ READERS: Final[Mapping[str, Callable[[str], Any]]] = {
 
 
 def kinds_of_value(value: Any) -> tuple[str, ...]:
-    """Name the kinds that stand for a value's own; () if it is no single value."""
+    """Name the kinds that can represent a value; () if it is not a single value."""
     if isinstance(value, bool):
         return ("boolean",)
     if isinstance(value, int | float):
@@ -80,7 +80,7 @@ def kinds_in(schema: Schema, root: Schema) -> tuple[str, ...]:
 
 
 def in_words(value: Any) -> str:
-    """Write a value for people to read; what holds others in one line."""
+    """Write a value for people to read; lists and objects on one line."""
     if value is None:
         return "(no value)"
     if isinstance(value, bool):

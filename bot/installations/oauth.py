@@ -51,7 +51,7 @@ _of_bolt: Final = logging.getLogger(f"{__name__}.bolt")
 
 
 def _quoted(record: logging.LogRecord) -> bool:
-    """Quote what Bolt logs; it writes a wrong code, which anybody may send, as it is."""
+    """Quote Bolt's log lines: they contain codes that anybody may send."""
     message = record.getMessage()
     if " with code: " in message:
         message = "Slack refused the code of an installation: " + message.rpartition(" - error: ")[2]
@@ -63,7 +63,7 @@ _of_bolt.addFilter(_quoted)
 
 
 class InstallationRefused(BoltError):
-    """An installation that is not taken; the text is for the person who made it."""
+    """Error: the installation is refused; the text is for the person who made it."""
 
 
 class _Installations(AsyncInstallationStore):
@@ -121,7 +121,7 @@ class _States(AsyncOAuthStateStore):
         return self._vault.state()
 
     async def async_consume(self, state: str) -> bool:
-        """Return whether it is one of ours, in time."""
+        """Tell whether this service made the state, in time."""
         return self._vault.made(state, WITHIN)
 
 
@@ -143,7 +143,7 @@ class Flow(AsyncOAuthFlow):
         return self.settings.authorize_url_generator.generate(state=state)
 
     async def handle_callback(self, request: AsyncBoltRequest) -> BoltResponse:
-        """Take what Slack's page brings, and show how it ended."""
+        """Finish the installation after Slack's page, and show the result."""
         try:
             return await super().handle_callback(request)
         except (aiohttp.ClientError, TimeoutError, OSError, CountersignError) as away:

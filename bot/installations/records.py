@@ -1,6 +1,6 @@
-"""Installations as they are stored: sealed, with a key that Redis never has.
+"""Store installations, sealed with a key that Redis never has.
 
-A record is sealed whole, and names its workspace inside: one that somebody put in another's place is not read.
+A record is sealed whole and names its workspace inside, so a record moved to another workspace is not read.
 """
 
 import logging
@@ -113,7 +113,7 @@ class InstallationRecords:
         self._unreadable: set[bytes] = set()
 
     async def all(self) -> dict[WorkspaceId, Stored]:
-        """Every installation that can be read; what an older key sealed is sealed anew."""
+        """Return all readable installations; an older key's records are sealed again."""
         installations: dict[WorkspaceId, Stored] = {}
         for workspace, sealed in (await self.stored.all()).items():
             if (read := self._read(workspace, sealed)) is not None:
@@ -123,7 +123,7 @@ class InstallationRecords:
         return installations
 
     async def of(self, workspace: WorkspaceId) -> Stored | None:
-        """The installation in one workspace; None if there is none that can be read."""
+        """Return the installation in one workspace; None if missing or unreadable."""
         sealed = await self.stored.of(workspace)
         return None if sealed is None else self._read(workspace, sealed)
 
@@ -132,7 +132,7 @@ class InstallationRecords:
         await self.stored.put(installation.workspace, self.vault.seal(installation))
 
     async def change(self, before: Stored, after: Installation) -> Stored | None:
-        """Store it if nobody changed it meanwhile; None if somebody did."""
+        """Store it unless it was changed in the meantime; None if it was."""
         sealed = self.vault.seal(after)
         return Stored(after, sealed) if await self.stored.swap(after.workspace, before.sealed, sealed) else None
 

@@ -1,7 +1,8 @@
-"""Tokens that end: renewed before, by one process at a time, and taken up by all.
+"""Renew expiring tokens, one process at a time, for all processes.
 
-Slack takes a refresh token once. So whoever renews one has its turn for a minute, in which nobody else may, and what
-Slack gave is stored only over what was read. https://docs.slack.dev/authentication/using-token-rotation
+Slack takes a refresh token once. So a process that renews a token holds a turn for a minute, in which no other process
+may, and stores the new token only if the record is still the one it read.
+https://docs.slack.dev/authentication/using-token-rotation
 """
 
 import logging
@@ -25,7 +26,7 @@ from ..slack.app import CountedClient
 from .records import Installation, InstallationRecords, Stored
 
 BEFORE: Final = timedelta(hours=2)
-"""So long before its end a token is renewed; Slack's last twelve hours."""
+"""A token is renewed this long before it expires; Slack's tokens last twelve hours."""
 TURN: Final = timedelta(minutes=1)
 """Longer than a call of Slack may take, which is 30 s; and the pause between two tries."""
 LONGEST_PAUSE: Final = 960.0
@@ -106,7 +107,7 @@ class Renewal:
         if owner.get("id") != installation.workspace:
             _log.error("Slack renewed the token of workspace %s with one of another; it is not used.", installation)
             return False
-        # However long Redis is away: what Slack gave is in no other place.
+        # Retry however long Redis is away: the new token is stored nowhere else.
         after = renewed(installation, answer, await patiently(self._records.stored.now, hint=_STORED_LATER))
         if await patiently(lambda: self._records.change(stored, after), hint=_STORED_LATER) is None:
             _log.info("Workspace %s was installed again while its token was renewed.", after)

@@ -1,7 +1,7 @@
-"""All workspaces that installed the app, and the way of a payload to its own.
+"""Serve all workspaces that installed the app, and route payloads to them.
 
-Each is served by itself. Several `web` follow the stored installations, so one that was made or ended with another is
-found within `REFRESH_EVERY`.
+Each workspace is served separately. Every `web` process follows the stored installations, so it notices an installation
+made or ended through another process within `REFRESH_EVERY`.
 """
 
 import asyncio
@@ -170,7 +170,7 @@ class WorkspaceRegistry:
     async def async_dispatch(self, request: AsyncBoltRequest) -> BoltResponse:
         """Hand a payload to its workspace's app.
 
-        What ends an installation is looked into here.
+        Events that end an installation are handled here.
         """
         body: dict[str, Any] = request.body
         event, of = body.get("event"), _owners(request)
@@ -340,7 +340,7 @@ class WorkspaceRegistry:
                     return stored.installation.token
                 if not await self._records.stored.is_turn(workspace):
                     break
-                await asyncio.sleep(_BETWEEN_TRIES)  # until who renews it has stored the new one
+                await asyncio.sleep(_BETWEEN_TRIES)  # until the process that renews the token has stored the new one
         except StoreUnavailable:
             return ""
         self._suspect(served)

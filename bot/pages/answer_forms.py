@@ -1,7 +1,7 @@
-"""Forms with which a request is answered: the windows of its card, on its page.
+"""Build the forms that answer a request on its page, like the windows of its card.
 
-The page shows all of the content, and the token of each form is made for one person, one request and one content. So a
-form that comes back proves that this person had all of it before them, as a window of high risk does in Slack (R13).
+The page shows the whole content, and each form's token is made for one person, one request and one content. So a
+returned form proves that this person had the whole content on screen, as a high-risk window does in Slack (R13).
 """
 
 import json
@@ -38,7 +38,7 @@ _VERBS: Final = {
 }
 """The verb of each form."""
 _AT_ONCE: Final = frozenset({APPROVE, "choose"})
-"""Forms that stand open; the others are unfolded first."""
+"""Forms that are shown open; people unfold the others."""
 
 
 class AnswerForm(NamedTuple):
@@ -62,7 +62,7 @@ def forms_of(
 ) -> list[AnswerForm]:
     """Draw the forms with which this person may answer; none if they may not.
 
-    What was `sent` and refused stands in its form again, with `problems` beside the inputs.
+    Refused input in `sent` is shown in its form again, with `problems` beside the inputs.
     """
     actor, made = reader.actor, list[AnswerForm]()
     if why_not_person(request, actor, reader.now) is None:
@@ -105,7 +105,7 @@ def _form(
 
 
 def _view(request: Request, actor: Actor, name: str) -> View:
-    """Return the window of which a form has the inputs."""
+    """Return the window whose inputs a form has."""
     channel, verb = request.channel, _VERBS[name]
     is_high = high_risk.is_asked(request, verb)
     match name:
@@ -128,7 +128,7 @@ def _view(request: Request, actor: Actor, name: str) -> View:
 
 
 def _notes(view: View, name: str) -> list[Node]:
-    """Draw the notes of a window that are not the content, which the page shows anyway."""
+    """Draw a window's notes without its content, which the page shows anyway."""
     blocks = view["blocks"]
     match name:
         case "edit":
@@ -145,9 +145,10 @@ def _digest(view: View) -> str:
 
 
 class SentForm(NamedTuple):
-    """A form as it came.
+    """A submitted form.
 
-    `once` among what was entered is the number of the page, so that a form sent twice counts once (R8)."""
+    `once` among what was entered is the number of the page, so that a form sent twice counts once (R8).
+    """
 
     name: str
     entered: Entered
@@ -169,7 +170,7 @@ class SentForm(NamedTuple):
     def attempt_id(self, session: Session, request: str = "") -> AttemptId:
         """Make the id of this attempt.
 
-        The input is a part of it, as it may be changed after a refusal."""
+        It depends on the input, which may be changed after a refusal."""
         texts = [part for name in sorted(self.entered) for part in (name, *self.entered[name])]
         return AttemptId("w" + short_name(session.id, request, *texts, length=20))
 

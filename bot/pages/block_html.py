@@ -1,6 +1,7 @@
-"""Cards and windows as HTML: the same blocks that Slack shows, drawn by us.
+"""Draw cards and windows as HTML, from the same blocks that Slack shows.
 
-Only what `bot.slack.views` makes is drawn. All of its text goes through Jinja's autoescape, so nothing in it acts.
+Only blocks made by `bot.slack.views` are drawn. All text goes through Jinja's autoescape, so no markup in it takes
+effect.
 """
 
 import asyncio
@@ -141,9 +142,10 @@ def sentence_parts(sentence: Sentence) -> tuple[TextPart, ...]:
 
 
 async def names_in(directory: Directory, *lists: Iterable[Node | tuple[TextPart, ...]]) -> Names:
-    """Look up the names of all who are mentioned.
+    """Look up the names of all mentioned people.
 
-    It is their id where Slack doesn't name them just now."""
+    A person whom Slack does not name now is shown by id.
+    """
     ids = {part.text for many in lists for one in many for part in _parts(one) if part.kind == "name"}
     found = await asyncio.gather(*(directory.mentioned_name(one) for one in sorted(ids)))
     return dict(zip(sorted(ids), found, strict=True))

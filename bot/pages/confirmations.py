@@ -1,7 +1,7 @@
-"""Confirmations: answers that wait for a proof of who gives them.
+"""Keep answers that wait for a proof of their author's identity.
 
-A form whose answer needs more than a session is kept, with the challenge that stands for all of it. Its page asks for
-the proof, and then the form counts as it came, with the proof. The challenge is good once and for five minutes.
+A form whose answer needs more than a session is kept with a challenge that covers all of it. Its page asks for the
+proof, and then the kept form counts with the proof. The challenge can be used once, within five minutes.
 """
 
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ class Confirmation(BaseModel):
 class ToConfirm:
     """Everything that a confirmation covers, as its page shows it.
 
-    `label` is what the button does, `articles` are the contents, `entered` what the person entered besides."""
+    `label` is the button's action, `articles` are the contents, `entered` is the person's other input."""
 
     label: str
     articles: Sequence[Sequence[Node]] = ()
@@ -97,7 +97,7 @@ class Confirmations:
     ) -> Confirmation:
         """Begin to confirm an answer to these requests.
 
-        Refused, with nothing to confirm, if one of them would be refused whatever is proved.
+        Refused if one of the answers would be refused with any proof.
         """
         challenge = await proofs.begin(desk.store, shown, attempt, session.id)
         mine = await passkeys.of(desk.store, session.workspace, session.user)
@@ -128,7 +128,7 @@ class Confirmations:
         back: str,
         **more: Any,
     ) -> Confirmation:
-        """Begin to confirm something else than an answer."""
+        """Begin to confirm a statement that is not an answer."""
         challenge = await proofs.begin_statement(desk.store, statement, session.id)
         return await self._keep(desk, session, challenge, kind=kind, needs=needs, form=form, back=back, **more)
 
@@ -148,9 +148,10 @@ class Confirmations:
         return made
 
     async def read(self, session: Session, nonce: str) -> Confirmation:
-        """Read what this session is about to confirm.
+        """Read a confirmation of this session.
 
-        Refused if its time has passed, or it is of another session."""
+        Refused if it has expired or belongs to another session.
+        """
         stored = await self._sign_ins.kept(nonce)
         if stored is None:
             raise Refused(Refusal.PROOF_LATE, Refusal.PROOF_LATE.filled())
@@ -180,5 +181,5 @@ class Confirmations:
         )
 
     async def done(self, found: Confirmation) -> None:
-        """Drop a confirmation: whatever came of it, its challenge is spent."""
+        """Drop a confirmation; its challenge is spent, whatever the outcome."""
         await self._sign_ins.forget(found.nonce)

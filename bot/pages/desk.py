@@ -1,4 +1,4 @@
-"""One workspace as its pages see it: the store, the people, and who may read what."""
+"""One workspace as seen by its pages: store, people, and access to requests."""
 
 import asyncio
 from collections.abc import Callable
@@ -32,10 +32,10 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class PageReader:
-    """Somebody who reads a page, as Slack describes them now.
+    """Reader of a page, by Slack's current data.
 
-    `unknown` are groups of which Slack did not say whether they are in them. `channels` are those that they are in;
-    None if Slack did not say.
+    `unknown`: groups whose membership Slack did not tell. `channels`: the reader's channels; None if Slack did not
+    tell.
     """
 
     actor: Actor
@@ -52,7 +52,7 @@ class PageReader:
 
     @property
     def slack_is_away(self) -> str:
-        """Say that older answers of Slack count; "" if they need not."""
+        """Return a notice if older answers of Slack are in use, else ""."""
         ages = [one.said_ago for one in (self.actor, *self.actor.stands_for) if one.said_ago is not None]
         if not ages:
             return ""

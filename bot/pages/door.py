@@ -1,4 +1,4 @@
-"""Door of the pages: who comes in, what they are told, how a page is drawn."""
+"""Admit people to the pages, answer their requests, and render templates."""
 
 import logging
 import secrets
@@ -76,9 +76,10 @@ class Door:
         self.static = frozenset(_static())
 
     def told(self, answer: Callable[[Visit], Awaitable[Response]]) -> Callable[[Http], Awaitable[Response]]:
-        """Answer people who are signed in; others sign in first.
+        """Answer signed-in people; others must sign in first.
 
-        An error is told in its sentence."""
+        An error is shown with its text.
+        """
 
         async def answered(http: Http) -> Response:
             try:
@@ -102,7 +103,7 @@ class Door:
         return answered
 
     async def _ended_with_account(self, session: Session, desk: Desk) -> bool:
-        """End all sessions of somebody who is, as Slack says, no member of the workspace any more."""
+        """End all sessions of a person who, as Slack says, has left the workspace."""
         actor = await desk.directory.actor(session.user)
         if not actor.checked or not (actor.is_deactivated or actor.is_stranger):
             return False
@@ -138,7 +139,7 @@ class Door:
             if session is not None:
                 return await told(http)
             desk = None if before is None else self.desks.get(before.workspace)
-            if before is not None and desk is not None:  # somebody was taken out of the file of people meanwhile
+            if before is not None and desk is not None:  # the file of people may have changed since
                 try:
                     await self.refuse(before, desk, http, Refusal.SIGNED_OUT, {})
                 except CountersignError as wrong:

@@ -1,4 +1,4 @@
-"""Inbox of a person: what waits for them and for others, decisions and runs."""
+"""Inbox of a person: pending requests, decisions and runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ MOST_SHOWN: Final = 60
 class Row:
     """A request in a list.
 
-    `decided` says by whom, if that happened while the page was open."""
+    `decided` names the decider, if it was decided while the page was open."""
 
     request: RequestId
     head: tuple[TextPart, ...]
@@ -150,7 +150,7 @@ async def _settled_rows(desk: Desk, requests: Sequence[Request], reader: PageRea
 
 
 async def _meanwhile(desk: Desk, reader: PageReader, shown: Sequence[RequestId]) -> list[Row]:
-    """Read the requests that were decided meanwhile, so that nobody wonders about them."""
+    """Read the requests decided in the meantime, so that they do not just vanish."""
     found = await desk.store.readable(shown)
     return [
         Row(

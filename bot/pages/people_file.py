@@ -1,4 +1,4 @@
-"""The file that says which Slack user a signed-in person is.
+"""Read the file that maps signed-in people to Slack users.
 
 An identity is mapped to a user by its issuer and subject, which a provider gives nobody else. By e-mail it is mapped
 only where the provider's entry switches that on, and only by an address that the provider verified.
@@ -64,7 +64,7 @@ class Person(NamedTuple):
 
 
 class PeopleFile:
-    """The file, read again whenever it changes: who is taken out of it is out at once."""
+    """The file, read again whenever it changes: removing a person takes effect at once."""
 
     def __init__(self, file: Path, providers: tuple[Provider, ...]) -> None:
         """Read it. WrongSettings says what is wrong."""
@@ -76,7 +76,7 @@ class PeopleFile:
     def person(self, identity: OidcIdentity) -> Person | None:
         """Return who this identity is.
 
-        None if the file doesn't say, or can't be read any more."""
+        None if the file does not list them or can no longer be read."""
         self._refresh()
         found = self._known.get((identity.issuer, "subject", identity.subject))
         email = plain_email(identity.email)
@@ -97,8 +97,8 @@ class PeopleFile:
         self._read_at = changed
         try:
             self._known = _read(self._file)
-        except WrongSettings as wrong:  # somebody may have been taken out of it
-            _log.error("Nobody is signed in to the pages until this is mended. %s", wrong)
+        except WrongSettings as wrong:  # a person may have been removed from it
+            _log.error("Nobody can sign in to the pages until this is fixed. %s", wrong)
             self._known = {}
 
     def _changed_at(self) -> tuple[int, int]:

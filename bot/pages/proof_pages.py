@@ -104,7 +104,7 @@ class ProofPages:
         )
 
     async def _shown(self, visit: Visit, found: Confirmation) -> ToConfirm:
-        """Describe what is about to be confirmed: nothing is signed that was not shown."""
+        """Describe the action to confirm: people sign only content that was shown."""
         match found.kind:
             case "answer" | "answers":
                 return await self._show(visit, found)
@@ -218,7 +218,7 @@ class ProofPages:
             await self._door.refuse(visit.session, visit.desk, visit.http, Refusal.FORM_NOT_YOURS, {})
 
     async def _begin_enrolment(self, visit: Visit, actor: Actor, form: Entered) -> Confirmation:
-        """Begin to enrol a passkey; what that needs depends on the passkeys that the person has."""
+        """Begin to enrol a passkey; the required proof depends on existing passkeys."""
         desk, session = visit.desk, visit.session
         mine = (await passkeys.of(desk.store, session.workspace, session.user)).value
         has_code = any(code.strip() for code in form.get("code", ()))
@@ -316,7 +316,7 @@ class ProofPages:
         return RedirectResponse("/people", 303)
 
     async def _sign_out(self, visit: Visit, user: UserId) -> Response:
-        """Sign somebody out everywhere; it makes nothing weaker, so it needs no proof."""
+        """Sign somebody out everywhere; this weakens no rule, so it needs no proof."""
         desk, session = visit.desk, visit.session
         if not (await reader_of(desk, session.user)).is_admin:
             raise InvalidInput(_ADMINS_ONLY)

@@ -38,7 +38,7 @@ LEEWAY: Final = 60
 FRESH_LOGIN: Final = 300
 """Seconds within which somebody must have authenticated to prove who they are."""
 _KEPT: Final = 600.0
-"""Seconds for which a provider's description and keys are believed; then a key that it withdrew is unknown here too."""
+"""Seconds for which a provider's description and keys are cached, and so the longest life of a withdrawn key."""
 _KEYS_AGAIN: Final = 10.0
 """Seconds between two look-ups because of an unknown key."""
 _WITHIN: Final = 10.0
@@ -116,7 +116,7 @@ class PendingSignIn(BaseModel):
 
 
 class OidcIdentity(BaseModel):
-    """Somebody as a provider names them."""
+    """Identity of a person as named by a provider."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -331,12 +331,12 @@ class SignIn:
 
 @cache
 def _certificates() -> ssl.SSLContext:
-    """Read once whom TLS trusts: it takes 20 ms, and signing in makes three calls."""
+    """Load the trusted TLS certificates once: it takes 20 ms, and a sign-in makes three calls."""
     return httpx.create_ssl_context()
 
 
 def _is_safe(url: str) -> bool:
-    """Tell whether nobody on the way can read or change what goes to this address."""
+    """Tell whether traffic to this address is safe from eavesdroppers."""
     try:
         parts = urlsplit(url)
         host = parts.hostname

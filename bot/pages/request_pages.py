@@ -46,13 +46,13 @@ _MAY_NOT_SEE: Final = (
     "see it; if you should, ask in its channel."
 )
 SIGNED_IN: Final = Proved(Proof.OIDC)
-"""What a session proves: a login of today, which suffices where a click in Slack would."""
+"""Proof by a session: a login of today, which suffices where a click in Slack would."""
 _READ_ONLY: Final = "You can read this request, but not decide on it."
 _log = logging.getLogger(__name__)
 
 
 class RequestPages:
-    """Pages of people who are signed in: what waits, and their answers."""
+    """Pages of signed-in people: pending requests, and their answers."""
 
     def __init__(self, door: Door, confirmations: Confirmations) -> None:
         self._door = door
@@ -189,7 +189,7 @@ class RequestPages:
     async def _count(
         self, visit: Visit, seen: SeenRequest, sent: SentForm, shown: str, proved: Proved, row: str = ""
     ) -> Request:
-        """Make the attempt of a form count, by the use case that judges a click."""
+        """Submit the attempt of a form to the use case that judges clicks."""
         desk = visit.desk
         attempt = replace(await self._attempt(visit, seen, sent, shown, row), proved=proved)
         voters = partial(voters_of, desk.directory)
@@ -200,8 +200,8 @@ class RequestPages:
     async def show_confirmed(self, visit: Visit, found: Confirmation) -> ToConfirm:
         """Return all of an answer that waits for its proof (R13).
 
-        That is the content of each request, and what was entered. Refused if a
-        content is no more what its page showed: then the answer would not count either.
+        That is the content of each request, and the input. Refused if a content has changed since its page showed it,
+        because the answer would not count either.
         """
         sent = SentForm.read(found.form)
         known = await visit.desk.store.readable(RequestId.among([name.encode() for name, _ in found.about]))
@@ -225,7 +225,7 @@ class RequestPages:
         return ToConfirm(label, articles, [(name, text) for name, text in entered if text])
 
     async def decide_confirmed(self, visit: Visit, found: Confirmation, proved: Proved) -> Response:
-        """Count an answer with what was proved for it."""
+        """Submit an answer with its proof."""
         sent = SentForm.read(found.form)
         assert sent is not None, "it was read before it was kept"
         if found.kind == "answers":
@@ -246,7 +246,7 @@ class RequestPages:
         return RedirectResponse(found.back, 303)
 
     async def _refused_page(self, visit: Visit, name: RequestId, sent: SentForm, refused: Exception) -> Response:
-        """Show the request as it is now, with the reason, and with what was entered."""
+        """Show the current request, the reason for the refusal, and the input."""
         seen, run, reader = await self._seen(visit, name)
         if isinstance(refused, WrongFields):
             said: Sentence = (str(refused),)
@@ -289,7 +289,7 @@ class RequestPages:
         )
 
     async def _decide_batch(self, visit: Visit, form: Entered) -> Response:
-        """Decide several rows; the id of each is made of its content, so that content is what the page showed."""
+        """Decide several rows; each id is made of the content that the page showed."""
         desk, session = visit.desk, visit.session
         sent, name = SentForm.read(form), RunId.named(visit.http.path_params["id"])
         ids, token = (first(form, key) for key in ("rows", "token"))
@@ -317,7 +317,7 @@ class RequestPages:
     async def _decide_rows(
         self, visit: Visit, back: str, sent: SentForm, ids: Sequence[str], proved: Proved, nonce: str = ""
     ) -> Response:
-        """Decide each row alone; tell which did not count."""
+        """Decide each row separately, and list the refused rows."""
         rows, counted, problems = _ids(" ".join(ids)), 0, list[CountersignError]()
         for row in rows:
             try:
@@ -345,14 +345,14 @@ def _ids(text: str) -> list[RequestId]:
 
 
 def _entered(field: FormInput) -> str:
-    """Write what was entered into an input, for its person to confirm."""
+    """Write the text of an input, for its person to confirm."""
     if field.options:
         return ", ".join(option.text for option in field.options if option.chosen)
     return field.value
 
 
 def _subject(request: Request) -> str:
-    """Name what a request's forms are about: the request and its content."""
+    """Name the subject of a request's forms: the request and its content."""
     return f"{request.id} {request.digest}"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 _BELIEVED: Final = 1.0
-"""Seconds for which one process believes a revision: so all its open pages together cost one read."""
+"""Seconds for which one process caches a revision, so that all its open pages together cost one read."""
 _FASTEST: Final = 2.0
 _SLOWEST: Final = 120.0
 _RATE: Final = 100.0

@@ -79,7 +79,7 @@ class SignedIn:
     async def stored(self, request: Request) -> Session | None:
         """Return the session of this request.
 
-        Its person may have been taken out of the file of people meanwhile."""
+        Its person may have been removed from the file of people since."""
         if not (cookie := request.cookies.get(self._session)) or len(cookie) > _LONGEST_COOKIE:
             return None
         if (stored := await self._sign_ins.get(cookie)) is None:
@@ -94,7 +94,7 @@ class SignedIn:
     ) -> None:
         """Sign somebody in under a new id.
 
-        The id that the browser had before is worth nothing any more."""
+        The browser's earlier id is no longer valid."""
         now = await self._sign_ins.now()
         session = Session(
             workspace=workspace,
@@ -124,11 +124,11 @@ class SignedIn:
         response.delete_cookie(self._session, secure=self._secure, httponly=True, samesite="lax")
 
     def keep(self, response: Response, pending: PendingSignIn) -> None:
-        """Have the browser keep what a sign-in comes back with."""
+        """Store the pending sign-in in the browser's cookie."""
         self._set(response, self._pending, pending.model_dump_json().encode().hex(), _SIGN_IN_WITHIN)
 
     def pending(self, request: Request) -> PendingSignIn | None:
-        """Read what this browser's sign-in went out with; None if there is none."""
+        """Read this browser's pending sign-in, if any."""
         cookie = request.cookies.get(self._pending, "")
         try:
             return PendingSignIn.model_validate_json(bytes.fromhex(cookie[:_LONGEST_COOKIE]))
@@ -144,7 +144,7 @@ class SignedIn:
         return await self._sign_ins.now()
 
     def _set(self, response: Response, name: str, value: str, left: timedelta) -> None:
-        # Lax, not Strict: whoever comes from a link in Slack, or back from the provider, is signed in.
+        # Lax, not Strict: people who follow a link from Slack, or return from the provider, must be signed in.
         response.set_cookie(
             name, value, max_age=int(left.total_seconds()), secure=self._secure, httponly=True, samesite="lax"
         )

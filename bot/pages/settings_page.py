@@ -87,7 +87,7 @@ class SettingsPage:
         return ToConfirm("Loosen the rules", [await self._content(visit, proposal)])
 
     async def _begin(self, visit: Visit, form: Entered) -> Response:
-        """Begin to confirm; whether they may is judged once the proof is there, and recorded then."""
+        """Begin to confirm; the permission is judged and recorded once the proof is there."""
         proposal, session, desk = await self._proposal(visit), visit.session, visit.desk
         if not session.fits(first(form, "token"), f"settings {proposal.id}"):
             await self._door.refuse(session, desk, visit.http, Refusal.FORM_NOT_YOURS, {})

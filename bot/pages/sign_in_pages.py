@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class SignInPages:
-    """Pages of people who are not signed in yet, or no longer."""
+    """Pages for people who are not signed in."""
 
     def __init__(
         self, door: Door, sign_ins: Sequence[SignIn], people: PeopleFile, confirmations: Confirmations
@@ -88,7 +88,7 @@ class SignInPages:
         person = self._people.person(identity)
         workspace = None if person is None else person.workspace or self._only_workspace()
         if person is None:
-            _log.warning("Nobody says which Slack user %s at %s is.", ascii(identity.subject), identity.issuer)
+            _log.warning("No entry maps %s at %s to a Slack user.", ascii(identity.subject), identity.issuer)
             response: Response = self._door.page("unknown_person.html", 403, identity=identity)
         elif workspace is None or workspace not in self._door.desks:
             raise SignInProblem("The file of people doesn't say which workspace you belong to. Please tell an admin.")
@@ -108,7 +108,7 @@ class SignInPages:
             raise SignInProblem(
                 "You signed in as somebody else than before. Nothing was decided; open the request and start again."
             )
-        # The browser keeps where the sign-in goes on, so only the token says what the person signed in for.
+        # The browser holds the next path and could change it, so only the token says what the person signed in for.
         await self._confirmations.note_login(session, pending.then.removeprefix("/confirm/"), identity, pending)
         return RedirectResponse(return_path(pending.then), 303)  # the cookie stays: it says whose login it was
 

@@ -1,7 +1,6 @@
-"""Windows of Slack as forms of a page: inputs, and what was entered.
+"""Turn windows of Slack into forms of a page, and read the forms back.
 
-The input is read back as Slack would send it. So a page asks for the same things as a window, and the same functions
-read both.
+The input is converted to Slack's format. So a page has the same inputs as a window, and the same functions read both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from ..slack.views.block_kit import Block
 from ..slack.views.modal_parts import READ, View
 
 Entered = Mapping[str, Sequence[str]]
-"""What was sent: name of the input -> its values."""
+"""Submitted values by the name of the input."""
 _CHOICES: Final = ("static_select", "radio_buttons", "checkboxes", "multi_static_select")
 
 
@@ -51,8 +50,8 @@ def fields_of(
 ) -> list[FormInput]:
     """Draw the inputs of a window, whose names begin with `prefix`.
 
-    What was `entered` stands in them again, with `problems` beside them. The page shows all of the content, so it has
-    no box to check that somebody read it elsewhere.
+    The values in `entered` are shown again, with `problems` beside them. The page shows the whole content, so it has no
+    checkbox to confirm that it was read elsewhere.
     """
     return [
         _field(block, f"{prefix}{block['block_id']}", entered, (problems or {}).get(block["block_id"], ""))

@@ -1,6 +1,7 @@
-"""Ask whether Slack answers and accepts our token, once for all who wait.
+"""Check whether Slack answers and accepts our token, once for all waiting tasks.
 
-A refused token is kept (R40): Slack also refuses one while a workspace migrates, or when our address is not allowed.
+A refused token is kept (R40): Slack also refuses a valid token while a workspace migrates, or from an address that is
+not allowed.
 """
 
 import asyncio
@@ -22,15 +23,15 @@ from .ports import PAUSE, code
 CHECK_EVERY: Final = 20.0
 """Seconds, so that health tells of a refused token within 30 s even if nothing is drawn (R46)."""
 _LONGEST_SILENCE: Final = 10.0
-"""Seconds, at most, from when Slack is back until that is noticed."""
+"""Longest time in seconds until a recovered Slack is noticed."""
 _LONGEST_REFUSAL: Final = 60.0
-"""The same for a token that Slack accepts again."""
+"""Longest time in seconds until it is noticed that Slack accepts the token again."""
 _KEPT: Final = "Cards and notes wait; nothing is lost."
 _log = logging.getLogger(__name__)
 
 
 class AnswerCheck:
-    """Questions to Slack in the name of one workspace.
+    """Checks with the token of one workspace.
 
     `refused`: Slack's error while it refuses the token.
     """
@@ -51,7 +52,7 @@ class AnswerCheck:
         return f"{refusal} {advice(self.refused)} Nothing is drawn there until Slack accepts it; nothing is lost."
 
     async def keep(self) -> None:
-        """Ask regularly, until cancelled."""
+        """Check regularly, until cancelled."""
         try:
             while True:
                 await asyncio.sleep(CHECK_EVERY)
@@ -62,8 +63,8 @@ class AnswerCheck:
     async def until_answered(self) -> None:
         """Wait until Slack answers and accepts the token.
 
-        One task asks, with growing pauses; the others wait. So of many messages few are unclear, and cards that wait
-        grow.
+        One task asks, with growing pauses, and the others wait. So few messages get an unclear outcome, and waiting
+        cards can take more rows.
         """
         since, pauses = asyncio.get_running_loop().time(), doubling(PAUSE, _LONGEST_REFUSAL)
         async with self._asking:

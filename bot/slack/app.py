@@ -1,7 +1,7 @@
-"""Connection to Slack: clients, our identity, the Bolt app, Socket Mode.
+"""Connect to Slack: clients, our identity, the Bolt app, Socket Mode.
 
-Everything comes by parameters. Bolt also reads the environment: where SLACK_CLIENT_ID happens to be set it would turn
-OAuth on and drop the token, so those variables are hidden from it.
+Everything is passed as parameters. Bolt also reads the environment: if SLACK_CLIENT_ID happened to be set, Bolt would
+turn OAuth on and drop the token, so these variables are hidden from it.
 """
 
 import asyncio
@@ -58,9 +58,9 @@ _BOLT_READS: Final = ("SLACK_CLIENT_ID", "SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRE
 _CONNECTIONS: Final = 2
 """Slack refreshes each connection about once an hour, and Bolt closes the old one first: the other takes the clicks."""
 DRAWING: Final = 40
-"""Calls at once that draw, at most."""
+"""Largest number of concurrent drawing calls."""
 _PATIENCE: Final = 30.0
-"""Seconds that Slack has to answer a call."""
+"""Seconds to wait for Slack's answer to a call."""
 MOST_CONNECTIONS: Final = 10
 """Socket Mode connections that Slack allows an app, in all of its processes."""
 LIMITED_FOR: Final = 3600.0
@@ -86,12 +86,12 @@ class TokenRefused(WrongSettings):
 
     @property
     def final(self) -> bool:
-        """Return whether somebody has to do something before Slack can accept the token."""
+        """Tell whether a person must act before Slack can accept the token."""
         return self.code in slack_errors.FINAL | {"invalid_auth", "not_authed", "token_expired"}
 
 
 class CountedClient(AsyncWebClient):
-    """A client whose calls are counted by method and error."""
+    """Client that counts its calls by method and error."""
 
     async def api_call(self, *args: Any, **kwargs: Any) -> AsyncSlackResponse:
         """Call as slack-sdk does."""
@@ -114,8 +114,8 @@ class CountedClient(AsyncWebClient):
 class Clients:
     """Clients over two pools of connections.
 
-    Drawing has its own, so that nobody who clicks waits for it. `reads` opens windows and looks people up; `homes` and
-    `posts` draw. `posts` does not retry: before a post is repeated, its sender looks whether Slack took it.
+    Drawing has its own pool, so that clicks never wait for it. `reads` opens windows and looks people up; `homes` and
+    `posts` draw. `posts` does not retry: before a post is repeated, its sender checks whether Slack took it.
     """
 
     reads: AsyncWebClient
@@ -145,10 +145,10 @@ async def slack_clients(
 ) -> AsyncIterator[Clients]:
     """Open the clients; their connections are closed at the end.
 
-    `api_url` is Slack's, or that of a local Slack. `team`: the workspace that is meant by an organization's token.
+    `api_url` is the address of Slack or of a local Slack. `team`: the workspace to use with an organization's token.
     """
     base_url = api_url if api_url.endswith("/") else api_url + "/"
-    # What waits for a connection has not been sent: only what was sent has a time in which Slack is to answer.
+    # The time limit starts when a call is sent, not while it waits for a connection.
     patience = aiohttp.ClientTimeout(sock_connect=_PATIENCE, sock_read=_PATIENCE)
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PATIENCE)) as session,
@@ -171,7 +171,7 @@ async def slack_clients(
 
 
 async def identify(client: AsyncWebClient, team: WorkspaceId | None = None) -> Identity:
-    """Return our identity; waits while Slack is away.
+    """Return our identity, waiting while Slack is away.
 
     `team`: the workspace that is served with an organization's token.
 
@@ -202,7 +202,7 @@ async def identify(client: AsyncWebClient, team: WorkspaceId | None = None) -> I
 
 
 class App(AsyncApp):
-    """Bolt's app, which never sees what nobody here reads."""
+    """Bolt's app, without the messages that no handler reads."""
 
     _limited: tuple[str, float] = ("", 0.0)
 
@@ -244,7 +244,10 @@ class App(AsyncApp):
 
 
 def _is_reply(event: dict[str, Any]) -> bool:
-    """Tell whether a person wrote this in a thread; other subtypes are edits, deletions, files, people who join."""
+    """Tell whether a person wrote this in a thread.
+
+    Other subtypes are edits, deletions, files, and people who join.
+    """
     by_a_person = not event.get("bot_id") and event.get("subtype") in (None, "thread_broadcast")
     return by_a_person and bool(event.get("thread_ts")) and event.get("thread_ts") != event.get("ts")
 
@@ -269,20 +272,20 @@ def build(clients: Clients, identity: Identity) -> App:
     ours.proxy = clients.reads.proxy
     with _without_bolt_variables():
         app = App(
-            name="slack_bolt.app",  # Bolt gives the logger of this name the root's level: not one of ours
+            name="slack_bolt.app",  # Bolt sets this logger's level to the root's, so it must not be one of ours
             client=ours,
             authorize=authorize,
-            process_before_response=True,  # each of our handlers returns with its ack, and goes on by itself
-            request_verification_enabled=False,  # `http` has verified it
+            process_before_response=True,  # each of our handlers returns with its ack and continues in its own task
+            request_verification_enabled=False,  # `http` has verified the signature
             ssl_check_enabled=False,  # `http` answers it
-            ignoring_self_events_enabled=False,  # `App` drops messages, and an app's own arrival is greeted
+            ignoring_self_events_enabled=False,  # the app's own arrival must come through; `App` drops its messages
             attaching_function_token_enabled=False,  # Slack's workflows call no function of ours
         )
     return app
 
 
 async def check_app_token(client: AsyncWebClient, app_token: str) -> None:
-    """Check that Slack takes the token. WrongSettings if it refuses it for good."""
+    """Check that Slack accepts the token. WrongSettings if it refuses it for good."""
     try:
         await client.apps_connections_open(app_token=app_token)
     except SlackApiError as refused:
@@ -293,7 +296,7 @@ async def check_app_token(client: AsyncWebClient, app_token: str) -> None:
 
 @asynccontextmanager
 async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> AsyncIterator[Check]:
-    """Keep a Socket Mode connection; yields a check that it is up.
+    """Keep a Socket Mode connection, and yield a check that it is up.
 
     WrongSettings if Slack refuses the token.
     """
@@ -333,7 +336,7 @@ class _ConnectionCount:
         self._warned_of = 0
 
     async def heard(self, message: aiohttp.WSMessage) -> None:
-        """Look at what came over a connection."""
+        """Read the connection count from a message of Slack."""
         if '"num_connections"' not in message.data[:200] and '"too_many_websockets"' not in message.data[:200]:
             return
         news = json.loads(message.data)
@@ -349,7 +352,10 @@ class _ConnectionCount:
 
 
 def _in_a_line(record: logging.LogRecord) -> bool:
-    """Log a broken connection in one line: it is no bug, and is replaced. Everything else is logged as it is."""
+    """Log a broken connection in one line, without a traceback.
+
+    It is not a bug, and the connection is replaced. Everything else is logged unchanged.
+    """
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, aiohttp.ClientConnectionError):
         record.exc_info = None
@@ -370,7 +376,7 @@ def _without_bolt_variables() -> Iterator[None]:
 
 
 def scopes_of(headers: Mapping[str, str]) -> set[str] | None:
-    """Read the scopes of a token from Slack's answer; None if it does not tell them."""
+    """Read a token's scopes from Slack's answer; None if the answer lacks them."""
     granted = {k.lower(): v for k, v in headers.items()}.get("x-oauth-scopes")
     return None if granted is None else set(granted.replace(" ", "").split(",")) - {""}
 

@@ -1,4 +1,4 @@
-"""Health of `web`: the store, the connection to Slack, the machine's clock."""
+"""Report the health of `web`: the store, the connection to Slack, the clock."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,11 +14,11 @@ from countersign.usecases.store_outages import ended
 
 _CLOCKS_APART: Final = timedelta(minutes=4)
 _ANSWER_WITHIN: Final = 0.5
-"""Seconds for a probe, to which Kubernetes gives one. A look at Redis that takes longer counts for the next one."""
+"""Seconds for a probe, which Kubernetes stops after one. A slower check of Redis counts for the next probe."""
 _LOOK_WITHIN: Final = 2.0
-"""Seconds for a look at Redis, and to read the figures for Prometheus."""
+"""Seconds for a check of Redis, and to read the figures for Prometheus."""
 _MOST_RUNS: Final = 10_000
-"""Active runs that are looked at, to count those without a worker."""
+"""Largest number of active runs read to count runs without a worker."""
 
 
 class Health:
@@ -26,7 +26,7 @@ class Health:
 
     def __init__(self) -> None:
         self.waits_for = "Redis"
-        """While `web` starts; "" afterwards."""
+        """The dependency that `web` waits for while it starts; "" afterwards."""
         self.store: Store | None = None
         self.stores: Callable[[], Sequence[Store]] = tuple
         """The stores of all workspaces that are served now."""
@@ -48,7 +48,7 @@ class Health:
         self._look: asyncio.Task[None] | None = None
 
     async def readiness(self) -> Readiness:
-        """Tell whether `web` can answer people, as it can while Redis or Slack is away."""
+        """Tell whether `web` can answer people; it can even while Redis or Slack is away."""
         if self.stopping:
             return Readiness("`web` was told to stop. It takes what still comes, and another one should get the rest.")
         if self.waits_for or self.store is None:
@@ -58,7 +58,7 @@ class Health:
         await asyncio.wait({self._look}, timeout=_ANSWER_WITHIN)
         is_connected = self.connected is None or await self.connected()
         self._was_connected = self._was_connected or is_connected
-        self._was_opened = self._was_opened or self.opened()  # a workspace that comes later makes nothing unready
+        self._was_opened = self._was_opened or self.opened()  # a workspace added later does not make `web` unready
         if not self._was_opened:
             return Readiness("`web` is starting: it waits for Slack to answer for each workspace.")
         if not self._was_connected:
@@ -70,13 +70,16 @@ class Health:
         return Readiness(problems=list(dict.fromkeys(filter(None, notes))))
 
     async def _look_at(self, store: Store) -> None:
-        """Note the problem with Redis, and with the clock; while Redis is away, what was seen last counts."""
+        """Note problems with Redis and the clock.
+
+        While Redis is away, the last known state of the clock counts.
+        """
         self._away, now = await problem_of(store)
         if now is not None and self.connected is None:
             self._wrong_clock = wrong_clock(now, datetime.now(UTC))
 
     async def aclose(self) -> None:
-        """End the look that is under way."""
+        """Cancel the running check."""
         if self._look is not None:
             await ended(self._look)
 
@@ -98,7 +101,7 @@ class Health:
 
 
 async def problem_of(store: Store) -> tuple[str, datetime | None]:
-    """Return the problem with Redis, "" if there is none, and its clock if it answers."""
+    """Return Redis's problem or "", and its clock if it answers."""
     try:
         async with asyncio.timeout(_LOOK_WITHIN):
             return "", await store.check_writable()
@@ -128,7 +131,7 @@ def wrong_clock(theirs: datetime, ours: datetime) -> str:
 
 
 async def _show_standing(stores: Sequence[Store]) -> None:
-    """Put into the metrics what stands in all of these stores together."""
+    """Set the metrics to the totals of all these stores."""
     counts = dict.fromkeys(WaitingKind, 0)
     announced: list[Announcement] = []
     unposted: list[float] = [0.0]

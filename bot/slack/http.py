@@ -1,7 +1,7 @@
-"""Public port of `web`: `/slack/events` for signed HTTP, and the pages of OAuth.
+"""Serve the public port of `web`: `/slack/events`, and the pages of OAuth.
 
-Anybody may send anything to it. So connections are limited in number and closed if no request comes in
-time; a body is read only up to the size and time that Slack needs, and parsed only after its signature is verified.
+Anybody may send anything to it. So the number of connections is limited, and a connection without a timely request is
+closed; a body is read only up to the size and time that Slack needs, and parsed only after its signature is verified.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ from countersign.http_port import serving as serving
 
 EVENTS_PATH: Final = "/slack/events"
 LARGEST: Final = 4 * 2**20
-"""Bytes of a body: a view has at most 250,000 characters, and its input fewer, of eight bytes each."""
+"""Bytes of a body: a view has at most 250,000 characters, its input has fewer, and a character takes up to eight
+bytes."""
 ROOM: Final = 64 * 2**20
 """Bytes of all bodies that are being read at once."""
 _SIGNATURE: Final = re.compile(r"v0=[0-9a-f]{64}")
@@ -35,7 +36,7 @@ _log = logging.getLogger(__name__)
 def http(app: AsyncApp | None, *, secret: str = "", pages: Mapping[str, Asgi] = MappingProxyType({})) -> Asgi:
     """Return the ASGI app of the port.
 
-    It has `/slack/events` if an app is given, and `pages`, by their paths. `secret` is the app's signing secret.
+    It serves `/slack/events` if an app is given, and `pages` by their paths. `secret` is the app's signing secret.
     """
     events = None if app is None else _Signed(app, SignatureVerifier(secret))
 
@@ -76,11 +77,14 @@ class _Signed:
         try:
             await self._events(scope, whole, send)
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as wrong:  # from Bolt
-            _log.warning("Slack signed a body that is no payload (%s); it was refused.", type(wrong).__name__)
+            _log.warning("Slack signed a body that is not a payload (%s); it was refused.", type(wrong).__name__)
             await _plain(send, 400, "Not a payload that Slack sends.")
 
     async def _signed(self, scope: Scope, receive: Receive) -> bytes | None:
-        """Return the body once its signature is verified; None if its sender is gone. _Refused for anything else."""
+        """Return the body after verifying its signature; None if its sender is gone.
+
+        _Refused for anything else.
+        """
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         signature = headers.get(b"x-slack-signature", "")
         timestamp = headers.get(b"x-slack-request-timestamp", "")
@@ -136,12 +140,12 @@ class _Refused(Exception):
 
 
 def _asks_for_our_certificate(body: bytes) -> bool:
-    """Recognise Slack's check of our certificate, which nobody signs."""
+    """Recognise Slack's check of our certificate, which is unsigned."""
     return len(body) < 1000 and b"ssl_check=1" in body.split(b"&")
 
 
 class _Events(AsyncSlackRequestHandler):
-    """Bolt's adapter, with a faster way to undo a form's escapes. That was a sixth of the time of a click."""
+    """Bolt's adapter with a faster form decoder, which saves a sixth of a click's time."""
 
     async def dispatch(self, request: AsgiHttpRequest) -> BoltResponse:
         signed = await request.get_raw_body()
@@ -151,9 +155,9 @@ class _Events(AsyncSlackRequestHandler):
 
 
 def payload(form: str) -> str | None:
-    """Return the JSON of a form that has a payload and nothing else.
+    """Return the JSON of a form whose only field is a payload.
 
-    It is read as `parse_qsl` does; None for anything unusual.
+    The result is that of `parse_qsl`; None for any unusual form.
     """
     name, _, value = form.partition("=")
     if name != "payload" or "&" in value or "\\" in value:

@@ -1,4 +1,4 @@
-"""The ports of drawing to Slack: events in, calls out in their turn."""
+"""Ports for drawing to Slack: events in, rate-limited calls out."""
 
 import itertools
 from collections.abc import Awaitable, Callable
@@ -18,12 +18,12 @@ from ..slack_errors import OF_THE_TOKEN, TRANSIENT
 from ..slack_errors import code as code
 
 PAUSE: Final = 0.5
-"""Seconds after a failure, before anybody looks or tries again."""
+"""Seconds to wait after a failure before a look-up or another try."""
 _places: Final = itertools.count()
 
 
 class Importance(IntEnum):
-    """The order of service: card, settled card, outcome in the thread, the rest."""
+    """Order in which calls are served."""
 
     CARD = 0
     SETTLED = 1
@@ -32,23 +32,24 @@ class Importance(IntEnum):
 
 
 class CannotPost(CountersignError):
-    """A refusal for good: no other try will do; the text is Slack's code."""
+    """Error: Slack refuses for good, so a retry is useless; the text is Slack's code."""
 
 
 class Outdated(CountersignError):
-    """A drawing that may be older than what stands in Slack or is stored: read again."""
+    """Error: the drawing may be older than Slack's or the stored state; read again."""
 
 
 class RowsAdded(Outdated):
-    """A request has joined the card that waited for its turn."""
+    """Error: a request joined the card while the card waited for its turn."""
 
 
 @dataclass(slots=True)
 class DrawingTask:
     """A task that draws from what it has read.
 
-    `held_until`: when another process may draw, by the loop's clock. `has_news`: whether something happened since this
-    task read. `overtaken`: it has drawn over something newer, and nobody else knows. `place`: its place in every line.
+    `held_until`: the time, by the loop's clock, from which another process may draw. `has_news`: whether something
+    happened since this task read. `overtaken`: the task has drawn over something newer, and no other process knows.
+    `place`: its place in every line.
     """
 
     held_until: Callable[[], float]
@@ -59,20 +60,20 @@ class DrawingTask:
 
 
 drawing_task: Final[ContextVar[DrawingTask | None]] = ContextVar("drawing_task", default=None)
-"""Set in tasks that draw from what they have read; others send whatever they have."""
+"""Set in tasks that draw from the store's state, and must read again if it is outdated."""
 
 
 class DrawingRight(Protocol):
     """The right to draw, which one process holds at a time."""
 
     async def claim(self, owner: str, term: timedelta) -> bool:
-        """Take it if nobody holds it."""
+        """Take the right if no process holds it."""
 
     async def renew(self, owner: str, term: timedelta) -> bool:
-        """Hold it on; False if another process may hold it."""
+        """Extend the right; False if another process may hold it."""
 
     async def release(self, owner: str) -> None:
-        """Let another process take it at once."""
+        """Give the right up, so that another process can take it at once."""
 
 
 class Outbox(Protocol):
@@ -89,7 +90,7 @@ class Outbox(Protocol):
         """Read the next events with their ids, oldest first; empty after a while."""
 
     async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
-        """Read events that were handed out so long ago and not finished, oldest first."""
+        """Read unfinished events handed out at least this long ago, oldest first."""
 
     async def done(self, entry: str) -> None:
         """Tick the event off: Slack shows it."""
@@ -100,7 +101,7 @@ class Calls(Protocol):
 
     @property
     def client(self) -> AsyncWebClient:
-        """The client, for what is no single call."""
+        """Return the client, for operations of several calls."""
 
     async def call(
         self,
@@ -110,11 +111,10 @@ class Calls(Protocol):
         *,
         before_call: Callable[[], Awaitable[None]] | None = None,
     ) -> dict[str, Any] | None:
-        """Return Slack's answer; None if a failure leaves open whether it happened.
+        """Return Slack's answer; None if it is unclear whether the call took effect.
 
-        CannotPost if it never will happen.
-        `before_call` is done once, when the call has its turn. Outdated, if what would be sent is older than what is
-        stored.
+        CannotPost if Slack refuses for good, Outdated if the content is older than the stored state. `before_call` runs
+        once, when the call gets its turn.
         """
 
     async def until_answered(self) -> None:
@@ -125,7 +125,7 @@ class Calls(Protocol):
 
 
 def pause_after(refused: SlackApiError) -> float | None:
-    """Seconds to wait before another try; None if no try will ever do."""
+    """Return the seconds to wait before another try; None if retrying is useless."""
     if refused.response.status_code == 429:
         return float(refused.response.headers.get("Retry-After", 1))
     again = code(refused) in TRANSIENT | OF_THE_TOKEN

@@ -1,6 +1,6 @@
-"""Routes of Slack's payloads to their handlers.
+"""Route Slack's payloads to their handlers.
 
-A button finds its handler by its action; which request it is about is in its value (R1).
+A button's action selects the handler; its value names the request (R1).
 """
 
 import asyncio
@@ -86,7 +86,7 @@ _log = logging.getLogger(__name__)
 
 
 def commands() -> dict[str, Listener]:
-    """Map each slash command, by the name that it has here, to its handler."""
+    """Map each slash command, by its local name, to its handler."""
     return {
         NAMES.agent: command(agent_command.agent),
         NAMES.approvals: command(approvals_command.approvals(APPROVALS)),
@@ -100,7 +100,7 @@ def register(app: AsyncApp, services: Services) -> None:
         return await _failed(services, error, body, response)
 
     app.error(failed)
-    # First, because Bolt tries them in turn, and a click is what people wait for.
+    # First, because Bolt tries listeners in turn, and people wait for clicks.
     app.action(re.compile(rf"^(?!(?:{'|'.join(ACTIONS)})$)"))(bound(services, click(card_buttons.click)))
     for action, listener in ACTIONS.items():
         app.action(action)(bound(services, listener))
@@ -116,16 +116,16 @@ def register(app: AsyncApp, services: Services) -> None:
 
 
 async def _on_unknown_submit(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Close a window that this version does not know; the log says so."""
-    _log.warning("A window that is not known was submitted: %s", body["view"].get("callback_id"))
+    """Close a window that this version does not know, and log it."""
+    _log.warning("An unknown window was submitted: %s", body["view"].get("callback_id"))
     await ack()
 
 
 def bound(services: Services, listener: Listener) -> Callable[..., Awaitable[None]]:
     """Make a handler for Bolt, which returns as soon as it has acked.
 
-    The services hold the rest of the work. By itself Bolt would look every 10 ms whether there is an ack, and drop its
-    task after it.
+    The services hold the task with the rest of the work. Without this, Bolt would poll for the ack every 10 ms and drop
+    the task afterwards.
     """
 
     async def handled(ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -154,9 +154,9 @@ def bound(services: Services, listener: Listener) -> Callable[..., Awaitable[Non
 async def _failed(
     services: Services, error: Exception, body: dict[str, Any], response: BoltResponse | None
 ) -> BoltResponse | None:
-    """Log a bug of ours, tell the person, and ack. A payload of an unknown shape is refused."""
+    """Log a bug of ours, notify the person, and ack; refuse a payload of unknown shape."""
     if not payloads.fits(body):
-        _log.warning("A payload whose shape is none of Slack's was refused (%s).", type(error).__name__)
+        _log.warning("A payload of an unknown shape was refused (%s).", type(error).__name__)
         return BoltResponse(status=400, body="") if response is not None else None
     _log.error(
         "A listener failed for %s: %r", (body.get("user") or {}).get("id") or body.get("user_id"), error, exc_info=error
@@ -169,5 +169,5 @@ async def _failed(
     try:
         await tell(services.client, body, Reply(confirmation_text.BROKEN, False))
     except Exception:
-        _log.exception("Nor could they be told.")
+        _log.exception("The person could not be notified either.")
     return BoltResponse(status=200, body="") if response is not None else None

@@ -1,4 +1,4 @@
-"""Changes of a channel's settings as text, on a button or in an event (R33)."""
+"""Serialise changes of a channel's settings for a button or an event (R33)."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _SETTINGS: Final = TypeAdapter(ChannelSettings)
 
 
 def written(proposal: SettingsProposal) -> str:
-    """Write a proposal for its button; what is not set is left out."""
+    """Write a proposal for its button, without unset fields."""
     return _KIND.dump_json(proposal, exclude_none=True).decode()
 
 

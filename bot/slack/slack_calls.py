@@ -1,10 +1,10 @@
-"""Call Slack's Web API at its rates, and report what stays unclear.
+"""Call Slack's Web API at its rates, and report unclear outcomes.
 
-What Slack never takes is `CannotPost`. A call that may have happened is not repeated here: whoever made it looks.
+A refusal for good is `CannotPost`. A call that may have taken effect is not repeated here; the caller must check.
 
-Calls go through the gate of their method, see `rate_gate`. A task has one place in every line, from when it began to
-draw: a run with several messages is drawn to its end before the next one begins, and a task that reads anew what it
-draws comes back to its old place. So a backlog costs each message one call that counts.
+Calls go through the gate of their method, see `rate_gate`. A drawing task keeps one place in every line from its start:
+a run with several messages is finished before the next run begins, and a task that reads its data again returns to its
+old place. So even in a backlog each message costs one call.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from .ports import PAUSE, CannotPost, Importance, Outdated, code, drawing_task, 
 from .rate_gate import Rate, RateGate
 
 READS: Final = frozenset({"conversations.history", "conversations.replies"})
-"""Slack takes no JSON for methods that read: it finds no arguments there. They may be repeated at will."""
+"""Methods that read: Slack ignores JSON arguments to them, and repeating them is safe."""
 DRAWS: Final = frozenset({"chat.postMessage", "chat.update"})
 RATES: Final = {
     "chat.appendStream": Rate(100, 60),
@@ -34,16 +34,16 @@ RATES: Final = {
     "chat.stopStream": Rate(20, 60),
     "views.publish": Rate(100, 60),
 }
-"""What Slack publishes (docs/slack.md), in the workspace: "several hundred" posts a minute are taken for 600;
-`chat.appendStream` and `views.publish` are of tier 4, the other two of streams of tier 2."""
+"""Slack's published rates for a workspace (docs/slack.md): "several hundred" posts a minute are read as 600;
+`chat.appendStream` and `views.publish` are in tier 4, the other two stream methods in tier 2."""
 CHANNEL_RATES: Final = {"chat.postMessage": Rate(5, 5)}
-"""What Slack publishes (docs/slack.md), in one channel: "short bursts" are taken for five at once."""
+"""Slack's published rate for one channel (docs/slack.md): "short bursts" are read as five at once."""
 TIER_3: Final = Rate(50, 60)
-"""That of all other methods that are called here."""
+"""Rate of all other methods called here."""
 LATER_PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
-"""Seconds between tries after an error of `slack_errors.LATER`: two minutes, then the message goes elsewhere."""
+"""Seconds between tries after an error in `slack_errors.LATER`: two minutes in all, then the message goes elsewhere."""
 AT_ONCE: Final = 5
-"""Calls of a method that are under way together; posts to one channel go one by one."""
+"""Concurrent calls of a method; posts to one channel go one at a time."""
 _LONGEST_PAUSE: Final = 30.0
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class GatedCalls:
     """Calls over one client, at `pace` times the rates that Slack publishes."""
 
     def __init__(self, client: AsyncWebClient, pace: float = 1.0, check: AnswerCheck | None = None) -> None:
-        """`check`: shared with other calls in the name of the same token."""
+        """`check`: shared by all calls with the same token."""
         self.client = client
         self._pace = pace
         self._check = check or AnswerCheck(client)
@@ -89,10 +89,10 @@ class GatedCalls:
                     continue
                 if pause_after(refused) is None:
                     raise CannotPost(code(refused)) from refused
-                _log.warning("%s failed (%s); looking whether it happened.", method, code(refused), extra=OF_SLACK)
+                _log.warning("%s failed (%s); checking whether it took effect.", method, code(refused), extra=OF_SLACK)
             except (aiohttp.ClientError, TimeoutError, OSError) as wrong:
                 _log.warning(
-                    "Slack did not answer %s (%r); looking whether it happened.", method, wrong, extra=OF_SLACK
+                    "Slack did not answer %s (%r); checking whether it took effect.", method, wrong, extra=OF_SLACK
                 )
             if method not in READS:
                 return None
@@ -162,14 +162,14 @@ class GatedCalls:
 
 
 def _line(method: str, channel: str) -> str:
-    """Name the line in which a call waits: its channel's where Slack counts by it."""
+    """Name the line in which a call waits: its channel if Slack limits channels."""
     return channel if method in CHANNEL_RATES else ""
 
 
 def check_may_draw(method: str) -> None:
     """Raise Outdated if another process may draw by now.
 
-    This one was frozen then, or lost the store. It may still redraw what it drew over something newer.
+    This process was frozen then, or lost the store. It may still repair a newer message that it has drawn over.
     """
     task = drawing_task.get()
     if task is not None and task.overtaken and method == "chat.update":
@@ -179,7 +179,10 @@ def check_may_draw(method: str) -> None:
 
 
 def _has_to_reread() -> bool:
-    """Tell whether to read anew what waited in line. Once for each task: news may come faster than turns."""
+    """Tell whether a task that waited in line must read its data again.
+
+    At most once for each task: news may come faster than turns.
+    """
     task = drawing_task.get()
     if task is None or task.reread or not task.has_news():
         return False

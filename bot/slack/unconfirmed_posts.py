@@ -1,7 +1,7 @@
-"""Look up what the app has posted, once for all who wait; delete second copies.
+"""Look up the app's posts, once for all waiting tasks, and delete copies.
 
-Slack lets an app look about once a second. After an outage a hundred messages may wait to be looked for: a look-up that
-begins after they asked answers them all.
+Slack allows about one look-up a second. After an outage a hundred messages may wait for theirs: one look-up answers all
+tasks that asked before it began.
 """
 
 import asyncio
@@ -16,12 +16,13 @@ from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.usecases.ports import Message, Store
 
 CLOCKS_DIFFER: Final = timedelta(minutes=5)
-"""At most, between Slack's clock and the store's: a message is looked for from so long before its intent."""
+"""Largest difference between Slack's clock and the store's; the search for a message starts this long before its
+intent."""
 EVENT_TYPE: Final = "countersign"
-"""Type of the metadata in which a message of ours carries its name."""
+"""Type of the metadata in which our messages carry their names."""
 _PAGE: Final = 200
 _LONGEST_POST: Final = timedelta(hours=1)
-"""Before Slack took a message another process may have posted it too: it lets who posts much wait."""
+"""Longest time before a message within which another process may have posted a copy; Slack makes busy senders wait."""
 _log = logging.getLogger(__name__)
 Place = tuple[str, str]
 """A channel, and a thread in it or ""."""
@@ -42,9 +43,9 @@ class PostedMessages:
         self._under_way: dict[Place, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def since(self, channel: str, thread: str, oldest: float) -> list[dict[str, Any]]:
-        """Return all of ours since `oldest`, by Slack's clock.
+        """Return all our messages since `oldest`, by Slack's clock.
 
-        They are read at one moment after this was called.
+        They are read at one moment after this call.
         """
         place = (channel, thread)
         coming = self._coming.get(place)
@@ -70,7 +71,7 @@ class PostedMessages:
             return await self._pages(*place, coming.oldest)
 
     def _begun(self, place: Place, coming: "_LookUp") -> None:
-        """Let everybody who asks from now on wait for the next look-up."""
+        """Close a look-up to later callers, who wait for the next one."""
         if self._coming.get(place) is coming:
             del self._coming[place]
 
@@ -98,7 +99,7 @@ class PostedMessages:
 
 
 class _LookUp:
-    """A look-up that has not begun, and how many wait for it."""
+    """A look-up that has not begun, and the number of tasks that wait for it."""
 
     def __init__(self, oldest: float) -> None:
         self.oldest = oldest
@@ -107,7 +108,7 @@ class _LookUp:
 
 
 def name_of(message: dict[str, Any]) -> str | None:
-    """Read our name of a message of Slack; None if it carries none, or is a tombstone."""
+    """Read our name for a Slack message; None if it is unnamed or a tombstone."""
     metadata = message.get("metadata") or {}
     if metadata.get("event_type") != EVENT_TYPE:
         return None
@@ -115,7 +116,7 @@ def name_of(message: dict[str, Any]) -> str | None:
 
 
 class Copies:
-    """The copies of messages of ours."""
+    """Copies of our messages."""
 
     def __init__(
         self, store: Store, call: Callable[[str, dict[str, Any]], Awaitable[object]], lookups: PostedMessages
@@ -127,7 +128,7 @@ class Copies:
     async def find(self, message: Message) -> tuple[str, str] | None:
         """Find the message in Slack, and delete its copies.
 
-        The known one stays, or else the first. A response URL may have taken the known one's metadata.
+        The known message stays, or else the first. A response URL may have removed the known message's metadata.
         """
         since = await self._lookups.since(message.channel, message.thread, _oldest(message))
         copies = sorted((m["ts"] for m in since if name_of(m) == message.name), key=float)
@@ -139,7 +140,7 @@ class Copies:
         return (message.channel, kept) if kept else None
 
     async def drop(self, name: str, mine: Message) -> None:
-        """Delete our second copy, if somebody recorded another one meanwhile."""
+        """Delete our copy if another copy was recorded in the meantime."""
         seen = await self._store.message(name)
         if seen is not None and seen.value.ts and seen.value.ts != mine.ts:
             _log.warning("Deleting our second copy of %s.", name)
@@ -148,8 +149,8 @@ class Copies:
     async def look_again(self) -> None:
         """Delete what a frozen process posted before it was killed.
 
-        Each message has one try: where the app may not look any more, or the record is damaged, another one would not
-        help either. StoreUnavailable leaves what was not looked at for later.
+        Each message has one try: if the app may no longer read there, or the record is damaged, a second try would not
+        help. After StoreUnavailable the remaining messages are checked later.
         """
         for name in await self._store.indexes.to_look_at():
             try:
@@ -159,14 +160,14 @@ class Copies:
             except StoreUnavailable:
                 raise
             except CountersignError as wrong:
-                _log.warning("A second copy of %s may stay, because it could not be looked for: %s", name, wrong)
+                _log.warning("A second copy of %s may stay, because the search for it failed: %s", name, wrong)
             except Exception:
                 _log.exception("A second copy of %s may stay, because it could not be looked for.", name)
             await self._store.indexes.looked_at(name)
 
 
 def _oldest(message: Message) -> float:
-    """From when on copies of the message may stand in Slack, by its clock."""
+    """Return the earliest time, by Slack's clock, of a possible copy."""
     if message.posting_since is not None:
         return (message.posting_since - CLOCKS_DIFFER).timestamp()
     return float(message.ts) - _LONGEST_POST.total_seconds()

@@ -241,7 +241,7 @@ ASKING: Final = (
         "a poll tells the decision to a key that was revoked meanwhile",
         "R9",
         "bot/api/endpoints.py",
-        "            await self._key(request)  # which may have been revoked meanwhile\n",
+        "            await self._key(request)  # the key may have been revoked in the meantime\n",
         "",
         (_REQUESTS + "test_long_poll_under_a_revoked_key_reveals_nothing",),
     ),

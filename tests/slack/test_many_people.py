@@ -144,7 +144,7 @@ async def test_log_names_the_cause_of_a_failed_slack_call(slack: LocalSlack, cap
         slack.faults.add("delay", on="chat.postMessage", seconds=PATIENCE)
         assert await GatedCalls(client).call("chat.postMessage", {"channel": "C0GENERAL", "text": "late"}) is None
     assert f"Slack cannot be reached (TimeoutError()): ('person', '{BOB}')" in caplog.text
-    assert "Slack did not answer chat.postMessage (TimeoutError()); looking whether it happened." in caplog.text
+    assert "Slack did not answer chat.postMessage (TimeoutError()); checking whether it took effect." in caplog.text
 
 
 async def test_newer_refusal_overrides_a_cached_yes(slack: LocalSlack, alone: Directory, clock: Clock) -> None:

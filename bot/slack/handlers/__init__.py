@@ -1,1 +1,1 @@
-"""Handlers of commands, clicks and windows; each stores before it acks."""
+"""Handle commands, clicks and windows; each handler stores before it acks."""

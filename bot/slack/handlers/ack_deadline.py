@@ -1,7 +1,7 @@
-"""Acks within Slack's 3 s, and replies to people after their act was stored.
+"""Ack within Slack's 3 s, and reply to people once their action is stored.
 
-Slack gives up on an ack after 3 s, while the store or a look-up may take longer. The work then goes on, Slack gets
-its ack, and the person gets the sentence when there is one (R7).
+Slack gives up on an ack after 3 s, while the store or a look-up may take longer. In that case Slack gets its ack, the
+work continues, and the person gets the reply when it is ready (R7).
 """
 
 import asyncio
@@ -31,11 +31,11 @@ ACK_WITHIN: Final = 2.4
 """Seconds; Slack waits 3 s from its own clock."""
 _log = logging.getLogger(__name__)
 Acknowledge = Callable[[Reply | None], Awaitable[Any]]
-"""Acks to Slack with the reply; with None where there is none in time."""
+"""Acks to Slack with the reply, or with None if the reply is not ready in time."""
 Work = Callable[[Services, dict[str, Any]], Awaitable[Reply]]
-"""Does what a payload asks for."""
+"""Performs the action of a payload."""
 Listener = Callable[[Services, AsyncAck, dict[str, Any]], Awaitable[None]]
-"""Does so and acks."""
+"""Performs the action of a payload, and acks."""
 
 
 def command(work: Work) -> Listener:
@@ -56,7 +56,7 @@ def command(work: Work) -> Listener:
 
 
 def click(work: Work) -> Listener:
-    """Answer a click; its ack can say nothing, so the reply follows."""
+    """Answer a click; its ack carries no text, so the reply follows."""
 
     async def listener(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
         async def acknowledge(reply: Reply | None) -> None:
@@ -74,11 +74,11 @@ def click(work: Work) -> Listener:
 def window(
     work: Work, action: str, block: str | Callable[[View], str] = "", *, tells_what_counted: bool = True
 ) -> Listener:
-    """Answer a window that was sent: close it, or show what is wrong.
+    """Answer a submitted window: close it, or show the problem.
 
-    A refusal stands under the input of the reply, or under `block` where the window has it; else it takes the window's
-    place. What comes too late for the window is told in its channel, and so is what counted. `action` names what the
-    person did.
+    A refusal is shown under the reply's input, or under `block` if the window has it; otherwise it replaces the window.
+    A reply that is too late for the window goes to its channel, and so does a success. `action` names the person's
+    action.
     """
 
     async def listener(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -113,7 +113,7 @@ def window(
 
 
 def _about_sender(services: Services, body: dict[str, Any]) -> AbstractContextManager[None]:
-    """Let all that is logged of a payload name its sender and place."""
+    """Add a payload's sender and channel to its log lines."""
     try:
         at = sender(body)
     except InvalidInput:
@@ -122,9 +122,9 @@ def _about_sender(services: Services, body: dict[str, Any]) -> AbstractContextMa
 
 
 async def reply_of(work: Awaitable[Reply], action: str) -> Reply:
-    """Return the work's reply, or the sentence of its error.
+    """Return the work's reply, or the text of its error.
 
-    `action` names what the person did.
+    `action` names the person's action.
     """
     try:
         return await work
@@ -143,13 +143,13 @@ async def reply_of(work: Awaitable[Reply], action: str) -> Reply:
 
 
 def refused(error: CountersignError, block: str = "") -> Reply:
-    """Make the reply of an error; `block` is the input that it is about."""
+    """Turn an error into a reply; `block` is the input that it is about."""
     return Reply(drawn(error.sentence), False, block=block, sentence=error.sentence)
 
 
 @asynccontextmanager
 async def on_record(record: Callable[[str], Awaitable[None]]) -> AsyncIterator[None]:
-    """Record why something was refused before its person is told (R25)."""
+    """Record the reason for a refusal before its person is notified (R25)."""
     try:
         yield
     except StoreUnavailable:
@@ -187,7 +187,7 @@ async def change_on_record(
 async def _in_time(
     work: Coroutine[Any, Any, Reply], acknowledge: Acknowledge, tell_later: Callable[[Reply], Awaitable[None]]
 ) -> None:
-    """Do the work and ack with its reply. If it takes too long, the ack goes first and the reply is told later."""
+    """Do the work and ack with its reply; if it takes too long, ack first and reply later."""
     early: asyncio.Task[Any] | None = None
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -211,22 +211,22 @@ async def _in_time(
 
 
 async def tell(client: AsyncWebClient, body: dict[str, Any], reply: Reply, channel: ChannelId | None = None) -> None:
-    """Send the reply, if it says anything, to the sender alone.
+    """Send a non-empty reply to the sender alone.
 
-    In a thread first as an ephemeral message, because a response URL keeps to a thread only for all to see; elsewhere
-    first by the response URL, which works where the app is not in the channel. Where neither reaches them it comes as a
-    direct message. Never raises for what Slack does.
+    In a thread an ephemeral message is tried first, because a response URL posts in a thread only visibly for
+    everybody. Elsewhere the response URL is tried first, because it works in channels without the app. If both fail,
+    the reply is a direct message. Never raises for Slack's failures.
     """
     if not reply.text:
         return
     try:
         at = sender(body)
     except InvalidInput as nobody:
-        _log.error("Nobody could be told: %s (%s)", reply.text, nobody)
+        _log.error("The reply has no recipient: %s (%s)", reply.text, nobody)
         return
     container = body.get("container") or {}
     thread = container.get("thread_ts")
-    if thread == container.get("message_ts"):  # of a message with replies: who clicked it is in the channel
+    if thread == container.get("message_ts"):  # a thread's first message is clicked in the channel
         thread = None
     where = channel or at.channel
 
@@ -260,15 +260,15 @@ async def tell(client: AsyncWebClient, body: dict[str, Any], reply: Reply, chann
             async with asyncio.timeout(5):
                 if await way():
                     return
-        except (*SLACK_ERRORS, ValueError) as lost:  # the ValueError: an address that is none
+        except (*SLACK_ERRORS, ValueError) as lost:  # ValueError: an invalid address
             failures.append(repr(lost))
-    _log.error("%s could not be told: %s (%s)", at.user, reply.text, "; ".join(failures))
+    _log.error("The reply to %s could not be sent: %s (%s)", at.user, reply.text, "; ".join(failures))
 
 
 async def _in_plain_text(directory: Directory, work: Awaitable[Reply]) -> Reply:
     """Write a refusal with names instead of mentions.
 
-    It stands under an input of a window, where Slack shows plain text only.
+    Slack shows only plain text under an input of a window.
     """
     reply = await work
     if reply.counted or not reply.sentence:

@@ -1,8 +1,8 @@
-"""Acks of a size that Socket Mode takes.
+"""Keep acks within the size limit of Socket Mode.
 
-There an ack is one frame, and Slack closes a connection that sends one of over 20,480 bytes (1009): the ack is lost,
-and whatever else was on its way. So a window that is too large for its ack is acked as a small one and filled over
-HTTP, where a view may have 250,000 bytes; words follow the ack by the other ways of telling somebody (R7).
+In Socket Mode an ack is one frame. Slack closes a connection that sends a frame of over 20,480 bytes (1009), and loses
+the ack and everything else in transit. So for a large window the ack carries a small one, which is then filled over
+HTTP, where a view may have 250,000 bytes. A long text follows the ack as a message (R7).
 """
 
 import asyncio
@@ -22,15 +22,15 @@ from .ack_deadline import tell
 from .context import SLACK_ERRORS, Reply, Services
 
 LARGEST: Final = 20_000
-"""Bytes of an ack's content; its frame has the envelope's id besides."""
+"""Bytes of an ack's content; its frame also carries the envelope's id."""
 _LOOKS: Final = 20
 _PAUSE: Final = 0.25
-"""Seconds between the looks whether Slack shows the small window already: five in all."""
+"""Seconds between checks whether Slack shows the small window; five checks in all."""
 _log = logging.getLogger(__name__)
 
 
 class Ack(AsyncAck):
-    """Bolt's ack, bounded in size, with a future that says that it was called."""
+    """Bolt's ack, bounded in size, with a future that is done once it was called."""
 
     def __init__(self, ack: AsyncAck, acked: "asyncio.Future[None]", services: Services, body: dict[str, Any]) -> None:
         self._ack = ack
@@ -50,7 +50,7 @@ class Ack(AsyncAck):
         return response
 
     def _small(self, content: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], Awaitable[None]] | None]:
-        """Return what is acked instead, and what brings the rest."""
+        """Return the small content to ack, and the function that delivers the rest."""
         if (view := content.get("view")) is not None:
             name = secrets.token_hex(16)
             return {**content, "view": {**modal_parts.loading(), "external_id": name}}, partial(self._fill, name, view)
@@ -62,7 +62,7 @@ class Ack(AsyncAck):
     async def _fill(self, name: str, view: modal_parts.View) -> None:
         """Put the view into the small window.
 
-        It is found by a name of its own, which Slack knows once it has taken the ack.
+        The window is found by its external id, which Slack knows once it has processed the ack.
         """
         for _ in range(_LOOKS):
             try:
@@ -77,18 +77,18 @@ class Ack(AsyncAck):
             else:
                 return
             await asyncio.sleep(_PAUSE)
-        _log.error("A window was not filled: Slack never showed its frame.")
+        _log.error("A window was not filled: Slack never showed the small window.")
 
 
 def size_of(content: dict[str, Any]) -> int:
-    """Bytes of an ack's content as slack-sdk writes it: in ASCII."""
+    """Return the bytes of an ack's content as slack-sdk writes it: in ASCII."""
     return len(json.dumps(content))
 
 
 def _fitting(errors: dict[str, str]) -> dict[str, str]:
-    """The first sentences of a window's inputs, as many as an ack holds.
+    """Return the first input errors of a window, as many as an ack holds.
 
-    Whoever corrects these inputs gets the other sentences then.
+    The others are shown when the window is sent again.
     """
     shown: dict[str, str] = {}
     for block, sentence in errors.items():

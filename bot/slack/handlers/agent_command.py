@@ -52,9 +52,9 @@ async def agent(services: Services, body: dict[str, Any]) -> Reply:
 
 
 async def open_window(services: Services, body: dict[str, Any]) -> Reply:
-    """Open the window by a button of a greeting or of a Home, or by the shortcut.
+    """Open the window from a greeting's or a Home's button, or from the shortcut.
 
-    A Home and a shortcut are in no channel, so the window asks for one.
+    A Home and a shortcut do not belong to a channel, so the window asks for one.
     """
     return await open_modal(services.client, body, _start_window(services, sender(body)))
 
@@ -71,9 +71,9 @@ async def _start_window(services: Services, at: Sender) -> modal_parts.View:
 
 
 async def on_team_chosen(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Show the options of the team that was chosen in the window.
+    """Show the options of the team chosen in the window.
 
-    The task that was typed stays.
+    The typed task is kept.
     """
     await ack()
     view = body["view"]
@@ -84,12 +84,12 @@ async def on_team_chosen(services: Services, ack: AsyncAck, body: dict[str, Any]
         async with asyncio.timeout(5):
             await services.client.views_update(view_id=view["id"], hash=view["hash"], view=window)
     except (CountersignError, *SLACK_ERRORS) as lost:
-        # The window stays as it is; what is not chosen in it is the team's default.
+        # The window stays as it is; the team's defaults apply.
         _log.error("The options of the team %s were not shown: %r", team, lost)
 
 
 async def start_from_window(services: Services, body: dict[str, Any]) -> Reply:
-    """Start the task that was entered in the window of `/agent`."""
+    """Start the task entered in the window of `/agent`."""
     view = body["view"]
     run = RunId("r" + short_name(str(view["id"]), sender(body).user, length=8))
     team, task = modal_parts.value(view, start_modal.TEAM), modal_parts.value(view, start_modal.TASK)
@@ -106,7 +106,7 @@ async def _start(
     words: str,
     options: Mapping[str, str] | None = None,
 ) -> Reply:
-    """Start a task; without `options` the first words of the task are read as such."""
+    """Start a task; without `options` they are read from the beginning of the task."""
     async with _start_on_record(services, body, channel, run, team, words, options or {}):
         teams = await services.store.workers.teams()
         if options is None:
@@ -137,9 +137,9 @@ async def _start(
 
 
 def _team_named(typed: str, teams: list[TeamInfo]) -> str:
-    """Find the team of this name in any case, or return what was typed.
+    """Find the team by its name, ignoring case, or return the typed name.
 
-    If several names differ in case alone, only the exact one counts.
+    If several names differ only in case, the exact name is required.
     """
     alike = [team.name for team in teams if team.name.casefold() == typed.casefold()]
     return alike[0] if len(alike) == 1 else typed
@@ -201,9 +201,9 @@ async def stop(services: Services, body: dict[str, Any]) -> Reply:
 
 
 async def on_session_stopped(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Stop the run in whose thread somebody clicked Slack's own stop button.
+    """Stop the run of a thread in which somebody clicked Slack's own stop button.
 
-    Whoever may not is told so.
+    People who may not stop it get a message.
     """
     await ack()
     event = body["event"]
@@ -219,11 +219,11 @@ async def on_session_stopped(services: Services, ack: AsyncAck, body: dict[str, 
         try:
             await services.client.chat_postEphemeral(**where, user=user, text=str(refused))
         except SLACK_ERRORS as lost:
-            _log.warning("%s could not be told that they may not stop this run: %r", user, lost)
+            _log.warning("The notice to %s that they may not stop this run could not be sent: %r", user, lost)
 
 
 async def try_again(services: Services, body: dict[str, Any]) -> Reply:
-    """Start the same task again, for whoever clicked; once for each click (R8)."""
+    """Start the same task again for the person who clicked; once for each click (R8)."""
     run = RunId.named(str(body["actions"][0].get("value")))
     seen = await services.store.run(run) if run is not None else None
     if seen is None:

@@ -1,4 +1,4 @@
-"""Events about the app itself: it joins a channel, opens as a Home, is removed."""
+"""Handle events about the app: it joins a channel, its Home opens, it is removed."""
 
 import logging
 from typing import Any
@@ -35,7 +35,7 @@ async def on_joined(services: Services, ack: AsyncAck, body: dict[str, Any]) -> 
 async def on_home_opened(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
     """Draw the Home that somebody opened.
 
-    The app's other tab holds their direct messages.
+    The event also comes for the app's messages tab, which is ignored.
     """
     await ack()
     event = body["event"]
@@ -44,9 +44,9 @@ async def on_home_opened(services: Services, ack: AsyncAck, body: dict[str, Any]
 
 
 async def on_removed(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Say that this service's one token is gone.
+    """Log that this service's only token is gone.
 
-    Where workspaces install by OAuth, no such event comes here.
+    With installation by OAuth this event is handled elsewhere.
     """
     await ack()
     _log.error(

@@ -1,6 +1,6 @@
-"""`/approvals`: the word that was typed, and its lists; refusals are on record.
+"""`/approvals`: its subcommands, and those that list something.
 
-The words about settings and absences are in `settings_changes` and `away_command`.
+Refusals are recorded. The subcommands for settings and absences are in `settings_changes` and `away_command`.
 """
 
 import re
@@ -29,7 +29,7 @@ _DECIDED: Final = 10
 
 
 class _Unclear(InvalidInput):
-    """Error: an unclear command, explained to its sender and not put on record."""
+    """Error: an unclear command, explained to its sender and not recorded."""
 
     def __init__(self, sentence: str, usage: str) -> None:
         self.usage = usage
@@ -37,9 +37,9 @@ class _Unclear(InvalidInput):
 
 
 def approvals(words: Mapping[str, Subcommand]) -> Work:
-    """Return the handler of `/approvals` with these words.
+    """Return the handler of `/approvals` with these subcommands.
 
-    The word "" is the command alone.
+    The subcommand "" is the bare command.
     """
 
     async def run(services: Services, body: dict[str, Any]) -> Reply:
@@ -53,7 +53,7 @@ def approvals(words: Mapping[str, Subcommand]) -> Work:
         word = words.get(name)
         recorded = word is None or word.on_record
         try:
-            if not recorded:  # it changes nothing, and shows something
+            if not recorded:  # it only shows something
                 await admit(services.directory, sender(body).user)
             async with change_on_record(services, body, sender(body).here, text) if recorded else nullcontext():
                 if word is None:
@@ -71,9 +71,9 @@ def approvals(words: Mapping[str, Subcommand]) -> Work:
 
 
 async def _pending(services: Services, body: dict[str, Any], rest: str) -> Reply:
-    """List the requests that wait in this channel.
+    """List the pending requests of this channel.
 
-    They are those of runs started here, and those whose cards are posted here.
+    They come from runs started here, or have their cards here.
     """
     page = await services.homes.overview.waiting([sender(body).here], None, lambda request: True, _PENDING)
     listed = await with_links(services.store, services.homes.overview, services.link, page.requests)
@@ -93,7 +93,7 @@ async def _history(services: Services, body: dict[str, Any], rest: str) -> Reply
 async def _permissions(services: Services, body: dict[str, Any], rest: str) -> Reply:
     """List the permissions of this channel.
 
-    They are those of runs started here, and in an approvals channel those of all runs whose cards go there.
+    They belong to runs started here or, in an approvals channel, to all runs whose cards go there.
     """
     channel, here = sender(body).channel, []
     for permission in await permission_use.in_force(services.store):
@@ -106,7 +106,7 @@ async def _permissions(services: Services, body: dict[str, Any], rest: str) -> R
 
 
 async def waiting_for_me(services: Services, body: dict[str, Any]) -> Reply:
-    """List in a window what waits for the person who chose the shortcut."""
+    """List in a window the requests that wait for the user of the shortcut."""
     return await open_modal(services.client, body, _waiting_window(services, sender(body).user))
 
 
@@ -120,7 +120,7 @@ LISTS: Final = {
     "history": Subcommand(_history, commands_text.HISTORY_HELP, on_record=False),
     "permissions": Subcommand(_permissions, commands_text.PERMISSIONS_HELP, on_record=False, alone=True),
 }
-"""The words of `/approvals` that list something."""
+"""Subcommands of `/approvals` that list something."""
 
 
 async def revoke(services: Services, body: dict[str, Any]) -> Reply:

@@ -1,7 +1,7 @@
-"""Attempts to decide: made of a payload, and judged by the use case.
+"""Turn payloads into attempts to decide, which the use case judges.
 
-An attempt in a window is judged twice, before the window opens and when it is sent: the person, the time and the
-content (R9, R13).
+An attempt in a window is judged twice, before the window opens and when it is sent, by person, time and content (R9,
+R13).
 """
 
 from dataclasses import replace
@@ -26,7 +26,7 @@ from .payloads import attempt_id, sender
 
 
 class PreparedAttempt(NamedTuple):
-    """An attempt, and its request as it was read for it."""
+    """An attempt, and its request as it was when read."""
 
     seen: SeenRequest
     attempt: Attempt
@@ -38,7 +38,7 @@ class PreparedAttempt(NamedTuple):
 
 
 async def read_request(services: Services, handle: Handle | None) -> SeenRequest:
-    """Read the request of a button or a window. NotFound if there is none."""
+    """Read the request of a button or a window. NotFound if it does not exist."""
     seen = await services.store.request(handle.request) if handle is not None else None
     if seen is None:
         raise NotFound(Refusal.UNKNOWN.value)
@@ -56,7 +56,7 @@ async def request_of_attempt(
 ) -> SeenRequest:
     """Read the request that an attempt is about.
 
-    NotFound, put on record (R25), if there is none. `attempt` is its id where the payload makes several.
+    NotFound, recorded (R25), if it does not exist. `attempt` is the attempt's id if the payload makes several.
     """
     try:
         return await read_request(services, handle)
@@ -85,7 +85,7 @@ async def prepare(
     break_glass: bool = False,
     seen: SeenRequest | None = None,
 ) -> PreparedAttempt:
-    """Make the attempt of a payload; `seen` is its request where that was read before."""
+    """Turn a payload into an attempt; `seen` is its request if already read."""
     seen = seen or await request_of_attempt(services, body, handle, verb, words)
     assert handle is not None, "a request is known by its handle only"
     services.cards.clicked(seen.value.id, body)
@@ -95,7 +95,7 @@ async def prepare(
 
 
 async def decide(services: Services, body: dict[str, Any], prepared: PreparedAttempt) -> Reply:
-    """Make the attempt count, and have the clicked card replaced by what became of it.
+    """Submit the attempt, and replace the clicked card by the outcome.
 
     The reply counts the approvals if more are needed.
     """
@@ -115,13 +115,13 @@ async def decide(services: Services, body: dict[str, Any], prepared: PreparedAtt
 
 
 def replace_card(services: Services, request: RequestId) -> None:
-    """Have the clicked card show its request as it is after an attempt."""
+    """Update the clicked card after an attempt."""
     if (replacing := services.cards.replacing(request)) is not None:
         services.hold(replacing)
 
 
 def _entered_texts(attempt: Attempt) -> list[str]:
-    """Return the texts that were entered in a window."""
+    """Return the texts entered in a window."""
     wish = attempt.permission
     scopes = [] if wish is None else [wish.scope, wish.span]
     return [attempt.words, attempt.typed, attempt.arguments, attempt.content, *attempt.chosen, *scopes]

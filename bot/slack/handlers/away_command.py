@@ -1,4 +1,4 @@
-"""`/approvals away` and `back`: somebody else decides in a person's place."""
+"""`/approvals away` and `back`: name a stand-in who decides during an absence."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ from .mention_parsing import people_named
 from .payloads import Sender, delivery, sender
 
 _ANY: Final = timedelta(days=3650)
-"""The absence itself judges whether it is too long; this limit is beyond any."""
+"""Larger than any absence allowed; the domain checks the real limit."""
 _log = logging.getLogger(__name__)
 
 
@@ -39,13 +39,13 @@ async def _away(services: Services, body: dict[str, Any], rest: str) -> Reply:
 
 
 async def _tell(services: Services, absence: Absence) -> bool:
-    """Write to the stand-in directly; False if Slack does not take it."""
+    """Send the stand-in a direct message; False if Slack refuses it."""
     text = commands_text.stand_in_message(absence)
     try:
         async with asyncio.timeout(5):
             await services.client.chat_postMessage(channel=absence.stand_in, text=text, unfurl_links=False)
     except SLACK_ERRORS as lost:
-        _log.warning("%s could not be told that they stand in: %r", absence.stand_in, lost)
+        _log.warning("The notice to %s that they stand in could not be sent: %r", absence.stand_in, lost)
         return False
     return True
 
@@ -79,7 +79,7 @@ async def _until(services: Services, at: Sender, words: str) -> datetime:
 
 
 async def _nobody_named(services: Services, body: dict[str, Any]) -> tuple[str, str]:
-    """Say what to give, and who stands in now."""
+    """Explain the arguments, and name the current stand-in."""
     seen = await services.store.absences()
     return commands_text.no_stand_in_named(seen.value.of(services.directory.workspace, sender(body).user, seen.now))
 
@@ -88,4 +88,4 @@ SUBCOMMANDS: Final = {
     "away": Subcommand(_away, commands_text.AWAY_HELP, _nobody_named, example=commands_text.AWAY_EXAMPLE),
     "back": Subcommand(_back, commands_text.BACK_HELP, alone=True),
 }
-"""The words of `/approvals` about who is here."""
+"""Subcommands of `/approvals` about absences."""

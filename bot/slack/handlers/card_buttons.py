@@ -1,6 +1,6 @@
-"""Buttons and menus of a card: some count at once, the others open a window.
+"""Handle buttons and menus of a card: some decide at once, others open a window.
 
-A click that counts is stored first, then acked; no click is ignored silently (R7).
+A deciding click is stored first, then acked; no click is ignored silently (R7).
 """
 
 import logging
@@ -65,21 +65,21 @@ _WINDOWS: Final[Mapping[str, Window]] = {
     MenuItem.PERMIT: review_modals.permit,
     MenuItem.BREAK_GLASS: review_modals.break_glass,
 }
-"""The window of a verb, or of what the menu adds to one."""
+"""Windows by verb or by an addition that the menu makes to a verb."""
 _FOR_ALL: Final = {control_values.APPROVE_ALL: Verb.APPROVE, control_values.REJECT_ALL: Verb.REJECT}
 _LEAST: Final = PermissionChoice(Scope.CALL, Span.RUN)
-"""The least that can be allowed in advance."""
+"""The narrowest permission."""
 _UNKNOWN_BUTTON: Final = Reply(confirmation_text.UNKNOWN_BUTTON, counted=False)
 _log = logging.getLogger(__name__)
 
 
 async def click(services: Services, body: dict[str, Any]) -> Reply:
-    """Handle a card's button: Approve and options count, others open a window."""
+    """Handle a card's button: Approve and options decide, others open a window."""
     action = body["actions"][0]
     name = action.get("action_id", "")
     if name == control_values.MORE:
         return await _menu(services, body, str((action.get("selected_option") or {}).get("value")))
-    if name == control_values.OPEN_PAGE:  # the link was followed; nothing is decided by it
+    if name == control_values.OPEN_PAGE:  # following the link decides nothing
         return Reply("")
     value = str(action.get("value"))
     handle = Handle.read(value)
@@ -115,7 +115,7 @@ async def _choose(services: Services, body: dict[str, Any], handle: Handle | Non
 
 
 async def _menu(services: Services, body: dict[str, Any], value: str) -> Reply:
-    """Do what an item of a menu says: most open a window."""
+    """Handle an item of a menu; most items open a window."""
     if (item := control_values.PresenceItem.read(value)) is not None:
         return await _note_presence(services, body, item)
     drawing = await _window_of_item(services, body, value)
@@ -123,7 +123,7 @@ async def _menu(services: Services, body: dict[str, Any], value: str) -> Reply:
 
 
 async def more(services: Services, body: dict[str, Any]) -> Reply:
-    """Do what was chosen in the window that the last item of a full menu opens."""
+    """Handle the choice in the window of a full menu's remaining items."""
     value = modal_parts.value(body["view"], answer_modals.ITEM)
     if (item := control_values.PresenceItem.read(value)) is not None:
         return await _note_presence(services, body, item)
@@ -137,7 +137,7 @@ async def more(services: Services, body: dict[str, Any]) -> Reply:
 async def _window_of_item(
     services: Services, body: dict[str, Any], value: str
 ) -> Coroutine[Any, Any, View | Reply] | None:
-    """Return what draws the window of a menu's item; None if it is not ours."""
+    """Return the function that draws a menu item's window; None if it is not ours."""
     written = control_values.read_item(value)
     if written is None:
         return None
@@ -174,7 +174,7 @@ async def _open(services: Services, body: dict[str, Any], preparing: Preparing) 
 async def _window(
     services: Services, body: dict[str, Any], preparing: Preparing, window: Window | None = None
 ) -> View | Reply:
-    """Draw the window that completes the attempt. Content of high risk is opened and read first."""
+    """Draw the window that completes the attempt; high-risk content must be read first."""
     seen, attempt = await preparing()
     refusal = await usecases.why_no_window(services.store, services.queue, seen, attempt, services.cards.held)
     if refusal is not None:
@@ -182,7 +182,7 @@ async def _window(
         return refused(refusal)
     at, request = sender(body), seen.value
     channel = at.channel or request.rules.approvals_channel
-    # Built even if it comes later: if it cannot be, nobody reads the whole request for nothing.
+    # Built even if it is shown later: if it cannot be built, people learn that before they read the whole request.
     view = (window or _WINDOWS[attempt.verb])(request, channel)
     if is_asked(request, attempt.verb):
         view = review_modals.review_part(request, channel, at.user, attempt.verb)
@@ -190,7 +190,7 @@ async def _window(
 
 
 async def _note_presence(services: Services, body: dict[str, Any], item: control_values.PresenceItem) -> Reply:
-    """Look at, or snooze, all requests of the card. A refusal is told only if no request takes it."""
+    """Look at, or snooze, all requests of the card; report a refusal only if all refuse."""
     user, attempt, one_of_several = sender(body).user, attempt_id(body), len(item.requests) > 1
     changed, now = list[Request](), None
 
@@ -208,7 +208,7 @@ async def _note_presence(services: Services, body: dict[str, Any], item: control
     problems = await _each(item.requests, note)
     if not changed:
         raise problems[0]
-    if problems and not isinstance(problems[0], Refused):  # who is refused for one row is noted for the others
+    if problems and not isinstance(problems[0], Refused):  # a person refused for one row is still noted for the others
         return Reply(_counted_for(len(changed), len(item.requests), problems))
     if item.snooze is None:
         return Reply(confirmation_text.REVIEWING)
@@ -221,14 +221,14 @@ async def _note_presence(services: Services, body: dict[str, Any], item: control
 
 
 def _of_row(attempt: AttemptId, request: RequestId) -> AttemptId:
-    """Make the id of what one click attempts on one of several requests."""
+    """Return the attempt's id for one of the requests that a click decides."""
     return AttemptId(short_name(attempt, request, length=20))
 
 
 async def _decide_all(services: Services, body: dict[str, Any], rows: tuple[RequestId, ...], verb: Verb) -> Reply:
-    """Make the attempt on each row of a card count that its row shows whole.
+    """Submit the attempt for each row that the card shows whole.
 
-    Each is a decision of its own, judged by itself; the reply says what did not count.
+    Each row is a separate decision, judged separately; the reply lists the refused rows.
     """
     counted = 0
 
@@ -253,9 +253,9 @@ async def _decide_all(services: Services, body: dict[str, Any], rows: tuple[Requ
 
 
 async def _each(rows: Sequence[RequestId], act: Callable[[RequestId], Awaitable[None]]) -> list[CountersignError]:
-    """Act on each row, whatever came of the others; return what went wrong.
+    """Act on each row independently of the others, and return the errors.
 
-    A store that is away comes first, and ends it: the other rows would only wait for it too.
+    An unavailable store ends the loop and is the first error: the other rows would only wait for it too.
     """
     problems = list[CountersignError]()
     for name in rows:

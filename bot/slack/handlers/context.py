@@ -1,4 +1,4 @@
-"""Services that handlers work with, and the replies and words that they share."""
+"""Services that handlers use, and the replies and subcommands that they share."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -20,50 +20,50 @@ from ..views.block_kit import Block, Drawing
 from ..views.spoken_text import spoken
 
 _REPLY: Final = 1000
-"""Characters of the text of a reply with blocks: both go into one frame of Socket Mode."""
+"""Characters of a reply's text beside blocks: both go into one frame of Socket Mode."""
 SLACK_ERRORS: Final = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)
-"""Slack refuses a call, or does not answer it."""
+"""Raised when Slack refuses a call or does not answer it."""
 
 
 class Homes(Protocol):
-    """Homes of the workspace, as far as a handler needs them."""
+    """The part of the workspace's Homes that handlers need."""
 
     @property
     def overview(self) -> Overview:
         """Return the reader of waiting and decided requests."""
 
     async def waiting_for(self, user: UserId) -> list[Block]:
-        """Draw what waits for somebody, without buttons."""
+        """Draw the requests that wait for a person, without buttons."""
 
     async def opened(self, user: UserId) -> None:
-        """Draw the Home of somebody who looks at it, and keep it up to date."""
+        """Draw the Home that a person opened, and keep it up to date."""
 
 
 class Cards(Protocol):
-    """The cards that people clicked, which are replaced where they clicked."""
+    """Clicked cards, which are replaced through their clicks."""
 
     def clicked(self, request: RequestId, body: dict[str, Any]) -> None:
         """Remember the payload of a click on this request's card."""
 
     def carrying(self, view: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-        """Have a window carry the message that it was opened from."""
+        """Add the message from which a window was opened to the window's metadata."""
 
     async def held(self, seen: SeenRequest, counts: bool) -> tuple[Put[Message], ...]:
-        """Return the clicked message as it is stored with an attempt.
+        """Return the clicked message to be stored with an attempt.
 
-        The attempt `counts`, or is refused.
+        `counts` is False for a refused attempt.
         """
 
     def replacing(self, request: RequestId) -> Coroutine[Any, Any, None] | None:
-        """Return what replaces the card after an attempt; None if nobody clicked it here."""
+        """Return the coroutine that replaces the card; None if it was not clicked here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """Services of all handlers.
 
-    `link` gives the address of one of our messages; `bot_user` is the app. `pages` is the address of the pages on which
-    people prove who they are, "" without pages.
+    `link` returns the address of one of our messages; `bot_user` is the app. `pages` is the address of the pages on
+    which people prove who they are, "" without pages.
     """
 
     store: Store
@@ -85,17 +85,17 @@ class Services:
         task.add_done_callback(self.tasks.discard)
 
     async def drain(self) -> None:
-        """Wait until all work in hand is done; call it when no more payloads come."""
+        """Wait until all running work is done; call it after the last payload."""
         while self.tasks:
             await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
 class Reply(NamedTuple):
-    """A reply: did the act count, and the sentence for its person.
+    """Reply to a person: whether the action counted, and the text.
 
-    `text` is mrkdwn, "" for nothing; `sentence` is the same as data, where an error says it. In a window, `block` is
-    the input that the sentence belongs under, `errors` are the sentences of several inputs, and `view` is what the
-    window turns into; the sentence is then told only if the window is gone by that time.
+    `text` is mrkdwn, "" for no text; `sentence` is an error's text as data. In a window, `block` is the input under
+    which the text is shown, `errors` are the texts for several inputs, and `view` replaces the window; the text is then
+    sent only if the window was closed in the meantime.
     """
 
     text: str
@@ -108,23 +108,23 @@ class Reply(NamedTuple):
 
     @classmethod
     def of(cls, drawing: Drawing) -> "Reply":
-        """Reply with a list, or with the sentence that there is none."""
+        """Reply with a list, or with the text for an empty list."""
         return cls(spoken(drawing, _REPLY), blocks=drawing.blocks or None)
 
 
 class AlreadyTold(CountersignError):
-    """An error whose sentence its person reads already.
+    """Error that its person has already been shown.
 
-    Whoever records refusals still records it (R25).
+    It is still recorded as a refusal (R25).
     """
 
 
 class Subcommand(NamedTuple):
-    """A word after a command, and what the help says of it, after an example.
+    """Subcommand of a command, with an example and its line in the help.
 
-    `run` gets what was typed behind the word; `empty`, if there must be something, says so, and the value now. A word
-    that stands `alone` is refused with anything behind it. `on_record`: a refusal is put on record before its person is
-    told (R25).
+    `run` gets the arguments. `empty`, for a subcommand that needs arguments, explains them and shows the current value.
+    A subcommand that stands `alone` is refused with arguments. `on_record`: a refusal is recorded before its person is
+    notified (R25).
     """
 
     run: Callable[[Services, dict[str, Any], str], Awaitable[Reply]]

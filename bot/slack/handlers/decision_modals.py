@@ -1,4 +1,4 @@
-"""Windows that decide on the content that they showed (R13).
+"""Handle windows that decide on the content they show (R13).
 
 The person, the time and the input are judged when a window is sent.
 """
@@ -27,7 +27,7 @@ async def reject(services: Services, body: dict[str, Any]) -> Reply:
 
 
 async def respond(services: Services, body: dict[str, Any]) -> Reply:
-    """Answer in words."""
+    """Answer with a text."""
     answer = modal_parts.value(body["view"], answer_modals.ANSWER)
     return await decide(services, body, await prepare(services, body, _handle(body), Verb.RESPOND, answer))
 
@@ -38,7 +38,7 @@ async def approve(services: Services, body: dict[str, Any]) -> Reply:
 
 
 async def break_glass(services: Services, body: dict[str, Any]) -> Reply:
-    """Let the requester decide alone, if they may, whoever opened the window."""
+    """Let the requester decide alone, if permitted; the sender counts, not the opener."""
     reason = modal_parts.value(body["view"], review_modals.REASON)
     return await decide(
         services, body, await prepare(services, body, _handle(body), Verb.APPROVE, reason, break_glass=True)
@@ -62,7 +62,7 @@ async def choose(services: Services, body: dict[str, Any]) -> Reply:
 
 
 async def edit(services: Services, body: dict[str, Any]) -> Reply:
-    """Approve with changes; a problem is told under its input."""
+    """Approve with changes; a problem is shown under its input."""
     view = body["view"]
     prepared = await prepare(services, body, _handle(body), Verb.EDIT)
     try:
@@ -80,9 +80,9 @@ async def edit(services: Services, body: dict[str, Any]) -> Reply:
 
 
 async def next_part(services: Services, body: dict[str, Any]) -> Reply:
-    """Go on to the next part of the full view.
+    """Show the next part of the full view.
 
-    The last part of Edit leads to the form, that of Approve decides.
+    After the last part, Edit opens the form, and Approve decides.
     """
     view = body["view"]
     opened, channel = review_modals.opened(view), modal_parts.channel_of(view)

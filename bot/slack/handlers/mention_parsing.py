@@ -1,6 +1,6 @@
-"""People, groups and channels as typed after a command: mentions or ids.
+"""Parse people, groups and channels typed after a command: mentions or ids.
 
-Slack turns mentions into their escaped form before a command reaches us.
+Slack escapes mentions before a command reaches us.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _GROUP: Final = r"<!subteam\^(S[A-Z0-9]+)(?:\|[^>]*)?>|(S[A-Z0-9]{6,})"
 _NAMELESS: Final = re.compile(r"<(@[UW][A-Z0-9]+|#?[CG][A-Z0-9]+|!subteam\^S[A-Z0-9]+)\|?>")
 _BETWEEN: Final = r"[\s,]+"
 _THEN: Final = re.compile(r"(?i)(?<!\S)then(?!\S)|;")
-"""Only as a word of its own: a channel's name may hold it."""
+"""Only as a separate word: a channel's name may contain it."""
 _SPAN: Final = re.compile(r"(?i)(?:\d+\s*(?:min|[smhdw])(?![a-z])[\s,]*)+")
 
 
@@ -45,9 +45,9 @@ def people_named(tokens: Iterable[str]) -> Reviewers:
 
 
 async def typed(directory: Directory, text: str) -> str:
-    """Restore what a person typed, with a name for each id.
+    """Restore the typed text for models, with a name for each id.
 
-    Models read it. Where Slack does not say the name of an id, the id stays.
+    If Slack does not tell an id's name, the id stays.
     """
     marks = list(dict.fromkeys(_NAMELESS.findall(text)))[:NAMED]
     names = dict(zip(marks, await asyncio.gather(*(_name(directory, mark) for mark in marks)), strict=True))

@@ -1,4 +1,4 @@
-"""Windows that open in time, and are filled when their content is there.
+"""Open windows in time, and fill them when their content is ready.
 
 The trigger that opens a window lives 3 s and works once, while a look-up at Slack or the store may take longer.
 """
@@ -19,15 +19,15 @@ from ..views.slack_markup import drawn
 from .context import SLACK_ERRORS, AlreadyTold, Reply
 
 OPEN_WITHIN: Final = 1.0
-"""Seconds for making a window, before a small one opens in its place; its trigger lives three."""
+"""Seconds to make a window before a small one opens instead; the trigger lives three seconds."""
 _log = logging.getLogger(__name__)
 
 
 async def open_modal(client: AsyncWebClient, body: dict[str, Any], making: Coroutine[Any, Any, View | Reply]) -> Reply:
-    """Open the window that is being made, or reply why there is none.
+    """Open the window that is being made, or reply with the reason against it.
 
-    The trigger lives 3 s and works once: if making takes longer than OPEN_WITHIN, a small window opens first, and turns
-    into the other or into the sentence that says why there is none. What is told so is told once: AlreadyTold.
+    If making takes longer than OPEN_WITHIN, a small window opens first, and is then replaced by the finished window or
+    by the error. An error shown this way is raised as AlreadyTold, so that it is not shown twice.
     """
     view = asyncio.ensure_future(making)
     await asyncio.wait({view}, timeout=OPEN_WITHIN)
@@ -54,7 +54,7 @@ async def open_modal(client: AsyncWebClient, body: dict[str, Any], making: Corou
 
 
 async def open_at_once(client: AsyncWebClient, body: dict[str, Any], view: View) -> Reply:
-    """Open a window that is made already, or reply that Slack did not."""
+    """Open a finished window, or reply that Slack did not open it."""
     return Reply("") if await _opened(client, body, view) else Reply(confirmation_text.NOT_OPENED, False)
 
 
@@ -76,7 +76,7 @@ async def _opened(client: AsyncWebClient, body: dict[str, Any], view: View) -> s
 
 
 async def _fill(client: AsyncWebClient, window: str, view: View) -> bool:
-    """Turn an open window into another; False if there is none or Slack did not."""
+    """Replace an open window; False if it is gone or Slack refuses."""
     if not window:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Payloads of Slack: their shape, their sender, and the id of an attempt.
+"""Read Slack's payloads: their shape, their sender, and the id of an attempt.
 
 A payload's shape is checked once, before a handler sees it: https://docs.slack.dev/reference/interaction-payloads.
 """
@@ -50,7 +50,8 @@ _PAYLOAD: Final[dict[str, Any]] = {
 class Sender(NamedTuple):
     """Sender of a payload, and their channel; None inside a modal.
 
-    Only `people.account_check` says of which workspace they are: in an organisation a click names their home.
+    The payload does not tell the sender's workspace reliably: in an organisation a click names their home workspace.
+    Use `people.account_check`.
     """
 
     user: UserId
@@ -58,14 +59,14 @@ class Sender(NamedTuple):
 
     @property
     def here(self) -> ChannelId:
-        """Return the channel of a command. InvalidInput if Slack names none."""
+        """Return the channel of a command. InvalidInput if it is missing."""
         if self.channel is None:
             raise InvalidInput(confirmation_text.NO_CHANNEL)
         return self.channel
 
 
 def sender(body: dict[str, Any]) -> Sender:
-    """Return the sender of a payload. InvalidInput if Slack names nobody."""
+    """Return the sender of a payload. InvalidInput if it is missing."""
     user = body.get("user") or {}
     channel = (body.get("channel") or {}).get("id") or body.get("channel_id")
     person = UserId(user.get("id") or body.get("user_id") or "")
@@ -83,8 +84,8 @@ def delivery(body: dict[str, Any]) -> AttemptId:
 def attempt_id(body: dict[str, Any], *content: str) -> AttemptId:
     """Return the id of an attempt to decide.
 
-    It is the same each time that Slack delivers it (R8). What was entered in a window is a part of it: after a refusal
-    the same window may be sent with something else.
+    It is the same each time that Slack delivers it (R8). It depends on a window's input: after a refusal the same
+    window may be sent again with other input.
     """
     user = sender(body).user
     if body.get("type") == "view_submission":
@@ -93,7 +94,7 @@ def attempt_id(body: dict[str, Any], *content: str) -> AttemptId:
 
 
 def fits(body: Any) -> bool:
-    """Check that this has the shape of a payload of Slack."""
+    """Tell whether this has the shape of a Slack payload."""
     if not _is_payload(body):
         return False
     kind = body.get("type")
@@ -107,7 +108,7 @@ def fits(body: Any) -> bool:
 
 
 def _check(shape: Any) -> Check:
-    """Make the check of a shape, once: each payload has a hundred fields."""
+    """Compile the check of a shape once, because each payload has a hundred fields."""
     if isinstance(shape, list | tuple):
         part = _check(shape[0])
         return lambda value: isinstance(value, list) and all(map(part, value))

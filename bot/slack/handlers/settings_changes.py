@@ -1,6 +1,6 @@
-"""A channel's settings, shown and changed: in words, or in a window.
+"""Show and change a channel's settings, by command or in a window.
 
-A change that makes the rules milder is confirmed first: by its admin, or by a second person (R33).
+A change that loosens the rules must be confirmed first, by its admin or by a second person (R33).
 """
 
 import asyncio
@@ -36,7 +36,7 @@ _LONGEST: Final = 2000
 
 
 async def open_window(services: Services, body: dict[str, Any], rest: str = "") -> Reply:
-    """Open the settings, by the command or by the button of the greeting."""
+    """Open the settings from the command or from the greeting's button."""
     return await open_modal(services.client, body, _window(services, sender(body)))
 
 
@@ -65,13 +65,13 @@ async def _show(services: Services, body: dict[str, Any], rest: str) -> Reply:
 
 
 async def _warnings(services: Services, rules: Rules) -> list[str]:
-    """Warnings for anybody who looks at these settings."""
+    """Return the warnings for people who look at these settings."""
     outside = await is_shared_outside(services.directory, rules.approvals_channel)
     return [settings_text.read_outside(rules.approvals_channel)] if outside else []
 
 
 async def _missing(name: str, services: Services, body: dict[str, Any]) -> tuple[str, str]:
-    """Say what to give, and what the setting is now; who may not change it reads the second alone."""
+    """Explain the arguments and show the setting; only the setting to people who may not change it."""
     at = sender(body)
     rules, actor = await _rules_for(services, at.user, at.here)
     read_only = channel_settings.why_not_configure(actor, rules, services.admins)
@@ -93,11 +93,11 @@ SUBCOMMANDS: Final = {
         for name, one in SETTINGS.items()
     },
 }
-"""The words of `/approvals` about settings."""
+"""Subcommands of `/approvals` about settings."""
 
 
 async def save(services: Services, body: dict[str, Any]) -> Reply:
-    """Save what was entered in the window."""
+    """Save the settings entered in the window."""
     view = body["view"]
     channel = modal_parts.channel_of(view)
     async with change_on_record(services, body, channel):
@@ -143,19 +143,19 @@ async def _configure(
 
 
 def why_not_propose(proposal: SettingsProposal) -> str | None:
-    """Say why no button can confirm the proposal; None if one can."""
+    """Return the reason why a button cannot confirm the proposal, or None."""
     if len(settings_proposals.written(proposal)) <= _LONGEST:
         return None
     return settings_text.TOO_LONG_TO_CONFIRM
 
 
 async def confirm_proposal(services: Services, body: dict[str, Any]) -> Reply:
-    """Make the change that somebody else proposed."""
+    """Apply the change that another person proposed."""
     return await _confirm(services, body, str(body["actions"][0].get("value")))
 
 
 async def confirm_loosening(services: Services, body: dict[str, Any]) -> Reply:
-    """Make the change that an admin confirmed in its window."""
+    """Apply the change that its admin confirmed in the window."""
     return await _confirm(services, body, body["view"]["private_metadata"])
 
 

@@ -1,7 +1,7 @@
-"""Replies in the threads of runs, to a team that talks with its requester.
+"""Handle thread replies to a team that talks with its requester.
 
-A reply answers a question of a conversation, and nothing else: it is no approval, whatever it says and whoever writes
-it (R12). All other messages are dropped before anything of them is stored or logged, most of them by `app.App`.
+A reply only answers a question of a conversation. It never approves anything, whatever its text or author (R12). All
+other messages are dropped, most of them by `app.App`, before any part of them is stored or logged.
 """
 
 import logging
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Message(NamedTuple):
-    """A person's message in a thread; `ts` says when, by Slack's clock, and `words` are as Slack sent them."""
+    """A person's message in a thread; `ts` is Slack's time, and `words` the text as sent."""
 
     user: UserId
     channel: ChannelId
@@ -75,7 +75,7 @@ async def _answer(services: Services, message: _Message) -> Reply:
 
 
 async def _waiting(services: Services, message: _Message) -> list[SeenRequest]:
-    """Find the questions to this person in this thread that stood there before they wrote."""
+    """Find the questions to this person that were in the thread before the reply."""
     name = await services.store.message_run(services.directory.workspace, message.channel, message.thread)
     run = await services.store.run(name) if name is not None else None
     if run is None or run.value.requester != message.user:
@@ -100,4 +100,4 @@ async def _tell(services: Services, message: _Message, text: str) -> None:
             channel=message.channel, user=message.user, text=text, thread_ts=message.thread
         )
     except SLACK_ERRORS as lost:
-        _log.warning("%s could not be told that their reply was not counted: %r", message.user, lost)
+        _log.warning("The notice to %s that their reply was not counted could not be sent: %r", message.user, lost)

@@ -1,6 +1,6 @@
 """Check settings against Slack: do the people exist, and can a card be posted?
 
-This is found out when settings are changed and when a run starts, not at 3 a.m. when a request waits for nobody (R10).
+The check runs when settings change and when a run starts, not at 3 a.m. when a request waits for nobody (R10).
 """
 
 import asyncio
@@ -20,22 +20,22 @@ from ..views import people_text
 from .users_and_groups import Directory, Members
 
 _LOOKED_AT: Final = 30
-"""Members of groups that are looked up one by one; Slack allows about 50 look-ups a minute."""
+"""Largest number of group members looked up one by one; Slack allows about 50 look-ups a minute."""
 _FEW: Final = 10
-"""Where so many more are named than are needed, nobody is looked up before people are asked."""
+"""If this many more reviewers are named than needed, none is looked up before people are asked."""
 
 
 class SettingProblem(NamedTuple):
-    """A problem: the setting it is about (a field of Rules), and the sentence."""
+    """A problem: the setting (a field of Rules), and the sentence for people."""
 
     field: str
     sentence: Sentence
 
 
 class Deciders(NamedTuple):
-    """Those of some reviewers who may really decide, and the problems with the others.
+    """Reviewers who can decide, and the problems with the others.
 
-    `members` are in the groups; `unclear`: Slack did not say all of it.
+    `members` are the members of the groups; `unclear`: Slack's information is incomplete.
     """
 
     users: frozenset[UserId]
@@ -45,7 +45,7 @@ class Deciders(NamedTuple):
 
 
 async def problems(directory: Directory, rules: Rules, pages: str = "") -> list[SettingProblem]:
-    """Why rules like these would not work in this workspace; empty if they would.
+    """List the reasons why these rules would not work in this workspace.
 
     `pages` is the address of the pages on which people prove who they are.
     """
@@ -67,7 +67,7 @@ async def problems(directory: Directory, rules: Rules, pages: str = "") -> list[
 
 
 async def why_not_start(directory: Directory, rules: Rules, requester: UserId) -> Sentence | None:
-    """Say why nobody could decide what a run of this requester asks; None if they can."""
+    """Say why nobody could decide the requests of this run; None if somebody can."""
     if not rules.reviewers:
         return None  # usecases.start says so itself
     deciders, of_channel = await asyncio.gather(_deciders(directory, rules), _channel_problems(directory, rules))
@@ -85,7 +85,7 @@ async def why_not_start(directory: Directory, rules: Rules, requester: UserId) -
 async def why_not_seen(directory: Directory, channel: ChannelId) -> Sentence | None:
     """Say why nobody would see a run that starts in this channel; None if they would.
 
-    The app cannot ask Slack about messages between two people; a run that is started there is told its requester.
+    The app cannot look up direct messages between two people; the requester gets the messages of a run started there.
     """
     if not is_channel(GroupId(channel)):
         return None
@@ -99,12 +99,12 @@ async def why_not_asked(directory: Directory, request: Request) -> str | None:
     """Say why people are not asked this at all; None if they are."""
     why = await why_not_shown(directory, request.rules.approvals_channel)
     if request.rules.in_thread and await why_not_shown(directory, request.channel) is None:
-        why = None  # it stands in the run's thread
+        why = None  # the card is in the run's thread
     return why or (await why_nobody_could(directory, request) if request.rules.reviewers.groups else None)
 
 
 async def why_not_shown(directory: Directory, channel: ChannelId) -> str | None:
-    """Say why no card may go to this channel; None if one may, or if Slack is silent."""
+    """Say why no card may go to this channel; None if one may or if that is unknown."""
     found = await directory.channel(channel)
     if found is None or not found.is_external or directory.external_channels:
         return None
@@ -120,7 +120,7 @@ async def is_shared_outside(directory: Directory, channel: ChannelId) -> bool:
 async def unknown(directory: Directory, users: Iterable[UserId], groups: Iterable[GroupId] = ()) -> list[str]:
     """List the ids that Slack does not know in this workspace.
 
-    None of those about which it does not answer.
+    Ids about which Slack does not answer are left out.
     """
     actors, handles = await _actors(directory, sorted(users)), None
     if named := {group for group in groups if not is_channel(group)}:
@@ -130,9 +130,9 @@ async def unknown(directory: Directory, users: Iterable[UserId], groups: Iterabl
 
 
 async def why_nobody_could(directory: Directory, request: Request) -> str | None:
-    """Say why nobody can decide on this request, by what Slack says now.
+    """Say why nobody can decide on this request, by Slack's current data.
 
-    None if enough people can, if others are asked next, or if Slack did not say.
+    None if enough people can, if other people are asked next, or if Slack did not answer.
     """
     rules = request.rules
     lists = await asyncio.gather(*(directory.members(group) for group in rules.reviewers.groups))
@@ -159,7 +159,7 @@ async def _deciders(directory: Directory, rules: Rules) -> Deciders:
     members = sorted({user for some in lists if some for user in some.users} - rules.reviewers.users)
     fit = frozenset[UserId]()
     enough, at, unclear = rules.quorum + 1, 0, None in lists or not all(a.checked for a in actors)
-    while at < min(len(members), _LOOKED_AT) and len(named | fit) < enough:  # one of them may have asked
+    while at < min(len(members), _LOOKED_AT) and len(named | fit) < enough:  # the requester may be among them
         some = await _actors(directory, members[at : at + enough])
         fit |= _can_decide(directory, some)
         at, unclear = at + enough, unclear or not all(a.checked for a in some)

@@ -1,6 +1,6 @@
-"""Actors: people who decide, and those whom they stand in for.
+"""Describe actors: people who decide, and the people they stand in for.
 
-Both are described as Slack knows them at this moment.
+Both are described by Slack's current data.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from .users_and_groups import Directory
 async def actor_of(store: Store, directory: Directory, user: UserId, reviewers: Reviewers) -> Actor:
     """Describe the person who acts.
 
-    Those whom they stand in for come along, unless they are a reviewer themselves.
+    The people whom they stand in for are included, unless the actor is a reviewer.
     """
     actor = await directory.actor(user, reviewers.groups)
     if not actor.checked or reviewers.why_not(actor) is None:
@@ -35,14 +35,14 @@ async def actor_of(store: Store, directory: Directory, user: UserId, reviewers: 
 
 
 async def giver_of(store: Store, directory: Directory, permission: Permission, rules: Rules) -> Actor:
-    """Describe who gave a permission, with the rules' groups that they are in."""
+    """Describe the giver of a permission, with the rules' groups that they are in."""
     return await actor_of(store, directory, permission.by, rules.reviewers)
 
 
 async def voters_of(directory: Directory, request: Request) -> tuple[Actor, ...]:
-    """Describe those who voted.
+    """Describe the voters.
 
-    Whoever voted in somebody's place comes with that person, away or not.
+    A stand-in's vote includes the person they voted for, whether that person is still away or not.
     """
 
     async def described(vote: Vote) -> Actor:
@@ -55,9 +55,9 @@ async def voters_of(directory: Directory, request: Request) -> tuple[Actor, ...]
 
 
 async def admit(directory: Directory, user: UserId) -> None:
-    """Keep people of other workspaces from what their channel does not show.
+    """Keep people of other workspaces from data beyond their channel.
 
-    Refused where they are of another one, as through Slack Connect, or where Slack did not say.
+    Refused if they belong to another workspace, as through Slack Connect, or if Slack did not say.
     """
     actor = await directory.actor(user)
     if not actor.checked:

@@ -21,18 +21,18 @@ _log = logging.getLogger(__name__)
 async def keep(
     store: Store, directory: Directory, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 ) -> None:
-    """Store them each minute, until cancelled."""
+    """Store the app's channels every minute, until cancelled."""
     while True:
         await note(store, directory)
         await sleep(LOOK_EVERY.total_seconds())
 
 
 async def note(store: Store, directory: Directory) -> None:
-    """Store Slack's answer of now; without one the last stays, for ten minutes."""
+    """Store Slack's answer; without one the last answer stays for ten minutes."""
     rooms = await directory.channels()
     if rooms is None:
         return
     try:
         await store.set_channels(rooms)
     except StoreUnavailable as away:
-        _log.warning("%s The app's channels are written down when it is back.", away)
+        _log.warning("%s The app's channels will be stored when the store is back.", away)

@@ -1,10 +1,10 @@
-"""Look-ups in Slack, remembered here and shared by all `web`.
+"""Cache Slack look-ups in this process, and share them with all `web` processes.
 
-Slack is asked again after `FRESH`. What it said before counts while it is asked, and if it does not answer, until
-`KEPT` after it was asked for that, or for as long as a look-up says; then nothing is known. So somebody whom Slack
-would not name any more is taken for who they were for at most that time, and only while Slack does not answer (R9). A
-reply puts an end to the older one at once, whatever it says. Nobody waits here longer than `PATIENCE`, because a click
-must be answered within 3 s; what Slack says later is remembered for the next click.
+Slack is asked again after `FRESH`. The previous reply counts while Slack is being asked. If Slack does not answer, the
+reply counts until it is `KEPT` old, or as old as the look-up allows; after that nothing is known. So a removed person
+is still recognised for at most that time, and only while Slack does not answer (R9). A new reply replaces the old one
+at once. No caller waits longer than `PATIENCE`, because a click must be answered within 3 s; a later reply is
+remembered for the next click.
 """
 
 import asyncio
@@ -23,26 +23,26 @@ from ... import slack_errors
 from .users_and_groups import FRESH, KEPT, SHARED, Fact
 
 PATIENCE: Final = 1.5
-"""Seconds that one look-up may keep a person waiting."""
+"""Longest time in seconds that one look-up may keep a person waiting."""
 HURRY: Final = 0.4
-"""Seconds that it may where an older reply is known."""
+"""The same if an older reply is known."""
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
 class SlackFacts(Protocol):
-    """Facts that all `web` know, as bytes that only `web` understands."""
+    """Store of facts shared by all `web` processes, as bytes."""
 
     async def get(self, fact: Fact) -> tuple[bytes, timedelta] | None:
-        """The reply, and how long ago Slack was asked for it."""
+        """Return the reply and its age."""
 
     async def put(self, fact: Fact, reply: bytes, age: timedelta, left: timedelta) -> None:
-        """Keep what Slack was asked for so long ago; for as long as is left of its time."""
+        """Keep a reply of this age for the rest of its lifetime."""
 
 
 class LookupCache:
-    """Replies of Slack by what was asked; `store` shares them. `close` it at the end."""
+    """Slack's replies by fact; `store` shares them. Call `close` at the end."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class LookupCache:
         longest: timedelta = KEPT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`longest`: how long replies are remembered, for look-ups that ask for older ones than `KEPT`."""
+        """`longest`: how long replies are remembered, for look-ups that accept replies older than `KEPT`."""
         self.patience = patience
         self._longest = max(KEPT, longest)
         self._store = store
@@ -69,14 +69,14 @@ class LookupCache:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def forget(self, *facts: Fact) -> None:
-        """Ask Slack about these anew; about everything if none is named."""
+        """Forget these replies, or all replies if none is named."""
         for fact in facts or tuple(self._replies):
             self._replies.pop(fact, None)
 
     async def find(
         self, fact: Fact, ask: Callable[[], Awaitable[T]], *, kept: timedelta = KEPT, fresh: timedelta = FRESH
     ) -> T | None:
-        """Slack's reply, or an older one as described above; None if nothing is known."""
+        """Return Slack's reply, or an older one as described above; None if unknown."""
         if (reply := self._known(fact, fresh)) is not None:
             return reply[0]  # type: ignore[no-any-return]
         if fact not in self._asked:
@@ -87,7 +87,7 @@ class LookupCache:
         if task.done() and not task.cancelled() and (latest := task.result()) is not None:
             return latest[0]
         if (reply := self._known(fact, kept)) is None:
-            _log.warning("Slack did not say in time: %s", fact)
+            _log.warning("Slack did not answer in time: %s", fact)
         return None if reply is None else reply[0]
 
     def age(self, *facts: Fact, most: timedelta) -> timedelta:
@@ -96,12 +96,12 @@ class LookupCache:
         return timedelta(seconds=self._clock() - min(known)) if known else timedelta(0)
 
     def _known(self, fact: Fact, most: timedelta) -> tuple[Any] | None:
-        """The reply, if Slack was asked for it less than so long ago."""
+        """Return the reply if it is younger than this."""
         reply = self._replies.get(fact)
         return (reply[1],) if reply is not None and self._clock() - reply[0] < most.total_seconds() else None
 
     async def _look_up(self, fact: Fact, ask: Callable[[], Awaitable[T]], fresh: timedelta) -> tuple[T] | None:
-        """A fresh reply, of another `web` or of Slack; None if there is none."""
+        """Return a fresh reply from another `web` or from Slack; None without one."""
         try:
             await self._take_over(fact)
             if (known := self._known(fact, fresh)) is not None:
@@ -112,7 +112,7 @@ class LookupCache:
             await self._share(fact, since, reply)
             return (reply,)
         except SlackApiError as refused:
-            _log.warning("Slack did not say (%s): %s", slack_errors.code(refused), fact)
+            _log.warning("Slack did not answer (%s): %s", slack_errors.code(refused), fact)
         except (aiohttp.ClientError, TimeoutError, OSError) as away:
             _log.warning("Slack cannot be reached (%r): %s", away, fact)
         finally:
@@ -125,7 +125,7 @@ class LookupCache:
         self._replies[fact] = (since, reply)
 
     async def _take_over(self, fact: Fact) -> None:
-        """Take over a newer answer that another `web` stored. One that cannot be read is ignored."""
+        """Use a newer reply stored by another `web`; ignore an unreadable one."""
         stored_as = self._shared.get(fact[0])
         if stored_as is None or self._store is None:
             return
@@ -134,7 +134,7 @@ class LookupCache:
                 return
             since, reply = self._clock() - stored[1].total_seconds(), stored_as.validate_json(stored[0])
         except (CountersignError, ValueError) as wrong:
-            _log.warning("What other processes know of %s was not read: %s", fact, wrong)
+            _log.warning("The shared reply about %s could not be read: %s", fact, wrong)
             return
         if fact not in self._replies or self._replies[fact][0] < since:
             self._remember(fact, since, reply)
@@ -149,4 +149,4 @@ class LookupCache:
         try:
             await self._store.put(fact, stored_as.dump_json(reply, exclude_defaults=True), age, self._longest - age)
         except CountersignError as wrong:
-            _log.warning("%s Other processes look up %s themselves.", wrong, fact)
+            _log.warning("%s Other processes must look up %s themselves.", wrong, fact)

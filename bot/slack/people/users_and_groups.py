@@ -1,6 +1,6 @@
 """Look up people, groups and channels of one workspace in Slack.
 
-What Slack did not say is never taken for a yes (R9); `lookup_cache` says how long it is believed.
+A missing answer never counts as a yes (R9); `lookup_cache` says how long an answer counts.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from countersign.usecases.ports import Message
 from ... import slack_errors
 
 FRESH: Final = timedelta(minutes=1)
-"""How long a reply of Slack is believed without asking again."""
+"""How long a reply of Slack counts without asking again."""
 KEPT: Final = timedelta(minutes=5)
-"""How long it is believed while Slack does not answer."""
+"""How long a reply counts while Slack does not answer."""
 PAGE: Final = 999
-"""The most that Slack lists at once of members or channels."""
+"""Largest page of members or channels that Slack returns."""
 _MOST_PAGES: Final = 20
-"""Pages of accounts that are read to find somebody by name: Slack gives twenty a minute."""
+"""Most pages of accounts read to find a person by name: Slack gives twenty a minute."""
 _NOBODY: Final = frozenset({"user_not_found", "user_not_visible"})
 _NO_GROUPS: Final = frozenset({"plan_upgrade_required"})
 _NO_CHANNEL: Final = frozenset({"channel_not_found"})
@@ -36,7 +36,7 @@ _SHUT_OUT: Final = _NO_CHANNEL | {"not_in_channel"}
 
 T = TypeVar("T")
 Fact = tuple[str, ...]
-"""What is asked: its kind, and whom or which message it is about."""
+"""Key of a fact: its kind, and the id of its subject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ SHARED: Final[dict[str, TypeAdapter[Any]]] = {
     "members": TypeAdapter(Members),
     "usergroups": TypeAdapter(dict[GroupId, UserGroup]),
 }
-"""What all `web` know together, by the kind of fact, and how it is stored."""
+"""Facts shared by all `web` processes, by kind, with their storage format."""
 
 
 class Replies(Protocol):
-    """Replies of Slack that are remembered for a while; `lookup_cache` does so."""
+    """Slack's replies, remembered for a while; implemented by `lookup_cache`."""
 
     patience: float
 
@@ -89,7 +89,7 @@ class Replies(Protocol):
         """Return Slack's reply, or one younger than `kept`; None if there is none."""
 
     def forget(self, *facts: Fact) -> None:
-        """Ask Slack about these anew."""
+        """Forget these replies."""
 
     def age(self, *facts: Fact, most: timedelta) -> timedelta:
         """Return the age of the oldest of these replies that is younger than `most`."""
@@ -99,7 +99,7 @@ class Replies(Protocol):
 
 
 class Directory:
-    """Look-ups for one workspace, the app's own. `close` it at the end.
+    """Look-ups for one workspace, the app's own. Call `close` at the end.
 
     `external_channels`: whether cards may go to channels that are shared with other companies. `last_known`: how long
     an answer about people and groups counts while Slack gives no newer one.
@@ -125,7 +125,7 @@ class Directory:
         await self.lookups.close()
 
     async def actor(self, user: UserId, groups: Iterable[GroupId] = ()) -> Actor:
-        """Describe this person as they are now, with those of the groups that they are in."""
+        """Describe this person's current account, with the given groups that they are in."""
         asked = frozenset(groups)
         account, (member_of, unknown) = await asyncio.gather(self._person(user), self.memberships(user, asked))
         actor = people.actor_of(self.workspace, user, account, None if unknown and not member_of else member_of)
@@ -136,7 +136,7 @@ class Directory:
     async def memberships(
         self, user: UserId, groups: Iterable[GroupId]
     ) -> tuple[frozenset[GroupId], frozenset[GroupId]]:
-        """Return the groups that the user is in, and those of which Slack is silent."""
+        """Return the groups that the user is in, and the groups without an answer."""
         asked = sorted(groups)
         answers = await asyncio.gather(*(self._is_in(user, group) for group in asked))
         pairs = list(zip(asked, answers, strict=True))
@@ -145,8 +145,8 @@ class Directory:
     async def _is_in(self, user: UserId, group: GroupId) -> bool | None:
         """Tell whether the user is in the group or channel; None if Slack did not say.
 
-        Of a channel with more members than fit on a page Slack is asked where the user is instead: one call, however
-        many they are.
+        For a channel with more than one page of members, the user's channels are listed instead: one call, however
+        large the channel is.
         """
         members = await self.members(group)
         if members is None or members.whole or user in members.users:
@@ -180,9 +180,9 @@ class Directory:
         return f"#{name}" if name else f"the channel {channel}"
 
     async def members(self, group: GroupId) -> Members | None:
-        """List who is in the user group or, of a channel, one page of it.
+        """List the members of a user group, or one page of a channel's members.
 
-        Nobody if there is none such, None if Slack did not say.
+        Empty if the group does not exist, None if Slack did not answer.
         """
         if not is_channel(group):
             groups = await self._usergroups()
@@ -217,7 +217,7 @@ class Directory:
 
         answer = await self.lookups.find(("channel", channel), ask)
         if answer is not None and not (answer.known and answer.is_member):
-            self.lookups.forget(("channel", channel))  # whoever reads the refusal invites the app and tries again
+            self.lookups.forget(("channel", channel))  # after a refusal people invite the app and try again
         return answer
 
     async def channels(self, *, anew: bool = False) -> dict[str, ChannelId] | None:
@@ -231,8 +231,8 @@ class Directory:
     async def still_there(self, card: Message) -> bool | None:
         """Return whether people can see the message now.
 
-        Slack puts apps out of an archived channel, and leaves a tombstone in the place of what had replies. A response
-        URL may have taken the card's metadata.
+        Slack removes apps from an archived channel, and leaves a tombstone in place of a deleted message with replies.
+        A response URL may have removed the card's metadata.
         """
 
         async def ask() -> bool:
@@ -253,11 +253,11 @@ class Directory:
             }
             return named.get(card.ts) == {"name": card.name} and not channel.is_archived
 
-        # R32: only what Slack says now; no older reply keeps a card there that somebody took away.
+        # R32: only a current answer counts; an older reply must not hide that the card was deleted.
         return await self.lookups.find(("message", card.channel, card.ts), ask, kept=FRESH)
 
     async def channel_named(self, name: str) -> ChannelId | None:
-        """Find the app's channel of this name; None if there is none, or no answer."""
+        """Find the app's channel of this name; None if it does not exist or is unknown."""
         if (channel := (await self.channels() or {}).get(name.removeprefix("#"))) is None:
             self.lookups.forget(("channels",))
         return channel
@@ -302,7 +302,7 @@ class Directory:
         return await self.lookups.find(("person", user), ask, kept=self._last_known)
 
     async def _usergroups(self) -> dict[GroupId, UserGroup] | None:
-        """All user groups with their members, by one call; none on a plan without them."""
+        """Read all user groups with their members in one call; empty on plans without groups."""
 
         async def ask() -> dict[GroupId, UserGroup]:
             try:
@@ -327,7 +327,7 @@ class Directory:
         return await self.lookups.find(("joined", user), ask, kept=self._last_known)
 
     async def _channels(self, **whose: Any) -> list[dict[str, Any]]:
-        """All pages of `users.conversations`."""
+        """Read all pages of `users.conversations`."""
         channels: list[dict[str, Any]] = []
         cursor = ""
         while True:

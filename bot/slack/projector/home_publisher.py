@@ -292,7 +292,7 @@ async def recent(reader: Reader) -> list[Block]:
 async def receipts(reader: Reader) -> list[Block]:
     """Show admins the public key of this installation.
 
-    With it anybody can verify a receipt, whoever sent it.
+    With it anybody can verify a receipt without trusting its sender.
     """
     return home.receipts(reader.public_key)
 

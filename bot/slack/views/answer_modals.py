@@ -50,14 +50,14 @@ def _words(
 
 
 def more(request: Request, channel: ChannelId) -> View:
-    """Draw the window with the items for which the menu has no room."""
+    """Draw the window with the items that do not fit in the menu."""
     element: Block = {"type": "radio_buttons", "action_id": ITEM, "options": items_without_room(request)}
     blocks = [input_of(ITEM, "What do you want to do?", element)]
     return modal(MORE, "More", blocks, "Continue", metadata(request, channel))
 
 
 def choose(request: Request, channel: ChannelId) -> View:
-    """Draw the modal with the options, below all that the card does not show whole.
+    """Draw the modal with the options, below content that the card cuts.
 
     InvalidInput if there are too many options.
     """

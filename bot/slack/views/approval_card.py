@@ -1,9 +1,9 @@
-"""Cards on which people decide: of one request, or of a batch with a row for each.
+"""Draw cards on which people decide: one request, or a batch with a row for each.
 
-All blocks of one message together hold about 13.2 kB (undocumented, slackapi/bolt-js #2509); what has no room is
-counted on the card, and is in the modal behind "Details" and in a file (R14). Each button of a row carries the id of
-its own request (R1, R26), and those for all rows the ids of the rows that they decide on. What applies to all rows
-stands once below them.
+All blocks of one message together hold about 13.2 kB (undocumented, slackapi/bolt-js #2509). The card counts the
+content that does not fit, and the modal behind "Details" and a file show it (R14). Each button of a row carries the id
+of its own request (R1, R26), and buttons for all rows carry the ids of the rows that they decide. Text that applies to
+all rows is shown once below them.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -56,7 +56,7 @@ from .slack_markup import escape, link, mention
 _TITLE: Final = Room(100, 150, 1)
 """Room for a row's first line; a longer one is cut, and the full view has it all."""
 _WORDS: Final = Room(160, 260, 1)
-"""Room for changes and words; the note in the run's thread has them all."""
+"""Room for changes and reasons; the note in the run's thread has the whole text."""
 _TASK: Final = 160
 """Characters of the requester's task: two lines on a phone."""
 _FOR_ALL: Final = (
@@ -64,9 +64,9 @@ _FOR_ALL: Final = (
     ("Reject", control_values.REJECT_ALL, "danger"),
 )
 _CONFIRMED: Final = 300
-"""Characters of the text in which people confirm a click."""
+"""Characters of the text of a confirmation dialog."""
 _VOTERS: Final = 3
-"""How many people who voted a row names; the others are counted."""
+"""How many voters a row names; the others are counted."""
 
 
 def card(
@@ -163,14 +163,14 @@ def batch(
 
 
 def _origin(request: Request, run: Run, run_link: str | None) -> Block:
-    """Name the team, the requester and the thread of a row beside those of others."""
+    """Name the team, the requester and the thread of a row among other runs' rows."""
     place = _place(request, run, _link_to_thread(run_link))
     place["elements"] = [mrkdwn(f"*{escape(quoted(run.team, 40))}* · {place['elements'][0]['text']}")]
     return place
 
 
 def _high_risk(request: Request) -> list[Block]:
-    """Say before anything else that it is of high risk, and what that asks of people."""
+    """Draw the high-risk warning, which comes first and says what people must do."""
     if Verb.APPROVE not in request.question.offers or not high_risk.is_asked(request, Verb.APPROVE):
         return []
     word = high_risk.word(request)
@@ -180,12 +180,12 @@ def _high_risk(request: Request) -> list[Block]:
 
 
 def _link_to_thread(run_link: str | None) -> str:
-    """Lead to the run's thread, once it stands; no card is changed for that alone."""
+    """Link to the run's thread, if it exists; a card is never updated only for this."""
     return f" · {link(run_link, 'Thread')}" if run_link else ""
 
 
 def _place(request: Request, run: Run, thread_link: str) -> Block:
-    """Draw for whom it is asked, and for which task unless the title says it already."""
+    """Draw the requester, and the task unless the title says it already."""
     place = f"For {for_whom(request)} in {mention(request.channel)}{thread_link}"
     task = [] if run.task == request.question.title else [plain(f"Task: {typed(run.task)}", _TASK)]
     return context(mrkdwn(place), *task)
@@ -234,10 +234,10 @@ def is_plain_row(request: Request) -> bool:
 
 
 def _shared_parts(waiting: Sequence[Request], away: Iterable[Absence], *, one_program: bool, pages: str) -> list[Block]:
-    """Draw what the rows share: they are asked within seconds, by the same rules.
+    """Draw the shared parts of the rows, which are asked within seconds by the same rules.
 
-    Only what one run or one program asks is decided by one click. What needs a proof is signed at once on the page of
-    its run.
+    One click decides only rows of one run or one program. Rows that need a proof are signed together on their run's
+    page.
     """
     first = min(waiting, key=lambda row: (row.deadline is None, row.deadline or row.created_at))
     controls: list[Block] = []
@@ -277,8 +277,8 @@ def _cut(text: str, room: Room = _TITLE) -> str:
 def _controls(request: Request, *, whole: bool, presence: bool, pages: str) -> list[Block]:
     """Draw two buttons and the menu.
 
-    `whole`: the card shows all that is judged. Nobody approves by one click what it does not show, or what is of high
-    risk. What needs a proof has a link to its page, and a rejection stays a click.
+    `whole`: the card shows all that is judged. One click approves neither hidden content nor a high-risk request. An
+    approval that needs a proof is a link to its page; a rejection is a click.
     """
     if request.rules.proof is not Proof.SLACK:
         return _controls_beside_a_page(request, presence=presence, pages=pages)
@@ -299,7 +299,7 @@ def _controls(request: Request, *, whole: bool, presence: bool, pages: str) -> l
 
 
 def _controls_beside_a_page(request: Request, *, presence: bool, pages: str) -> list[Block]:
-    """Draw a link to the page where it is approved, and what a click decides."""
+    """Draw a link to the approval page, and the buttons that decide by a click."""
     proved, clicked = control_values.provable(request)
     shown, rest = clicked[: control_values.BUTTONS - 1], clicked[control_values.BUTTONS - 1 :]
     handle = control_values.handle_of(request)
@@ -312,7 +312,10 @@ def _controls_beside_a_page(request: Request, *, presence: bool, pages: str) -> 
 
 
 def _outcome_words(request: Request, run: Run) -> list[Block]:
-    """Draw the words about the outcome as data, on one line; the team's word for what was done says enough."""
+    """Draw the outcome's text as data, on one line.
+
+    The team's label for a success needs no text.
+    """
     one = reported(request, run)
     if one is None or not one.words.strip() or (one.done and not one.failed) or one.done == NOT_DONE:
         return []
@@ -320,7 +323,7 @@ def _outcome_words(request: Request, run: Run) -> list[Block]:
 
 
 def _deadline(request: Request, away: Iterable[Absence], room: Room | None = None) -> list[Block]:
-    """Draw until when, what happens then, and who decides; `room`: for the rule's words."""
+    """Draw the deadline, its consequence, and the deciders; `room`: for the rule's text."""
     requester = " · the requester can decide too" if request.rules.own_requests else ""
     if may_break_glass(request) and Verb.APPROVE in request.question.offers:
         requester += " · in an emergency, the requester alone, with a reason"
@@ -334,13 +337,13 @@ def _deadline(request: Request, away: Iterable[Absence], room: Room | None = Non
 
 
 def _proof_needed(request: Request) -> list[Block]:
-    """Say with what an approval is proved, if a click does not suffice."""
+    """Name the proof that an approval needs, if a click is not enough."""
     needed = button_labels.NEEDS_PROOF.get(request.rules.proof)
     return [] if needed is None else [mrkdwn(needed)]
 
 
 def _addressed(request: Request, run_link: str | None) -> list[Block]:
-    """Draw who is asked in a conversation, and how they answer.
+    """Name the person asked in a conversation, and how they answer.
 
     `run_link` leads to a thread whose replies Slack sends to the app; None if it sends none.
     """

@@ -14,7 +14,7 @@ from .block_kit import Drawing, words
 from .slack_markup import escape, link
 
 LEAST: Final = 10
-"""Approvals in the week of what could be asked less."""
+"""Fewest approvals in a week before a rule is suggested."""
 _MOST: Final = 5
 PICTURE_TITLE: Final = "Decisions of the week"
 
@@ -24,7 +24,7 @@ class Waits(Protocol):
 
     @property
     def count(self) -> int:
-        """Number of decisions."""
+        """Return the number of decisions."""
 
     def quantile(self, share: float) -> timedelta:
         """Return the time that this share of all does not exceed."""
@@ -39,7 +39,7 @@ class Week(Protocol):
 
     @property
     def decided(self) -> int:
-        """Requests that were decided, in whatever way."""
+        """Requests that were decided in any way."""
 
     @property
     def timeouts(self) -> int:
@@ -58,7 +58,7 @@ class Week(Protocol):
         """Kind of entry, decision or action -> the last such request or run."""
 
     def always_approved(self, least: int) -> list[tuple[str, int]]:
-        """List calls of low risk that were asked so often and always approved."""
+        """List calls of low risk that were asked at least this often and always approved."""
 
 
 def weekly_digest(week: Week, monday: datetime, links: Mapping[str, str]) -> Drawing:

@@ -12,7 +12,7 @@ TITLE: Final = 120
 TOOL: Final = 60
 """Characters of a tool's name in a first line; a longer one is in the content too."""
 LABEL: Final = Room(75, 46, 1)
-"""Room for what a screen reader reads instead of a button's text; five worst rows fill the rest of a message."""
+"""Room for a button's accessibility label; five rows of the largest size fill the rest of a message."""
 WORDS: Final = Room(3000, 3500, 60)
 """Room for a reason or an answer."""
 _ROOM: Final = 12_000
@@ -35,7 +35,7 @@ class Drawing:
 def words(text: str) -> Block:
     """Draw our own sentence in mrkdwn.
 
-    Text of people or models goes into `data` or `plain`.
+    Texts of people or models go into `data` or `plain`.
     """
     return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}
 
@@ -66,7 +66,7 @@ def plain(text: str, most: int = 75) -> dict[str, Any]:
 
 
 def mrkdwn(text: str) -> dict[str, Any]:
-    """Make mrkdwn of our own words, mentions, dates and links."""
+    """Make mrkdwn of our own text, mentions, dates and links."""
     return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
@@ -106,7 +106,7 @@ def _labelled(element: Block, subject: str) -> Block:
 
 
 def fitting(head: str, entries: Sequence[Sequence[Block]]) -> tuple[list[Block], int]:
-    """Draw a list below `head`, our own words, as far as one message holds it.
+    """Draw a list below our own text `head`, as far as it fits in one message.
 
     Returns the blocks and the number of entries in them.
     """

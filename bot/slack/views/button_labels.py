@@ -24,7 +24,7 @@ class Button(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A modal that asks for words."""
+    """A modal that asks for a text."""
 
     title: str
     label: str
@@ -33,9 +33,9 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The words for one kind.
+    """Labels and texts of one kind of question.
 
-    The first two buttons stand on the card, the others in its menu. `unanswered` is what is so if nobody decides.
+    The first two buttons are on the card, the others in its menu. `unanswered` is the text if nobody decides.
     """
 
     buttons: tuple[Button, ...]
@@ -219,7 +219,7 @@ _SPECIAL: Final = {
 
 
 def state_of(run: runs.Run) -> str:
-    """Say how the run stands, or how it ended; in mrkdwn."""
+    """Return the run's status or outcome in mrkdwn."""
     if run.status is not runs.Status.FINISHED or not run.ended_as:
         return STATES[run.status]
     word = "".join(one for one in run.ended_as if one.isalnum() or one == " ")
@@ -232,7 +232,7 @@ def card_link_label(request: Request) -> str:
 
 
 def escalation_target(reviewers: Reviewers) -> str:
-    """Count whom it escalates to."""
+    """Count the people of an escalation step."""
     return f" to {count_reviewers(reviewers)}" if reviewers else ""
 
 
@@ -246,7 +246,7 @@ def count_reviewers(reviewers: Reviewers) -> str:
 
 
 def wording_of(question: Question) -> Wording:
-    """Return the words for such a question."""
+    """Return the wording for such a question."""
     if question.kind is Kind.MESSAGE:
         return _ORDINARY if Verb.APPROVE in question.offers else _OPEN
     return _SPECIAL.get(question.kind, _ORDINARY)

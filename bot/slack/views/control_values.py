@@ -35,7 +35,7 @@ REJECT_ALL: Final = "decide_reject_all"
 OPEN_PAGE: Final = "open_page"
 """The action of a link to a request's page."""
 BUTTONS: Final = 2
-"""Besides the menu: what stands in one row on a phone."""
+"""Buttons beside the menu: as many as fit in one row on a phone."""
 LONGEST_OPTION: Final = 75
 """Characters of the label of an option, with its number."""
 _MOST_ITEMS: Final = 5
@@ -44,7 +44,7 @@ _LONGEST_ITEM: Final = 150
 _LONGEST_VALUE: Final = 2000
 _OPTION_BUTTONS: Final = 2
 _IN_A_ROW: Final = 22
-"""Columns of the options' labels together that stand beside the menu on a phone of 390 pixels."""
+"""Total columns of option labels that fit beside the menu on a phone of 390 pixels."""
 _LOOK: Final = "look"
 ACTIONS: Final = {
     Verb.APPROVE: APPROVE,
@@ -181,7 +181,7 @@ class MenuItem(StrEnum):
     PERMIT = "permit"
     BREAK_GLASS = "break_glass"
     MORE = "more"
-    """The items that have no room in the menu."""
+    """The item that opens a window with the items that do not fit."""
 
 
 _ITEM_OF: Final = {
@@ -206,7 +206,7 @@ def menu(request: Request, rest: Sequence[Button], *, presence: bool) -> Block:
 
 
 def items_without_room(request: Request) -> list[Block]:
-    """List the items of a card's menu that have no room in it."""
+    """List the items that do not fit in a card's menu."""
     if request.rules.proof is not Proof.SLACK:
         return _items(request, provable(request)[1][BUTTONS - 1 :], presence=True)[_MOST_ITEMS - 1 :]
     # The menu of a choice is full only if its two options are its buttons; all answers but "Choose" are in it then.
@@ -217,7 +217,7 @@ def items_without_room(request: Request) -> list[Block]:
 def _items(request: Request, rest: Sequence[Button], *, presence: bool) -> list[Block]:
     items = [(_ITEM_OF[one.verb], f"{one.label}…") for one in rest]
     items.append((MenuItem.VIEW_FULL, "Details"))
-    # What approves and needs a proof is on the request's page.
+    # Approvals that need a proof are on the request's page.
     deciding = Verb.APPROVE in request.question.offers and request.rules.proof is Proof.SLACK
     if deciding and standing_permissions.why_not(request) is None:
         items.append((MenuItem.PERMIT, "Approve and don't ask again…"))
@@ -249,7 +249,7 @@ def read_item(value: str) -> tuple[MenuItem, RequestId, Digest | None] | None:
 
 
 class PresenceItem(NamedTuple):
-    """An item of a menu about its own request, or all that wait on its card (R1).
+    """Menu item about its own request, or about all pending requests of its card (R1).
 
     `snooze` is None for "I'm reviewing this".
     """

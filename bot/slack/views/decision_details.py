@@ -1,4 +1,4 @@
-"""Details of decisions: choices, changes, words, and permissions."""
+"""Draw details of decisions: choices, changes, reasons, and permissions."""
 
 import json
 from typing import Final
@@ -22,7 +22,7 @@ _CHOSEN: Final = Room(800, 1200, 20)
 
 
 def details(request: Request, decision: Decision) -> list[Block]:
-    """Draw choice, changes and words; what has no room is counted."""
+    """Draw choice, changes and reasons; counted where they do not fit."""
     chosen = _part("\n".join(quoted(option, 300) for option in decision.chosen), _CHOSEN, "the agents have them all")
     changes = _part(changes_of(request), _CHANGES, "*Details* shows them all")
     if changes and request.question.kind is not Kind.FORM:
@@ -57,7 +57,7 @@ def standing_of(request: Request, decision: Decision) -> list[Block]:
 
 
 def changes_of(request: Request) -> str:
-    """List what an edit changed, or what was filled in; "" if there was no edit.
+    """List the changed or filled-in fields; "" without an edit.
 
     Secrets are hidden.
     """

@@ -1,8 +1,8 @@
-"""Form that changes a call, a text or code before it is approved: build and parse.
+"""Build and parse the form that changes a call, a text or code before approval.
 
-That of a call is made from the tool's own JSON schema. Secrets are not in it and keep their values (R15); what has no
-room in an input is kept and named. The form gives back the changed arguments whole (R13). A text that is too long for
-one input is cut after a line; what nobody touched comes back to the last character.
+The form of a call is made from the tool's JSON schema. Secrets are not in it and keep their values (R15); a value that
+does not fit in an input is kept, and the form names it. The form returns the changed arguments whole (R13). A text that
+is too long for one input is cut after a line; unchanged text comes back identical.
 """
 
 import json
@@ -72,8 +72,8 @@ def edit(request: Request, channel: ChannelId) -> View:
     if not filled_in:
         blocks.append(context(plain(button_labels.EDIT_TELLS if question.call else button_labels.EDIT_TEXT_TELLS, 150)))
     if not is_text and has_room(question) and not in_row(question)[1]:
-        # Nobody changes what they have not seen, and a row does not show all. It has no `before`: a question that was
-        # refused before stands on a card of its own.
+        # People must see content before they change it, and a row does not show all of it. A row has no `before`: a
+        # question # that was refused before has a card of its own.
         blocks += in_full(replace(question, call=None, before=""))[0]
     blocks += _inputs(form)
     if form.kept:

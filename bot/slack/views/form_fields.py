@@ -26,9 +26,9 @@ _SINGLE: Final = str | int | float | bool | None
 
 
 def input_of(argument: Argument, shape: Schema) -> Input | NoInput | None:
-    """Draw the input of an argument that is no group, or return why it has none.
+    """Draw the input of a single argument, or return the reason why it has none.
 
-    `shape` is the schema of what is held. None for a list that needs an input for each entry.
+    `shape` is the schema of the held value. None for a list that needs an input for each entry.
     """
     if is_secret(argument):
         return NoInput.HIDDEN
@@ -129,7 +129,7 @@ def _options_of(argument: Argument) -> list[tuple[str, Any]] | None:
     elif held:
         options.insert(0, (f"As it is: {in_words(argument.shown)}", argument.value))
     if any(len(one_line(f"100. {label}", 2 * _LABEL)) > _LABEL for label, _ in options):
-        return None  # a menu would cut it, and what runs is what the form shows
+        return None  # a menu would cut it, and the form must show exactly the value that runs
     return options
 
 

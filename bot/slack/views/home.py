@@ -1,7 +1,7 @@
-"""A person's Home, and lists in channels: pure drawings of what the store holds.
+"""Draw a person's Home, and lists in channels, from stored values.
 
-A Home has at most 100 blocks and 250 kB. Nothing is decided here: a line does not show all of what is asked, and
-*Review* opens the window that does (R13).
+A Home has at most 100 blocks and 250 kB. People do not decide here: a line does not show a whole request, and *Review*
+opens the window that does (R13).
 """
 
 from collections.abc import Sequence
@@ -59,9 +59,9 @@ _SIZE: Final = 200_000
 
 
 def view(sections: Sequence[Sequence[Block]]) -> dict[str, Any]:
-    """Draw the Home of one person; sections that have no room at the end are left out.
+    """Draw the Home of one person; sections that do not fit at the end are left out.
 
-    What somebody is asked comes before what they may start.
+    Pending requests come before the button that starts a task.
     """
     sections = sorted(sections, key=lambda section: not _is_asking(section))
     note = context(mrkdwn("This page updates for an hour after you open it. Reopen it to keep it current."))
@@ -117,9 +117,9 @@ def start(*, first_time: bool) -> list[Block]:
 def waiting(
     listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = True, buttons: bool = True
 ) -> list[Block]:
-    """Draw what waits for this person.
+    """Draw the requests that wait for this person.
 
-    `unknown`: groups of which Slack did not say whether they are in it. Not `known`: Slack did not say who they are.
+    `unknown`: groups whose membership Slack did not tell. `known` is False if Slack did not describe the person.
     """
     blocks = [_title("Waiting for you", count(listed.total, listed.whole))]
     if not known:
@@ -144,7 +144,7 @@ def waiting(
 
 
 def window(blocks: list[Block]) -> View:
-    """Draw the window of the shortcut that lists what waits for somebody."""
+    """Draw the shortcut's window with the requests that wait for a person."""
     return modal(WAITING, "Waiting for me", blocks or [context(mrkdwn(_NEVER_ASKED))], None, "{}")
 
 
@@ -185,9 +185,9 @@ def runs(in_progress: Sequence[tuple[Run, str, Listed]], total: int) -> list[Blo
 
 
 def run_entry(run: Run, address: str, listed: Listed, reader: UserId) -> list[Block]:
-    """Draw how a run stands, for a list in a channel.
+    """Draw a run's status, for a list in a channel.
 
-    `address` is that of its thread, or "".
+    `address` is the address of its thread, or "".
     """
     return [words(_run_line(run, address, listed, reader)), context(plain(typed(run.task), 150))]
 
@@ -208,7 +208,7 @@ def _run_line(run: Run, address: str, listed: Listed, reader: UserId) -> str:
 def permissions(found: Sequence[Permission]) -> list[Block]:
     """Draw the permissions that this person gave, the first to end first.
 
-    There are no buttons: a permission is revoked where everybody whom it concerns can list it.
+    There are no buttons: a permission is revoked in its channel, where everybody concerned can list it.
     """
     if not found:
         return []

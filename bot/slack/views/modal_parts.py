@@ -93,7 +93,7 @@ def channel_of(view: View) -> ChannelId:
 
 
 def loading() -> View:
-    """Draw what stands in a modal until its content comes."""
+    """Draw the placeholder of a modal until its content comes."""
     note = ":hourglass_flowing_sand: One moment… If nothing appears here, close this and open it again."
     return modal(FULL, "One moment", [words(note)], None, "")
 

@@ -1,4 +1,4 @@
-"""Sentences about a request: who asks for what, how it waits, how it ended."""
+"""Write sentences about a request: its requester, subject, status and outcome."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -33,7 +33,7 @@ _LOOKING: Final = 3
 
 
 def run_state(run: Run, waiting: Sequence[Request], reader: UserId | None = None) -> str:
-    """Say how the run stands, or how it ended; in mrkdwn.
+    """Return the run's status or outcome in mrkdwn.
 
     `waiting`: its undecided requests. In a conversation it waits for its requester, who may be the `reader`.
     """
@@ -48,7 +48,7 @@ def answer_of(requester: UserId, reader: UserId | None = None) -> str:
 
 
 def votes(request: Request, most: int = NAMED) -> Block:
-    """Draw how many votes there are, and whose."""
+    """Draw the number of votes and the voters."""
     by = listed([mention(v.user) for v in request.votes], most)
     return words(f"*{votes_so_far(request)}*" + (f": {by}" if by else ""))
 
@@ -60,7 +60,7 @@ def votes_so_far(request: Request) -> str:
 
 
 def named(reviewers: Reviewers, away: Iterable[Absence] = (), most: int = NAMED) -> str:
-    """Name the reviewers, at most so many; the others are counted.
+    """Name at most this many reviewers; the others are counted.
 
     `away`: absences, of which a few are named with the stand-ins.
     """
@@ -81,7 +81,7 @@ def _with_stand_in(user: UserId, away: Absence | None) -> str:
 
 
 def dropped_votes(before: Request, after: Request) -> str:
-    """Name those whose approval no longer counts; "" if there are none."""
+    """Name the people whose approval no longer counts; "" without any."""
     gone = {vote.user for vote in before.votes} - {vote.user for vote in after.votes}
     return f" Earlier votes by {people(sorted(gone))} no longer count: they are no longer reviewers." * bool(gone)
 
@@ -125,7 +125,7 @@ def _next_steps(request: Request) -> str:
 
 
 def for_whom(request: Request) -> str:
-    """Name for whom it is asked; a requester whom a program named is its claim."""
+    """Name the requester; a name given by a program is shown as its claim."""
     if not request.run.of_program:
         return mention(request.requester)
     named, program = request.program, "a program"
@@ -170,7 +170,7 @@ def as_matter(question: Question) -> str:
 
 
 def policy_rule(request: Request) -> list[Block]:
-    """Name the rule of the workspace's policy by which these people are asked."""
+    """Name the policy rule that selected the reviewers."""
     rules = request.rules
     if not rules.clause:
         return []
@@ -179,14 +179,14 @@ def policy_rule(request: Request) -> list[Block]:
 
 
 def expiry(request: Request) -> str:
-    """Write until when people have time, and what happens then."""
+    """Write the deadline and its consequence."""
     if request.deadline is None:
         return "Never expires"
     return f"Expires {when(request.deadline, request.created_at)} · {unless_decided(request)}"
 
 
 def unless_decided(request: Request) -> str:
-    """Write what happens if nobody decides in time."""
+    """Write the consequence if nobody decides in time."""
     if approved_by_timeout(request):
         return "*APPROVED if nobody decides*"
     return f"{button_labels.wording_of(request.question).unanswered} if nobody decides"
@@ -200,9 +200,9 @@ _UNREPORTED: Final = f"{_SEPARATOR}no outcome was reported"
 
 
 def decision_sentence(request: Request, decision: Decision, shown_at: datetime | None = None) -> str:
-    """Write who decided what, when, and how; their words are drawn apart.
+    """Write who decided what, when, and how; the reason is drawn separately.
 
-    `shown_at`: the moment of the list it stands in; without it, that of its card counts.
+    `shown_at`: the moment of the list that contains the sentence; by default that of the card.
     """
     who, at = people(decision.by), when(decision.at, shown_at or request.created_at)
     if who and decision.instead_of:
@@ -233,9 +233,9 @@ def decision_sentence(request: Request, decision: Decision, shown_at: datetime |
 
 
 def settled_line(request: Request, decision: Decision, run: Run | None, shown_at: datetime | None = None) -> str:
-    """Write who decided, and in the team's word what came of it.
+    """Write who decided, and the outcome in the team's word.
 
-    The reason why it failed is drawn apart; `shown_at` as in `decision_sentence`.
+    The reason for a failure is drawn separately; `shown_at` as in `decision_sentence`.
     """
     line, outcome = decision_sentence(request, decision, shown_at), reported(request, run) if run else None
     if outcome is None:
@@ -255,23 +255,23 @@ def settled_line(request: Request, decision: Decision, run: Run | None, shown_at
 
 
 def reported(request: Request, run: Run) -> ActionReport | None:
-    """Return what came of the action, as its program or its worker reported it."""
+    """Return the action's outcome, as its program or its worker reported it."""
     if run.program is not None and run.told_outcome:
         return ActionReport(request.id, run.status is RunStatus.FAILED, run.result)
     return next((one for one in run.reported if one.request == request.id), None)
 
 
 def why_failed(request: Request, run: Run | None) -> str:
-    """Return the words about an action that failed, as they came.
+    """Return the reported text about a failed action.
 
-    "" if it did not fail, or if the settled line has them.
+    "" if the action did not fail, or if the settled line has the text.
     """
     outcome = reported(request, run) if run else None
     return outcome.words.strip() if outcome is not None and outcome.failed and outcome.done != NOT_DONE else ""
 
 
 def gist(question: Question) -> str:
-    """Write title and beginning for a list; whoever draws it makes it safe."""
+    """Write title and beginning for a list; the caller must escape the text."""
     return " – ".join(part for part in (typed(question.title), beginning(question)) if part)
 
 

@@ -1,8 +1,8 @@
 """Modals that show all that is judged, to read it or to approve it.
 
 Approval is plain, with a permission (R24), alone (break-glass), or at high risk (R13). Build and parse stand together.
-A modal about high risk carries the user it was opened for, and each of its parts comes only in answer to the one
-before: whoever sends the last had all of them open. `countersign.domain.high_risk` judges what counts.
+A modal about high risk carries the user it was opened for, and each part opens only after the part before it was sent:
+the sender of the last part had all parts open. `countersign.domain.high_risk` judges whether the approval counts.
 """
 
 import json
@@ -45,7 +45,7 @@ _LONGEST_WORD: Final = 100
 
 
 def full(request: Request) -> View:
-    """Draw all of a request; what is too long even here is in the file."""
+    """Draw a whole request; content that does not fit is in the file."""
     blocks, _ = _all_of(request)
     return modal(FULL, "Full request", blocks, None, handle_of(request))
 
@@ -113,7 +113,7 @@ def permit(request: Request, channel: ChannelId) -> View:
 
 
 def wish_of(view: View) -> PermissionChoice:
-    """Read the permission that was chosen. ValueError if it is none that we offered."""
+    """Read the chosen permission. ValueError if it was not offered."""
     return PermissionChoice(Scope(value(view, SCOPE)), Span(value(view, SPAN)))
 
 
@@ -195,7 +195,7 @@ def opened_for(view: View) -> UserId | None:
 
 
 def typed_word(view: View) -> str:
-    """Read the word as it was typed; "" if none was asked for."""
+    """Read the typed word; "" if the modal did not ask for a word."""
     return value(view, WORD)
 
 

@@ -30,7 +30,7 @@ _ROW: Final = Room(230, 270, 6)
 _LINE: Final = 120
 """Characters of a row's content that stands on one line."""
 _REPLY: Final = Room(300, 600, 4)
-"""For the words that it was sent back with; the run's thread has them all."""
+"""For the reviewer's reply to the last version; the run's thread has the whole text."""
 _NOTE: Final = Room(200, 350, 1)
 _NOTES: Final = 3
 _SINCE: Final = Room(900, 1200, 20)
@@ -154,9 +154,9 @@ def _has_room(shown: ShownQuestion) -> bool:
 
 
 def needs_file(request: Request) -> bool:
-    """Tell whether a file in the card's thread holds all of it.
+    """Tell whether the whole content needs a file in the card's thread.
 
-    It does if the card or the full view has no room, or that view none for the changes.
+    It does if it does not fit in the card or the full view, or if the changes do not fit in that view.
     """
     since = shown_question(request.question).since or ""
     return not (has_room(request.question) and _whole_in_full(request.question) and fits(since, _FULL_SINCE))
@@ -345,7 +345,7 @@ def _named(odd: Sequence[str]) -> str:
 
 
 def _reply(shown: ShownQuestion) -> list[Block]:
-    """Draw the words that the last version was sent back with."""
+    """Draw the reviewer's reply to the last version."""
     if not shown.reply:
         return []
     beginning, hidden, _ = shorten(shown.reply, _REPLY)

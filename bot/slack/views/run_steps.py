@@ -21,7 +21,7 @@ from .request_text import answer_of, expiry, reported, settled_line, why_failed
 from .slack_markup import elements, escape, link, mention, when
 
 _ROOM: Final = 9_000
-"""Bytes of the blocks of one message; what has no room is the oldest."""
+"""Bytes of the blocks of one message; the oldest steps are left out."""
 _WORDS: Final = 200
 _COMPARED: Final = 2_000
 """Characters of a text that are read to tell whether it was said: it may be long, and is drawn often."""
@@ -30,7 +30,7 @@ _SESSION: Final = 80
 _BELOW: Final = "Each step has a card in this thread, with its answer."
 """All that is left of a list that was posted before the first card of a conversation."""
 SILENT_AFTER: Final = timedelta(seconds=40)
-"""A run that no worker has held for so long waits for one."""
+"""A run that no worker has held for this long is shown as waiting for a worker."""
 
 
 class State(StrEnum):
@@ -82,10 +82,10 @@ def session_title(run: Run) -> str:
 def steps(
     run: Run, asked: Sequence[RequestOnCard] = (), *, without_worker: bool = False, posted: bool = True
 ) -> list[RunStep]:
-    """List the steps in order: what was done, what goes on now, and what is to come.
+    """List the steps in order: done, current, and planned.
 
-    Cards of a conversation stand in the same thread and say themselves what they ask and how they were answered.
-    `without_worker`: none has been heard from. `posted`: the list stands in Slack already, so it can't be empty.
+    Cards of a conversation are in the same thread, and show their questions and answers themselves. `without_worker`:
+    no worker has been heard from. `posted`: the list is in Slack already, so it must not become empty.
     """
     plan = {f"plan-{run.plans}-{place}": one for place, one in enumerate(run.plan[:KEPT_STEPS])}
     names = {one.request.id: _take_from_plan(plan, one.request) for one in asked}
@@ -158,12 +158,12 @@ def _waiting_step(asked: Sequence[RequestOnCard]) -> RunStep:
 
 
 def decisions(number: int) -> str:
-    """Count decisions that are waited for."""
+    """Count pending decisions."""
     return "a decision" if number == 1 else f"{number} decisions"
 
 
 def _current_step(run: Run, *, without_worker: bool) -> RunStep | None:
-    """Say what goes on in a run that waits for nobody; None if nothing is known of it."""
+    """Return the current step of a run that waits for nobody; None if unknown."""
     at = run.progress[-1].at if run.progress else run.created_at
     if run.over:
         return None
@@ -204,7 +204,7 @@ def chunks_of(run: Run, all_steps: Sequence[RunStep]) -> list[dict[str, str]]:
 
 
 def title_of(run: Run) -> str:
-    """Head the plan with the team and how it stands; plain text."""
+    """Write the plan's title, with the team and the run's status; plain text."""
     return f"{quoted(run.team, 40)} · {state_of(run).partition(' ')[2]}"
 
 
@@ -227,7 +227,7 @@ def _list(shown: Sequence[RunStep]) -> Block:
 
 
 def _section(step: RunStep) -> dict[str, Any]:
-    """Draw one step as a line, or two with what people must know of it."""
+    """Draw one step as a line, or as two lines if it has a note."""
     bold = {**_plain(step.title), "style": {"bold": True}}
     if step.state is State.PENDING:
         return _section_of([_plain(f"○ {step.title}")])

@@ -1,4 +1,4 @@
-"""A channel's settings in words: greeting, in force, changed, confirmed."""
+"""Write texts about a channel's settings: greeting, current, changed, confirmed."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -103,7 +103,7 @@ def proposed_on_page(milder: NeedsProof, pages: str) -> str:
 
 
 def value_missing(name: str, rules: Rules, read_only: str | None) -> tuple[str, str]:
-    """Say what to give and what it is now: a sentence and its mrkdwn.
+    """Explain the argument and show the current value: a sentence and its mrkdwn.
 
     `read_only`: why this person can't change it; they read its value alone.
     """
@@ -165,7 +165,7 @@ def _steps(rules: Rules) -> str:
 def changed_lines(done: Configured) -> str:
     """List the differences, before and after.
 
-    Those of the channels that inherit these settings follow if they differ.
+    Differences in channels that inherit these settings follow.
     """
     here = _changed(done.before, done.after)
     others = _changed(done.inherited_before, done.inherited_after)
@@ -177,7 +177,7 @@ def changed_lines(done: Configured) -> str:
 def change_notice(
     channel: ChannelId, done: Configured, by: UserId | None, proposed_by: UserId | None
 ) -> Drawing | None:
-    """Tell who changed what; None if nothing changed."""
+    """Draw the notice of a change; None if nothing changed."""
     lines = changed_lines(done)
     if not lines:
         return None
@@ -236,7 +236,7 @@ def _changed(before: Rules, after: Rules) -> list[str]:
 
 
 def _people_changes(before: Rules, after: Rules) -> Iterator[str]:
-    """Name those who come and go where a line does not name everybody."""
+    """Name the people added and removed if a line does not name everybody."""
     steps = zip_longest(before.escalation, after.escalation)
     pairs = [(before.reviewers, after.reviewers)]
     pairs += [(old.reviewers if old else Reviewers(), new.reviewers if new else Reviewers()) for old, new in steps]
@@ -275,8 +275,8 @@ _NOBODY: Final = ":warning: *Nobody can decide yet.* Choose the reviewers in *Se
 def greeting(channel: ChannelId, rules: Rules, *, shared_outside: bool = False) -> Drawing:
     """Draw the greeting.
 
-    It is long where the channel's cards go, short elsewhere and where another company reads it. The short one is for
-    those who ask, so it counts the reviewers: a mention would notify them.
+    It is long in an approvals channel, and short elsewhere or if another company reads it. The short greeting is for
+    requesters, so it counts the reviewers: a mention would notify them.
     """
     settings, start = button("Settings", OPEN_SETTINGS, "settings"), button("Start a task", START_TASK, "start")
     if rules.approvals_channel != channel or shared_outside:

@@ -11,7 +11,7 @@ from countersign.domain.errors import in_utc, plain_text
 from countersign.domain.ids import ChannelId, GroupId, UserId, digest_of
 
 _MADE_BY_SLACK: Final = re.compile(r"<([^<>|\s]+)(?:\|([^<>|]*))?>")
-"""A mention or a link: whatever somebody typed between `<` and `>` arrives escaped."""
+"""A mention or a link: typed `<` and `>` arrive escaped."""
 _OURS: Final = re.compile(r":(?P<emoji>[a-z0-9_]+):|\*(?P<bold>[^*]+)\*|<(?P<mark>[^<>]+)>")
 _STYLES: Final = re.compile(r"[*_~`:]")
 """Begin bold, italic, struck or code, or an emoji."""
@@ -64,7 +64,7 @@ def people(users: Iterable[UserId]) -> str:
 
 
 def listed(names: list[str], most: int = NAMED) -> str:
-    """Write the names, at most so many; the others are counted."""
+    """Write at most this many names; the others are counted."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 

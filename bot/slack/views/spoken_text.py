@@ -1,8 +1,8 @@
 """The top-level text of a message, for screen readers and notifications (R41).
 
-Slack reads no blocks to them: https://docs.slack.dev/reference/methods/chat.postMessage. The text is made of the
-blocks, so it cannot say less than they show. What is at stake comes first, then warnings and content, then the small
-print. Text of models and people keeps to one line, so it cannot begin a line that looks like one of ours (R15).
+Screen readers do not get the blocks: https://docs.slack.dev/reference/methods/chat.postMessage. The text is made from
+the blocks, so it is as complete as they are. The question comes first, then warnings and content, then the small print.
+Text of models and people keeps to one line, so it cannot begin a line that looks like one of ours (R15).
 """
 
 import re
@@ -81,7 +81,7 @@ def _text(part: dict[str, Any]) -> str:
 
 
 def _bare(text: str) -> str:
-    """Leave out what tells one line from another only in how it looks."""
+    """Remove marks that only affect the look of a line."""
     return " ".join(_STYLE.sub("", text).split())
 
 
@@ -97,7 +97,7 @@ def _cut(lines: Sequence[_Line], room: int) -> list[str]:
 
 
 def _shortened(text: str, over: int) -> str:
-    """Cut so many characters off the end of a text, and say so."""
+    """Cut this many characters off the end of a text, and say so."""
     note = "… (cut here; {:,} more characters are in the message)"
     keep = max(0, len(text) - over - len(note) - 2)
     beginning = _ENTITY.sub("", text[:keep])

@@ -44,8 +44,8 @@ _PASSED: Final = 700
 def run_message(run: Run, waiting: Sequence[Request] = (), *, here: bool = False) -> Drawing:
     """Draw the first message of a run: requester, team, task, and its end.
 
-    It says how the run stands: at work, waiting for people, or how it ended. One that failed, or for which nobody
-    decided in time, can be tried again. `waiting`: its undecided requests; `here`: they are asked in the thread below.
+    It shows the run's status: working, waiting for people, or ended. A run that failed, or timed out on a decision, can
+    be tried again. `waiting`: its pending requests; `here`: they are asked in the thread below.
     """
     team, state = quoted(run.team, 40), run_state(run, waiting) + " in this thread" * here
     task, hidden, end = shorten(visible(typed(run.task)), _TASK)
@@ -67,9 +67,9 @@ def run_message(run: Run, waiting: Sequence[Request] = (), *, here: bool = False
 
 
 def outcome_note(run: Run, *, filed: bool = True, said: bool = False) -> Drawing:
-    """Draw how the run ended, and the agents' final text.
+    """Draw the run's outcome, and the agents' final text.
 
-    A text that has no room is in `outcome_file`. `said`: it stands above in the thread.
+    A text that does not fit is in `outcome_file`. `said`: the text is already above in the thread.
     """
     result = visible(typed(run.result)).strip() or "No result was given."
     by = f" by {mention(run.stopped_by)}" if run.stopped_by else ""
@@ -94,7 +94,7 @@ def outcome_note(run: Run, *, filed: bool = True, said: bool = False) -> Drawing
 
 
 def requester_left_note(run: Run, outcome: Drawing) -> Drawing:
-    """Tell whoever asked, and has left the channel, how it ended."""
+    """Tell a requester who has left the channel how the run ended."""
     left = f"You asked *{escape(quoted(run.team, 40))}* in {mention(run.channel)}, which you have left. "
     return replace(outcome, blocks=[words(f"{left}Here's how it ended:"), *outcome.blocks])
 
@@ -108,7 +108,7 @@ def requester_gone_note(run: Run, reviewers: Reviewers) -> Drawing:
 
 
 def nobody_left_note(request: Request, why: str) -> Drawing:
-    """Tell that nobody can decide on a request without a deadline.
+    """Report that nobody can decide on a request without a deadline.
 
     `why` is half a sentence.
     """
@@ -145,9 +145,9 @@ def _without_secrets(content: bytes) -> bytes:
 
 
 def unattached_note(left: Sequence[LeftOut], refused: Sequence[tuple[str, str]]) -> Drawing:
-    """Draw the line about files that code made and that are not attached.
+    """Draw the line about generated files that are not attached.
 
-    `refused`: names of those that could not be uploaded, each with Slack's code.
+    `refused`: names of files that could not be uploaded, each with Slack's code.
     """
     groups: dict[str, list[str]] = {}
     shown = [(_LEFT_OUT[one.why], _ALL if one.why is Why.CROWDED else one.name) for one in left]
