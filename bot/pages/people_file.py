@@ -64,7 +64,7 @@ class Person(NamedTuple):
 
 
 class PeopleFile:
-    """The file, read again whenever it changes: removing a person takes effect at once."""
+    """The file of people, read again when it changes, so removing a person counts at once."""
 
     def __init__(self, file: Path, providers: tuple[Provider, ...]) -> None:
         """Read it. WrongSettings says what is wrong."""
