@@ -76,7 +76,7 @@ LIMITS: Final[dict[str, dict[str, int]]] = {
         "headless pronoun": 28,
         "vague subject": 53,
         "negated noun": 54,
-        "filler adverb": 93,
+        "filler adverb": 92,
         "dangling comparison": 10,
         "circumlocution": 19,
         "words for text": 168,

@@ -64,7 +64,10 @@ class Person(NamedTuple):
 
 
 class PeopleFile:
-    """The file of people, read again when it changes, so removing a person counts at once."""
+    """The file of people.
+
+    It is read again when it changes, so removing a person takes effect at once.
+    """
 
     def __init__(self, file: Path, providers: tuple[Provider, ...]) -> None:
         """Read it. WrongSettings says what is wrong."""
