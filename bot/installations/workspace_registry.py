@@ -292,7 +292,10 @@ class WorkspaceRegistry:
             await asyncio.gather(served.task, return_exceptions=True)
 
     async def _serve(self, served: _ServedWorkspace) -> None:
-        """Serve the workspace; while something is missing there, say so, keep its deadlines and try again."""
+        """Serve the workspace, retrying until it can be served.
+
+        In the meantime the log names the problem, and the workspace's deadlines are kept.
+        """
         pause = _OPEN_AGAIN
         while True:
             installation, problem, code = served.stored.installation, "", ""

@@ -54,7 +54,7 @@ class Person(NamedTuple):
 
 
 class PeopleFile:
-    """The file, read again whenever it changes: removing a person takes effect at once."""
+    """The file, read again at each change: removing a person takes effect at once."""
 
     def __init__(self, file: Path, providers: tuple[Provider, ...]) -> None:
         """Read it. WrongSettings says what is wrong."""

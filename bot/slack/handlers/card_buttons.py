@@ -171,7 +171,7 @@ async def _open(services: Services, body: dict[str, Any], preparing: Awaitable[P
 async def _window(
     services: Services, body: dict[str, Any], preparing: Awaitable[PreparedAttempt], window: Window | None = None
 ) -> View | Reply:
-    """Draw the window that completes the attempt; high-risk content must be read first."""
+    """Draw the window that completes the attempt, high-risk content first."""
     seen, attempt = await preparing
     refusal = await usecases.why_no_window(services.store, services.queue, seen, attempt, services.cards.held)
     if refusal is not None:
@@ -187,7 +187,7 @@ async def _window(
 
 
 async def _note_presence(services: Services, body: dict[str, Any], item: control_values.PresenceItem) -> Reply:
-    """Look at, or snooze, all requests of the card; report a refusal only if all refuse."""
+    """Look at or snooze all requests of the card; refused only if all of them refuse."""
     user, attempt, one_of_several = sender(body).user, attempt_id(body), len(item.requests) > 1
     changed, now = list[Request](), None
 
