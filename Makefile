@@ -10,6 +10,8 @@ EXTRAS := --extra server --extra autogen --extra sql --extra mcp --extra agent-f
 FRAMEWORKS := claude-agent google-adk strands
 WEB_EXTRAS := --extra server --extra sql
 RUNTIME_EXTRAS := $(WEB_EXTRAS) --extra autogen --extra mcp --extra agent-framework
+SITE := *.md LICENSE docs manifest.yml manifest-agents.yml agents/teams countersign/store/users.acl \
+	countersign/store/codec.py countersign/runs/replay_order.py tests/data/who_may_decide.md
 BIN := .venv/bin
 LOCK = $(BIN)/uv pip compile --universal --generate-hashes --no-strip-extras --no-header --quiet
 READY := .venv/.ready
@@ -19,7 +21,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo gallery test test-all frameworks typescript test-again test-any-time test-any-machine deploy-tools image release check-slack lint format bench chaos drill fuzz mutants lock clean
+.PHONY: help setup demo gallery test test-all frameworks typescript axe test-again test-any-time test-any-machine deploy-tools docs recording image release check-slack lint format bench chaos drill fuzz mutants lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +78,10 @@ typescript: ## install what the TypeScript example of docs/http-api.md needs, fo
 	mkdir -p .frameworks/typescript && cp tests/api/typescript/*.json .frameworks/typescript
 	npm ci --no-audit --no-fund --ignore-scripts --prefix .frameworks/typescript
 
+axe: ## install axe-core, which looks for barriers in the pages, for its test
+	mkdir -p .frameworks/axe && cp tests/pages/axe/*.json .frameworks/axe
+	npm ci --no-audit --no-fund --ignore-scripts --prefix .frameworks/axe
+
 # Show whether the tests depend on a fast or idle machine.
 test-again: $(READY) ## make test ten times beside six busy processes; TIMES=10 BUSY=6
 	@busy=; trap 'kill $$busy' EXIT; for n in $$(seq $(BUSY)); do yes >/dev/null & busy="$$busy $$!"; done; \
@@ -95,6 +101,20 @@ deploy-tools: .deploy/.ready ## the tools that check deploy/ and make a release:
 	@$(PYTHON) -m venv --without-pip .deploy
 	$(BIN)/uv pip sync --quiet --python .deploy --require-hashes --no-build requirements-deploy.lock
 	@touch $@
+
+# The pages keep their folders, so links to files of the tree work. Served on this machine, search needs no network.
+docs: .docs-tools/.ready ## the site of docs/ in .site/html; a broken link or anchor ends it
+	@rm -rf .site && mkdir -p .site/pages && cp --parents -r $(SITE) .site/pages
+	@.docs-tools/bin/zensical build --strict --clean -f mkdocs.yml
+	@echo "To read it: $(BIN)/python -m http.server -d .site/html"
+
+.docs-tools/.ready: requirements-docs.lock | $(READY)
+	@$(PYTHON) -m venv --without-pip .docs-tools
+	$(BIN)/uv pip sync --quiet --python .docs-tools --require-hashes --no-build requirements-docs.lock
+	@touch $@
+
+recording: $(READY) ## play ask, click and continue in a browser, and redraw docs/pictures/recording.webp
+	@$(BIN)/python -m tests.gallery.recording
 
 # dist/base.tar stays: only the first image needs the network.
 image: $(READY) ## build the image of web and workers with buildah and mmdebstrap; SET=web for web alone
@@ -132,11 +152,12 @@ mutants: $(READY) ## plant one bug at a time, and see its tests fail
 	@$(BIN)/python -m tests.mutants
 
 # The locks of what runs have the versions of the one that is tested.
-lock: $(READY) ## rewrite requirements.lock, and the locks of web, of web and workers, and of deploy-tools
+lock: $(READY) ## rewrite requirements.lock, and the locks of web, of web and workers, of deploy-tools and docs
 	$(LOCK) pyproject.toml --group dev $(EXTRAS) -o requirements.lock
 	$(LOCK) pyproject.toml $(WEB_EXTRAS) --constraints requirements.lock -o requirements-web.lock
 	$(LOCK) pyproject.toml $(RUNTIME_EXTRAS) --constraints requirements.lock -o requirements-runtime.lock
 	$(LOCK) --group deploy -o requirements-deploy.lock
+	$(LOCK) --group docs -o requirements-docs.lock
 
 clean: ## remove .venv and caches
-	rm -rf .venv .frameworks .any_time .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .frameworks .docs-tools .site .any_time .pytest_cache .mypy_cache .ruff_cache

@@ -23,7 +23,6 @@ from bench.http_load import send
 from bench.waiting_runs import resident
 from bench.wakeup_latency import PORT, calm, click, payload_of
 from countersign.client import AsyncClient
-from countersign.client.client import question
 from countersign.domain import api_keys, request_endings, requests
 from countersign.domain.ids import RequestId, RunId, UserId
 from countersign.domain.requests import Decision, How, Status
@@ -279,7 +278,7 @@ async def main(poll: str, rounds: int) -> None:
 
         for number in range(rounds):
             polling = asyncio.create_task(polled(number))
-            assert (await client.ask(question("#general", "Go on?", f"Round {number}."))).approved
+            assert (await client.ask("#general", "Go on?", f"Round {number}.")).approved
             print(f"asked {number} {time.monotonic_ns()}", flush=True)
             await polling
 

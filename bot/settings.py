@@ -183,6 +183,12 @@ class WebSettings(AuditSettings):
         COOLING_OFF, description="how long a new passkey waits before it may approve what needs one: 24h, 0s"
     )
 
+    pages_mail_url: SecretStr | None = Field(
+        None,
+        description="with PUBLIC_URL: server for mails that say what waits, `smtp://user:password@host:587` or smtps://",
+    )
+    pages_mail_from: str = Field("countersign@localhost", description="the sender of these mails")
+
     last_known_for: Duration = Field(
         timedelta(minutes=5),
         le=timedelta(days=1),
@@ -210,6 +216,20 @@ class WebSettings(AuditSettings):
     def _all_for_pages(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if value is None and info.data.get("public_url") is not None:
             raise PydanticCustomError("missing", "missing")
+        return value
+
+    @field_validator("pages_mail_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and re.fullmatch(r"smtps?://[^/?#\s]+(:[0-9]{1,5})?/?", value.get_secret_value()) is None:
+            raise ValueError("must look like smtp://user:password@mail.example.com:587, or smtps://… for TLS at once")
+        return value
+
+    @field_validator("pages_mail_from")
+    @classmethod
+    def _sender(cls, value: str) -> str:
+        if re.fullmatch(r"[\w.+-]+@[a-z0-9.-]+", value, re.ASCII) is None:
+            raise ValueError("must be a plain address like countersign@example.com")
         return value
 
     @field_validator("slack_client_secret", "slack_redirect_url", "encryption_keys")

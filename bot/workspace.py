@@ -27,6 +27,7 @@ from countersign.store.outbox import Outbox
 from countersign.store.programs import ApiKeys
 from countersign.store.redis.durability import Replicas
 from countersign.store.request_lists import Overview
+from countersign.store.sign_ins import MailNotes
 from countersign.store.slack_facts import RedisSlackFacts
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
@@ -42,6 +43,7 @@ from .audit import receipts, weekly_figures
 from .audit.auditor import Auditor, Retention
 from .audit.sql_copy import SqlSink
 from .pages.desk import Desk
+from .pages.mails import Mails, MailServer
 from .pages.site import Pages
 from .settings import WebSettings
 from .slack.answer_check import AnswerCheck
@@ -177,6 +179,10 @@ async def opened(
             )
             desk = Desk(identity.workspace, store, queue, Overview(store), on_pages, poster.link, admins)
             stack.enter_context(pages.serving(desk))
+            if settings.pages_mail_url is not None:
+                server = MailServer.at(settings.pages_mail_url.get_secret_value(), settings.pages_mail_from)
+                mails = Mails(desk, pages.people, MailNotes(store), server, poster.pages, owner)
+                await stack.enter_async_context(at_work("mails", mails.run()))
         await stack.enter_async_context(at_work("address for workers", queue.keep_address(url)))
         yield Workspace(app, identity, store, answers)
 

@@ -18,8 +18,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Final, TypeVar
 
-from countersign.client.client import AsyncClient, question
+from countersign.client.client import AsyncClient
 from countersign.client.connection import Address
+from countersign.client.questions import Question
 from countersign.domain.errors import CountersignError, WrongSettings
 from countersign.secret_files import is_given
 
@@ -95,8 +96,8 @@ async def check_client(findings: Findings, card: str) -> None:
 
     async def posted() -> str:
         async with AsyncClient(timeout=_ANSWER_WITHIN / 2) as client:
-            asked = question(card, "A test card of `countersign doctor`", _CARD)
-            await client.submit(asked, key=uuid.uuid4().hex)
+            title, key = "A test card of `countersign doctor`", uuid.uuid4().hex
+            await client.submit(Question(card, title, _CARD, key=key))
         return f"A test card is on its way to {card}."
 
     if await findings.check("COUNTERSIGN_URL", reached(), str) is not None and card:

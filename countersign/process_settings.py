@@ -105,6 +105,9 @@ class CommonSettings(BaseSettings):
 class WorkerSettings(CommonSettings):
     """Settings of a worker, or of a program that runs a team by itself."""
 
+    def __init__(self, **given: Any) -> None:  # without it pyright wants all fields: it cannot see their defaults
+        super().__init__(**given)
+
     model_config_file: Path | None = Field(
         None, validation_alias="MODEL_CONFIG", description="YAML file with AutoGen models; else the demo model"
     )

@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.timeout(900)  # longer than it waits for quiet, so a failure shows its table
-async def test_half_a_minute_of_chaos_leaves_nothing_behind() -> None:
+async def test_half_a_minute_of_chaos_leaves_no_damage() -> None:
     """R4, R6, R8, R20: kill -9, frozen processes, cut wires, lost replies, wrong clocks, and people all at once."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -12,7 +12,7 @@ from tests.chaos.plan import Blow
 from tests.chaos.proxy import Wire
 
 
-async def test_a_file_torn_twice_before_the_server_mends_it_is_read_again(tmp_path: Path) -> None:
+async def test_file_torn_twice_before_its_repair_is_readable(tmp_path: Path) -> None:
     """R4: two half commands behind each other would be damage that no power cut does, and nothing starts on it."""
     async with EmbeddedRedis(tmp_path) as server, redis.asyncio.Redis.from_url(server.url) as client:
         await client.set("kept", "1")
@@ -24,7 +24,7 @@ async def test_a_file_torn_twice_before_the_server_mends_it_is_read_again(tmp_pa
         assert "loaded anyway because aof-load-truncated" in log
 
 
-async def test_two_blows_at_once_start_a_process_once(tmp_path: Path) -> None:
+async def test_two_simultaneous_faults_restart_a_process_once(tmp_path: Path) -> None:
     """R4: else the first of the two is nobody's: frozen for ever, or alive when the deployment has ended."""
     (tmp_path / "waiting.py").write_text("import time\ntime.sleep(600)\n")
     deployment = Deployment(cast(Any, None), cast(Any, None), cast(Any, None), tmp_path)

@@ -72,7 +72,8 @@ def wrong(facts: Facts) -> set[str]:
     return {name for name, cases in Verdict(facts).figures.items() if cases}
 
 
-def test_a_good_end_has_nothing_in_it_that_must_not_be() -> None:
+def test_clean_run_has_no_violation() -> None:
+    """The facts of a run in which all went well."""
     assert wrong(a_good_end()) == set()
 
 
@@ -241,7 +242,8 @@ def say_otherwise_in_a_callback(facts: Facts) -> None:
     told_by_a_callback(facts, outcome="rejected")
 
 
-def test_a_program_that_acted_once_and_was_told_is_all_right() -> None:
+def test_program_that_acted_once_causes_no_violation() -> None:
+    """So is one that heard of its decision by a callback."""
     facts = a_good_end()
     acted(facts, 1)
     assert not wrong(facts) & {PROGRAMS, CALLBACKS}
@@ -249,7 +251,8 @@ def test_a_program_that_acted_once_and_was_told_is_all_right() -> None:
     assert CALLBACKS not in wrong(facts)
 
 
-def test_a_program_that_asked_once_and_reported_is_all_right() -> None:
+def test_program_that_asked_and_reported_causes_no_violation() -> None:
+    """It asked once, and reported what it did."""
     facts = a_good_end()
     heard_by_a_program(facts)
     facts.runs[the_run(facts).id] = replace(the_run(facts), result=programs.DONE.format("tag"))
@@ -293,14 +296,15 @@ PROGRAMS = "programs asked twice, misled or left alone"
         (flaw_the_record, "flaws of the record"),
     ],
 )
-def test_what_is_planted_is_seen(plant: Callable[[Facts], None], figure: str) -> None:
+def test_each_planted_violation_is_seen(plant: Callable[[Facts], None], figure: str) -> None:
     facts = a_good_end()
     plant(facts)
     assert figure in wrong(facts)
 
 
 @pytest.mark.parametrize("of_another", [False, True])
-def test_only_an_action_that_people_had_done_again_is_no_double_one(of_another: bool) -> None:
+def test_action_repeated_by_peoples_decision_causes_no_violation(of_another: bool) -> None:
+    """Only an answered doubt about this action makes a second execution right."""
     facts = a_good_end()
     act_twice(facts)
     about = "qother" if of_another else the_request(facts).id

@@ -25,7 +25,7 @@ from tests.sample_requests import NOW
         ("countersign keys r", ["rotate", "revoke"]),
     ],
 )
-def test_the_shell_completes_commands_verbs_and_options(
+def test_shell_completes_commands_and_options(
     words: str, offered: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("_COUNTERSIGN_COMPLETE", "complete_bash")
@@ -35,7 +35,7 @@ def test_the_shell_completes_commands_verbs_and_options(
     assert capsys.readouterr().out.split() == offered
 
 
-def test_every_line_of_the_help_is_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_help_line_is_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """In eighty columns nothing is cut, and each command says what it does."""
     monkeypatch.setenv("COLUMNS", "80")
     for group in ((), ("audit",), ("policy",), ("keys",)):
@@ -45,9 +45,8 @@ def test_every_line_of_the_help_is_whole(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 @pytest.mark.slow
-def test_long_work_shows_how_far_it_is_in_a_terminal_and_nothing_in_a_pipe(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_long_work_shows_progress_in_a_terminal_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing in a pipe."""
     head, record = START, tmp_path / "record.jsonl"
     with record.open("w") as lines:
         for entry in entries(3000, NOW):
@@ -85,9 +84,7 @@ def in_terminal(command: tuple[str, ...]) -> tuple[str, int]:
     return b"".join(shown).decode(errors="replace"), done.returncode
 
 
-def test_the_help_needs_no_package_of_the_server(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_help_needs_no_server_package(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """In a light installation it lists the same commands, and what to install for them."""
     assert main(["--help"]) == 0
     whole = capsys.readouterr().out.partition("Commands:\n")[2]

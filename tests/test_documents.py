@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from bot.settings import WebSettings
 from countersign.domain import requests, runs
@@ -53,7 +54,7 @@ def table(text: str, first: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in plain]
 
 
-def test_the_readme_says_of_its_peers_what_their_page_says() -> None:
+def test_readme_and_comparison_page_agree_about_peers() -> None:
     (_, *tools), *rows = table((HERE / "docs" / "compared.md").read_text(), "| | Countersign |")
     page = {feature: dict(zip(tools, cells, strict=True)) for feature, *cells in rows if any(cells)}
     features = {
@@ -78,6 +79,45 @@ def test_readme_quotes_the_programs_of_the_adapters_page() -> None:
     assert {line.strip() for line in quoted} <= {line.strip() for line in ADAPTERS.splitlines()}
 
 
+def test_readme_shows_a_small_recording() -> None:
+    """`make recording` draws it; a README of many megabytes loads slowly."""
+    path = HERE / "docs" / "pictures" / "recording.webp"
+    assert f"({path.relative_to(HERE)})" in README.split("## Try it")[0]
+    with Image.open(path) as picture:
+        assert getattr(picture, "n_frames", 1) >= 4
+    assert path.stat().st_size < 600_000
+
+
+SITE = (HERE / "mkdocs.yml").read_text().split("\nnav:\n")[1]
+PAGES = sorted(path for path in (HERE / "docs").glob("*.md"))
+
+
+def test_every_page_is_on_the_site() -> None:
+    start = (HERE / "docs" / "README.md").read_text()
+    for page in PAGES:
+        assert f"docs/{page.name}" in SITE, page.name
+        assert page.name == "README.md" or f"({page.name})" in start, page.name
+
+
+LONG_PAGES = {
+    "adapters.md": 2900,
+    "audit.md": 1700,
+    "gallery.md": 2000,
+    "operations.md": 1910,
+    "runbooks.md": 1900,
+    "security.md": 2580,
+    "write-a-team.md": 2000,
+}
+"""Pages with more than 1,500 words, and how many they may have; the numbers may only fall."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_have_at_most_1500_words_outside_tables(page: Path) -> None:
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+    words = sum(len(line.split()) for line in prose.splitlines() if not line.startswith(("|", "[")))
+    assert words <= LONG_PAGES.get(page.name, 1500)
+
+
 def needs(project: dict[str, Any], extras: Iterable[str]) -> Iterator[str]:
     """Packages of the project, of these extras, and of the development group."""
     yield from (*project["project"]["dependencies"], *project["dependency-groups"]["dev"])
@@ -85,14 +125,15 @@ def needs(project: dict[str, Any], extras: Iterable[str]) -> Iterator[str]:
         yield from project["project"]["optional-dependencies"][extra]
 
 
-def test_every_dependency_says_in_a_line_why_it_is_there() -> None:
+def test_every_dependency_has_a_reason_in_pyproject() -> None:
+    """A comment of one line beside it."""
     text = (HERE / "pyproject.toml").read_text()
     project = tomllib.loads(text)
     for need in needs(project, project["project"]["optional-dependencies"]):
         assert re.search(rf"^\s*\"{re.escape(need)}\",\s+# \S.{{10,}}$", text, re.M), f"{need} has no reason"
 
 
-def test_the_lock_file_names_every_dependency() -> None:
+def test_lock_file_names_every_dependency() -> None:
     """Those of the extras that `make setup` installs."""
     lock = (HERE / "requirements.lock").read_text()
     extras = re.findall(r"--extra (\S+)", (HERE / "Makefile").read_text())
@@ -101,7 +142,7 @@ def test_the_lock_file_names_every_dependency() -> None:
         assert re.search(rf"^{re.escape(name)}(\[[^]]*\])?==", lock, re.M), f"{need}: run make lock"
 
 
-def test_every_package_without_types_says_why_in_a_line() -> None:
+def test_every_untyped_package_has_a_reason() -> None:
     text = (HERE / "pyproject.toml").read_text()
     for exceptions in tomllib.loads(text)["tool"]["mypy"]["overrides"]:
         for module in exceptions["module"]:
@@ -113,13 +154,14 @@ def test_all_python_of_this_tree_is_type_checked() -> None:
     assert set(checked) == {path.parent.name for path in HERE.glob("*/*.py")}
 
 
-def test_every_kind_of_repair_has_a_row_with_a_test() -> None:
+def test_every_kind_of_repair_has_a_tested_row() -> None:
+    """In the table of docs/operations.md, with a test."""
     rows = (HERE / "docs" / "operations.md").read_text()
     for kind in Repair:
         assert re.search(rf"^\|[^|]+\| `{kind}` \|.*`tests/\S+::test_\w+` \|$", rows, re.M), kind
 
 
-def test_every_metric_has_a_row() -> None:
+def test_every_metric_is_documented() -> None:
     rows = (HERE / "docs" / "operations.md").read_text()
     for family in REGISTRY.collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
@@ -132,7 +174,7 @@ def test_make_help_describes_every_target() -> None:
     assert re.findall(r"^([a-z-]+):.*## \S", text, re.M) == phony.split()
 
 
-def test_the_procfile_names_the_two_processes() -> None:
+def test_procfile_names_the_two_processes() -> None:
     processes = yaml.safe_load((HERE / "Procfile").read_text())
     assert {name: command.split()[-1] for name, command in processes.items()} == {"web": "bot", "worker": "agents"}
 
@@ -157,7 +199,8 @@ def rules_of_tests() -> dict[str, set[int]]:
     }
 
 
-def test_every_rule_is_on_the_page_of_rules_with_tests_that_name_it() -> None:
+def test_every_rule_has_a_row_with_its_tests() -> None:
+    """In docs/rules.md; each test's docstring names the rule."""
     page = (HERE / "docs" / "rules.md").read_text()
     rows = {
         int(n): re.findall(r"`(tests/\S+)`", tests) for n, tests in re.findall(r"^\| R(\d+) \|.+\|(.+)\|$", page, re.M)
@@ -170,7 +213,8 @@ def test_every_rule_is_on_the_page_of_rules_with_tests_that_name_it() -> None:
     ] == []
 
 
-def test_every_way_of_working_has_a_row_with_its_place_and_its_test() -> None:
+def test_every_way_of_working_has_a_tested_row() -> None:
+    """In docs/ways-of-working.md, with its place and its test."""
     rows = (HERE / "docs" / "ways-of-working.md").read_text()
     for number in range(1, 21):
         row = re.search(rf"^\| S{number} \|.*\| `([\w/]+\.py)` \| `(tests/[\w/]+\.py)::(\w+)` \|$", rows, re.M)
@@ -206,7 +250,7 @@ def test_every_decision_is_linked_from_the_architecture() -> None:
     assert set(re.findall(r"\(decisions/([\w-]+\.md)\)", page)) == decisions
 
 
-def test_every_link_between_documents_leads_to_a_file() -> None:
+def test_every_relative_link_leads_to_a_file() -> None:
     for page in (*HERE.glob("*.md"), *(HERE / "docs").rglob("*.md")):
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / link).exists(), (page.name, link)
@@ -215,7 +259,7 @@ def test_every_link_between_documents_leads_to_a_file() -> None:
 PUBLIC = ("countersign", "countersign.client", "countersign.teams", "countersign.teams.conversation")
 
 
-def test_the_documents_import_only_what_is_public() -> None:
+def test_documents_import_only_public_names() -> None:
     """The modules of docs/api.md, and for other frameworks the names that docs/adapters.md shows (docs/api.md)."""
     pages = [README, *(page.read_text() for page in (HERE / "docs").rglob("*.md"))]
     imports = {

@@ -63,7 +63,7 @@ LIMITS: Final[dict[str, dict[str, int]]] = {
     "docs": {
         "headless clause": 17,
         "headless pronoun": 4,
-        "vague subject": 44,
+        "vague subject": 43,
         "negated noun": 3,
         "filler adverb": 23,
         "dangling comparison": 3,
@@ -76,26 +76,24 @@ LIMITS: Final[dict[str, dict[str, int]]] = {
         "headless pronoun": 28,
         "vague subject": 53,
         "negated noun": 54,
-        "filler adverb": 93,
+        "filler adverb": 92,
         "dangling comparison": 10,
         "circumlocution": 19,
         "words for text": 168,
         "riddle": 0,
     },
     "tests": {
-        "headless clause": 51,
-        "headless pronoun": 22,
-        "vague subject": 96,
-        "negated noun": 90,
-        "filler adverb": 157,
-        "dangling comparison": 21,
-        "circumlocution": 38,
-        "words for text": 195,
+        "headless clause": 38,
+        "headless pronoun": 14,
+        "vague subject": 78,
+        "negated noun": 40,
+        "filler adverb": 100,
+        "dangling comparison": 18,
+        "circumlocution": 29,
+        "words for text": 138,
         "riddle": 5,
     },
 }
-LONG_NAMES: Final = 1153
-"""Names of tests that are longer."""
 
 _TOKEN: Final = re.compile(
     r'"""(?:\\.|[^\\])*?"""' r"|'''(?:\\.|[^\\])*?'''" r'|"(?:\\.|[^"\\\n])*"' r"|'(?:\\.|[^'\\\n])*'" r"|#[^\n]*", re.S
@@ -155,13 +153,13 @@ def long_names() -> tuple[str, ...]:
 
 @pytest.mark.parametrize("area", AREAS)
 @pytest.mark.parametrize("habit", HABITS)
-def test_habit_becomes_rarer(habit: str, area: str) -> None:
+def test_language_habits_become_rarer(habit: str, area: str) -> None:
     found, limit = hits(habit, area), LIMITS[area][habit]
     assert len(found) <= limit, f"{len(found)} hits, {limit} allowed:\n" + "\n".join(found)
 
 
-def test_names_of_tests_become_shorter() -> None:
-    assert len(long_names()) <= LONG_NAMES, f"{len(long_names())}, {LONG_NAMES} allowed:\n" + "\n".join(long_names())
+def test_test_names_have_at_most_nine_words() -> None:
+    assert long_names() == ()
 
 
 @pytest.mark.parametrize(
@@ -180,7 +178,7 @@ def test_names_of_tests_become_shorter() -> None:
         ("riddle", "Is told."),
     ],
 )
-def test_habit_is_recognised(habit: str, text: str) -> None:
+def test_language_habit_is_recognised(habit: str, text: str) -> None:
     assert re.search(HABITS[habit], text, re.I), text
 
 
@@ -196,7 +194,7 @@ def test_habit_is_recognised(habit: str, text: str) -> None:
         "Nine words at most, in other words few words.",
     ],
 )
-def test_plain_english_is_not_counted(text: str) -> None:
+def test_plain_english_is_not_counted_as_a_habit(text: str) -> None:
     found = [hit for habit in HABITS for hit in re.finditer(HABITS[habit], text)]
     assert [hit[0] for hit in found if not hit[0].endswith("None")] == []
 
@@ -212,7 +210,7 @@ def main() -> None:
         for habit in HABITS:
             print(f'        "{habit}": {len(hits(habit, area))},')
         print("    },")
-    print(f"}}\nLONG_NAMES: Final = {len(long_names())}")
+    print("}")
 
 
 if __name__ == "__main__":

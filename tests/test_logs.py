@@ -43,7 +43,7 @@ class Captured:
         return [json.loads(line) for line in self.lines]
 
 
-def test_json_line_has_the_ids_of_its_message() -> None:
+def test_json_log_line_has_the_ids_of_its_message() -> None:
     captured = Captured("json")
     with about(workspace="T1", run="rcontext"):
         captured.log.warning("Run %s asks %s in %s: %s\nand more", RunId("r1"), RequestId("q1"), ChannelId("C1"), "x")
@@ -57,7 +57,7 @@ def test_json_line_has_the_ids_of_its_message() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", second["time"])
 
 
-def test_json_line_has_the_traceback() -> None:
+def test_json_log_line_has_the_traceback() -> None:
     captured = Captured("json")
     try:
         raise ValueError("a bug")
@@ -67,7 +67,7 @@ def test_json_line_has_the_traceback() -> None:
     assert "Traceback" in line["error"] and "ValueError: a bug" in line["error"]
 
 
-def test_outage_is_one_line_with_a_count() -> None:
+def test_outage_is_one_log_line_with_a_count() -> None:
     """Each task that waits for Redis would write its own."""
     captured = Captured("json")
     for number in range(50):
@@ -90,7 +90,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     yield seconds
 
 
-def test_outage_is_counted_each_minute_and_at_its_end(clock: list[float]) -> None:
+def test_outage_log_line_counts_each_minute_and_the_end(clock: list[float]) -> None:
     captured = Captured("json")
     for _ in range(3):
         for _ in range(10):
@@ -108,7 +108,7 @@ def test_outage_is_counted_each_minute_and_at_its_end(clock: list[float]) -> Non
     ]
 
 
-def test_text_is_the_default_form() -> None:
+def test_logs_are_text_by_default() -> None:
     captured = Captured("text")
     captured.log.warning("Run %s", RunId("r1"))
     assert captured.lines[0].endswith("WARNING test: Run r1")

@@ -48,7 +48,7 @@ def values_by_label() -> dict[tuple[str, str], int]:
     return {at: len(found) for at, found in values.items()}
 
 
-def test_no_label_grows_with_input(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metric_labels_do_not_grow_with_input(monkeypatch: pytest.MonkeyPatch) -> None:
     """R46: somebody who can name things must not be able to fill Prometheus."""
     monkeypatch.setattr(metrics, "_told_apart", {})  # the flood leaves other tests their values
     now, before = datetime.now(UTC), values_by_label()
@@ -105,7 +105,7 @@ async def test_lost_request_is_not_counted_as_unposted(store: Store) -> None:
     assert await store.client.zcard(store.keys.unposted) == 0
 
 
-async def test_delivery_is_timed_from_the_decision(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_decision_delivery_is_timed_from_the_decision(slack: LocalSlack, store: Store, lease: Lease) -> None:
     before = count("countersign_decision_delivered_seconds_count")
     asked = await usecases.ask(store, lease, question())
     async with running_projector(slack, store):
@@ -152,7 +152,7 @@ def _calls(code: str) -> float:
     return count("countersign_slack_calls_total", method="auth.test", code=code)
 
 
-async def test_condition_names_what_redis_lacks(store: Store) -> None:
+async def test_redis_condition_names_the_missing_resource(store: Store) -> None:
     """R46"""
     seen = await look(store.client, store.keys.confirmed, NONE)
     assert seen.causes <= {Cause.LATENCY}
@@ -168,7 +168,7 @@ async def test_condition_names_what_redis_lacks(store: Store) -> None:
 
 
 @pytest.mark.slow  # a server of its own
-async def test_condition_tells_a_full_redis_from_a_wrong_password(tmp_path: Path) -> None:
+async def test_redis_condition_separates_full_memory_from_wrong_password(tmp_path: Path) -> None:
     async with (
         EmbeddedRedis(tmp_path / "redis", namespace="t") as server,
         connect(server.url) as admin,
@@ -189,5 +189,5 @@ def test_full_disk_is_told_from_full_memory() -> None:
     assert cause_of(full) is Cause.DISK
 
 
-def test_build_is_named() -> None:
+def test_metrics_name_the_build() -> None:
     assert "countersign_build_info{" in metrics.exposition().decode()

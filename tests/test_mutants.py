@@ -13,7 +13,8 @@ from tests.mutants.catalog import BUGS
 from tests.mutants.worktrees import TREE, OutOfDate, copied, plant, planted, tried
 
 
-def test_each_bug_can_be_planted_and_names_tests_that_exist(subtests: pytest.Subtests) -> None:
+def test_each_bug_can_be_planted_and_names_existing_tests(subtests: pytest.Subtests) -> None:
+    """The tests are functions at the top of the named file."""
     for bug in BUGS:
         with subtests.test(bug=bug.name):
             assert planted(bug) != (TREE / bug.file).read_text()
@@ -32,11 +33,12 @@ def functions_of(path: str) -> set[str]:
     return {node.name for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
-def test_bugs_have_names_of_their_own() -> None:
+def test_planted_bugs_have_unique_names() -> None:
     assert len({bug.name for bug in BUGS}) == len(BUGS)
 
 
-def test_a_place_that_is_gone_or_not_the_only_one_is_told() -> None:
+def test_missing_or_ambiguous_place_is_reported() -> None:
+    """A bug names its place by a text that its file has once."""
     for text, times in (("no such line", 0), ("\n", len((TREE / BUGS[0].file).read_text().splitlines()))):
         with pytest.raises(OutOfDate, match=f"{times} times, not once"):
             planted(replace(BUGS[0], old=text))
@@ -51,7 +53,7 @@ def test_each_bug_names_cases_that_exist() -> None:
 
 
 @pytest.mark.slow
-def test_a_planted_bug_turns_its_test_red_and_leaves_the_tree_alone(tmp_path: Path) -> None:
+def test_planted_bug_fails_its_tests_and_leaves_the_tree(tmp_path: Path) -> None:
     bug, before = BUGS[0], (TREE / BUGS[0].file).read_text()
     tree = copied(tmp_path / "tree")
     assert tried(bug.tests, tree).failed == set()
@@ -63,7 +65,8 @@ def test_a_planted_bug_turns_its_test_red_and_leaves_the_tree_alone(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_a_bug_that_breaks_everything_is_not_taken_for_a_red_test(tmp_path: Path) -> None:
+def test_bug_that_breaks_everything_is_not_red(tmp_path: Path) -> None:
+    """Tests that could not run have noticed nothing."""
     tree = copied(tmp_path / "tree")
     plant(replace(BUGS[0], new="no python ("), tree)
     found = tried(BUGS[0].tests, tree)

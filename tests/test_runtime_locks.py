@@ -79,7 +79,7 @@ def test_runtime_lock_names_what_its_extras_need(lock: str) -> None:
     assert {re.split(r"[\[<>=~ ]", need)[0].lower() for need in wanted} <= packages(lock).keys()
 
 
-def test_web_alone_needs_no_framework_of_agents() -> None:
+def test_web_lock_contains_no_agent_framework() -> None:
     web, both = packages("requirements-web.lock"), packages("requirements-runtime.lock")
     assert web.keys() < both.keys() < packages("requirements.lock").keys()
     assert [name for name in web if re.match(r"autogen|agent-framework|openai|anthropic|ollama|azure|mcp$", name)] == []
@@ -94,7 +94,7 @@ def test_web_alone_needs_no_framework_of_agents() -> None:
         (LOCKS[1], "bot.__main__, agents.__main__, agents.teams.access, agents.teams.email, autogen_ext.tools.mcp"),
     ],
 )
-def test_environment_of_a_runtime_lock_is_enough(lock: str, modules: str, tmp_path: Path) -> None:
+def test_runtime_lock_is_enough_to_run(lock: str, modules: str, tmp_path: Path) -> None:
     """It is made of the packages that `make setup` has left in uv's cache; nothing is downloaded."""
     command = [str(UV), "pip", "install", "--quiet", "--offline", "--require-hashes", "--no-deps", "--no-build"]
     made = subprocess.run(

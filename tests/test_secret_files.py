@@ -30,7 +30,7 @@ def written(folder: Path, content: str | bytes) -> str:
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
-def test_end_of_line_is_stripped(tmp_path: Path, end: str) -> None:
+def test_trailing_newline_of_a_secret_file_is_stripped(tmp_path: Path, end: str) -> None:
     assert read_secret("TOKEN", {"TOKEN_FILE": written(tmp_path, f" a b{end}")}) == " a b"
 
 
@@ -44,7 +44,7 @@ def test_end_of_line_is_stripped(tmp_path: Path, end: str) -> None:
         (b"hidden\xff", "is not text in UTF-8"),
     ],
 )
-def test_unusable_content_is_refused_and_not_shown(tmp_path: Path, content: str | bytes, said: str) -> None:
+def test_unusable_secret_file_is_refused_without_showing_it(tmp_path: Path, content: str | bytes, said: str) -> None:
     """R15, R29."""
     with pytest.raises(InvalidInput, match=said) as wrong:
         read_secret("TOKEN", {"TOKEN_FILE": written(tmp_path, content)})
@@ -53,7 +53,7 @@ def test_unusable_content_is_refused_and_not_shown(tmp_path: Path, content: str 
 
 
 @pytest.mark.parametrize(("path", "why"), [("absent", "No such file"), (".", "Is a directory"), ("a\0b", "not a path")])
-def test_unreadable_file_is_named(tmp_path: Path, path: str, why: str) -> None:
+def test_unreadable_secret_file_is_named(tmp_path: Path, path: str, why: str) -> None:
     with pytest.raises(InvalidInput, match=f"TOKEN_FILE: the file .* cannot be read .{why}"):
         read_secret("TOKEN", {"TOKEN_FILE": str(tmp_path / path)})
 
@@ -66,6 +66,7 @@ def test_every_secret_is_read_from_its_file(
         "REDIS_URL": "rediss://:p@host:6379/0",
         "SLACK_BOT_TOKEN": "xoxb-1",
         "SLACK_APP_TOKEN": "xapp-1",
+        "PAGES_MAIL_URL": "smtp://h",
         "AUDIT_SQL_URL": "postgresql+asyncpg://u:p@h/d",
     }
     without_oauth = {name for name in secret_files(kind) if name not in ("SLACK_CLIENT_SECRET", "ENCRYPTION_KEYS")}

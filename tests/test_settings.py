@@ -31,7 +31,7 @@ def given(monkeypatch: pytest.MonkeyPatch, **env: str) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_the_defaults_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_settings_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     """R23: nothing is approved by timeout, nobody decides on their own request, only loopback is listened on."""
     given(monkeypatch)
     settings = read(WebSettings)
@@ -40,7 +40,7 @@ def test_the_defaults_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rules.reviewers == Reviewers(frozenset({BOB}), frozenset({LEADS}))
 
 
-def test_everybody_in_the_channel_that_cards_go_to_may_be_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_channel_members_may_be_the_default_reviewers(monkeypatch: pytest.MonkeyPatch) -> None:
     """R10: how many these are, Slack says when a run starts."""
     given(monkeypatch, REVIEWERS="members U0BOB", QUORUM="2")
     rules = resolve(
@@ -82,14 +82,15 @@ def test_each_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str,
     ("said", "meant"),
     [("", timedelta(0)), ("0s", timedelta(0)), ("30d", timedelta(days=30)), ("Forever", None)],
 )
-def test_events_are_kept_as_long_as_somebody_wants_to_look_at_them(
+def test_events_are_kept_as_long_as_configured(
     monkeypatch: pytest.MonkeyPatch, said: str, meant: timedelta | None
 ) -> None:
+    """KEEP_EVENTS: not at all by default, for a time, or forever."""
     given(monkeypatch, KEEP_EVENTS=said)
     assert read(WebSettings).keep_events == meant
 
 
-def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_problems_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, SLACK_BOT_TOKEN="", SLACK_APP_TOKEN="", REDIS_URL="x", REVIEWERS="bob", PORT="x")
     with pytest.raises(WrongSettings) as wrong:
         read(WebSettings)
@@ -97,7 +98,7 @@ def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told == {"SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "REDIS_URL", "REVIEWERS", "PORT"}
 
 
-def test_a_quorum_that_the_reviewers_cannot_reach_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_quorum_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """R10."""
     given(monkeypatch, REVIEWERS="U0BOB", QUORUM="2")
     with pytest.raises(WrongSettings, match="REVIEWERS names only 1"):
@@ -105,14 +106,14 @@ def test_a_quorum_that_the_reviewers_cannot_reach_is_refused(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("namespace", ["shop-work", "shop-work-kpay"])
-def test_a_namespace_that_names_a_workers_area_is_refused(monkeypatch: pytest.MonkeyPatch, namespace: str) -> None:
+def test_namespace_of_a_workers_area_is_refused(monkeypatch: pytest.MonkeyPatch, namespace: str) -> None:
     """R27: the worker of NAMESPACE=shop would own all keys of this one."""
     given(monkeypatch, NAMESPACE=namespace)
     with pytest.raises(WrongSettings, match="NAMESPACE"):
         read(WebSettings)
 
 
-def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_never_show_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """R15."""
     given(
         monkeypatch, SLACK_BOT_TOKEN="xoxb-hidden", REDIS_URL="redis://:hidden@localhost", SMTP_URL="smtp://u:hidden@h"
@@ -134,7 +135,7 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         "redis+sentinel://:secret@127.0.0.1:x/main",
     ],
 )
-def test_an_address_that_cannot_be_used_is_told_without_its_password(
+def test_invalid_address_is_reported_without_its_password(
     url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R15: the traceback said “Port could not be cast to integer value as 'secr'”."""
@@ -155,9 +156,7 @@ def test_an_address_that_cannot_be_used_is_told_without_its_password(
         ("http://one", "must begin with redis://"),
     ],
 )
-def test_the_address_of_redis_says_what_kind_it_is(
-    url: str, problem: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_redis_address_states_its_kind(url: str, problem: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", url)
     if problem is None:
         assert read(WorkerSettings).redis_url.get_secret_value() == url
@@ -176,7 +175,7 @@ OAUTH = {
 }
 
 
-def test_with_oauth_no_token_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oauth_needs_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, **OAUTH)
     settings = read(WebSettings)
     assert settings.slack_client_id == "1.2"
@@ -199,9 +198,7 @@ def test_with_oauth_no_token_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AUDIT_SQL_URL", "sqlite+aiosqlite:///secret", "AUDIT_SQL_URL: one database"),
     ],
 )
-def test_with_oauth_each_wrong_setting_is_named(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
-) -> None:
+def test_wrong_oauth_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
     given(monkeypatch, **{**OAUTH, name: value})
     with pytest.raises(WrongSettings) as wrong:
         read(WebSettings)
@@ -209,7 +206,7 @@ def test_with_oauth_each_wrong_setting_is_named(
     assert "secret" not in str(wrong.value).replace("client secret", "")
 
 
-def test_networks_for_callbacks_are_named_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_callback_networks_are_listed_individually(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, CALLBACK_NETWORKS="10.1.0.0/16, fd00::/8")
     assert read(WebSettings).callback_networks == {ip_network("10.1.0.0/16"), ip_network("fd00::/8")}
     given(monkeypatch, CALLBACK_NETWORKS="10.1.0.0/16, intranet")
@@ -217,14 +214,14 @@ def test_networks_for_callbacks_are_named_one_by_one(monkeypatch: pytest.MonkeyP
         read(WebSettings)
 
 
-def test_a_token_that_ends_by_itself_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expiring_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, SLACK_BOT_TOKEN="xoxe.xoxb-1")
     with pytest.raises(WrongSettings, match="SLACK_BOT_TOKEN: this one ends in 12 hours"):
         read(WebSettings)
 
 
 @pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
-def test_the_documents_say_what_each_setting_is_when_it_is_not_set(
+def test_documented_defaults_match_the_settings(
     monkeypatch: pytest.MonkeyPatch, kind: type[WebSettings | WorkerSettings]
 ) -> None:
     """Whoever sets every variable to the documented default changes nothing."""
@@ -250,7 +247,7 @@ def test_the_documents_say_what_each_setting_is_when_it_is_not_set(
         ("QUORUMS", "QUORUM"),
     ],
 )
-def test_a_misspelt_setting_ends_the_start(monkeypatch: pytest.MonkeyPatch, given_name: str, meant: str) -> None:
+def test_misspelt_setting_ends_the_start(monkeypatch: pytest.MonkeyPatch, given_name: str, meant: str) -> None:
     """Beside all other problems; a setting that is set is not what was meant."""
     given(monkeypatch, **{given_name: "U0BOB", "PORT": "99999"})
     monkeypatch.delenv(meant, raising=False)

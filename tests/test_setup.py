@@ -36,7 +36,8 @@ def installed(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("uv", [OURS, BROUGHT], ids=["the machine's uv", "a machine without uv"])
-def test_make_setup_installs_what_the_lock_says_and_nothing_else(uv: Path, tmp_path: Path) -> None:
+def test_setup_installs_exactly_the_lock(uv: Path, tmp_path: Path) -> None:
+    """`make setup` removes what the lock does not have."""
     done = make_setup(tmp_path, locked("uv", "iniconfig", "execnet"), uv)
     assert (tmp_path / ".venv" / ".ready").exists(), done.stdout
     assert installed(tmp_path) - {"pip", "setuptools"} == {"uv", "iniconfig", "execnet"}
@@ -46,7 +47,8 @@ def test_make_setup_installs_what_the_lock_says_and_nothing_else(uv: Path, tmp_p
     assert installed(tmp_path) - {"pip", "setuptools"} == {"uv", "iniconfig"}
 
 
-def test_make_setup_leaves_the_command_also_in_a_folder_with_a_space(tmp_path: Path) -> None:
+def test_setup_works_in_a_folder_with_a_space(tmp_path: Path) -> None:
+    """R49: the command `countersign` runs from there."""
     folder = tmp_path / "a checkout"
     folder.mkdir()
     (folder / "countersign").mkdir()
@@ -61,9 +63,8 @@ def test_make_setup_leaves_the_command_also_in_a_folder_with_a_space(tmp_path: P
 
 @pytest.mark.parametrize(("package", "uv"), [("iniconfig", OURS), ("uv", BROUGHT)], ids=["by uv", "by pip"])
 @pytest.mark.parametrize("hashes", [" --hash=sha256:" + 64 * "0", ""], ids=["another hash", "no hash"])
-def test_make_setup_refuses_what_the_lock_does_not_vouch_for(
-    package: str, uv: Path, hashes: str, tmp_path: Path
-) -> None:
+def test_setup_refuses_packages_without_a_locked_hash(package: str, uv: Path, hashes: str, tmp_path: Path) -> None:
+    """Nothing of them is installed."""
     name_and_version = locked(package).split(" ")[0]
     done = make_setup(tmp_path, f"{name_and_version}{hashes}\n", uv)
     assert done.returncode != 0

@@ -14,7 +14,7 @@ REQUEST = re.compile(r"\bq[a-z0-9]{16}\b")
 
 
 @pytest.mark.slow
-def test_all_cards_are_right_two_minutes_after_slack_was_away_for_ten(redis_url: str) -> None:
+def test_cards_are_correct_two_minutes_after_an_outage(redis_url: str) -> None:
     """R6, R21, R35: 25 runs a minute, reviewers who click as soon as they have read; no second card, none left open."""
     seen = played(redis_url, Row(25, 620 / 60, 1, 5, 1, outage=TEN_MINUTES, afterwards=120))
     assert len(seen.cards) == 258 and not seen.unsettled

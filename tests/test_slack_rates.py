@@ -7,7 +7,7 @@ from bench.slack_rates import Row
 from tests.idle_clock import played
 
 MOST_EVENTS = 7
-"""For a run that asks once, of an app that reads replies: docs/operations.md says how many runs an hour that allows."""
+"""For a run that asks once, of an app that reads replies; docs/slack-in-production.md says what that allows."""
 pytest_plugins = ["tests.redis_server"]
 
 
@@ -17,7 +17,7 @@ pytest_plugins = ["tests.redis_server"]
     [Row(25, 2, 1, 5, 1, 1, 1), Row(60, 1, 1, 10, 1, 2, 2), Row(600, 0.25, 20, 20, 1, 10, 5)],
     ids=lambda r: r.runs,
 )
-def test_cards_come_and_are_settled_in_time_at_slacks_rates(redis_url: str, row: Row) -> None:
+def test_cards_keep_time_at_slacks_rates(redis_url: str, row: Row) -> None:
     """R35: 95 of 100 of them, none is left at the end, and Slack never had too many calls."""
     seen = played(redis_url, row)
     assert row.card is not None and percentile(seen.cards, 95) <= row.card

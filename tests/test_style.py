@@ -11,7 +11,7 @@ from tests.test_imports import HERE, modules
 LONGEST = 600
 
 
-def test_files_are_short() -> None:
+def test_source_files_are_short() -> None:
     """A module is about one thing; most have fewer than 300 lines."""
     long = {
         str(path.relative_to(HERE)): lines
@@ -47,6 +47,7 @@ def test_docstrings_begin_with_a_short_sentence() -> None:
 
 SHARED = {
     "Run": "what `web` stores, and what a team sees of it",
+    **dict.fromkeys(("Call", "Question"), "a program's is what it sends to the service"),
     "Decision": "a program's is what the service's tells it",
     "RunModel": "one for each framework",
     "SlackApproval": "one for each framework, whose people know it by this name",
@@ -56,7 +57,7 @@ SHARED = {
 """Names of more than one class, and why. A port and what implements it are one thing."""
 
 
-def test_a_class_has_a_name_of_its_own() -> None:
+def test_class_names_are_unique() -> None:
     """So that whoever looks for a name finds one thing."""
     classes = [
         node.name
@@ -110,7 +111,7 @@ def sentences(path: Path) -> Iterator[str]:
             yield node.value
 
 
-def test_sentences_for_people_stand_in_the_views_alone() -> None:
+def test_sentences_for_people_stand_in_views_only() -> None:
     """Who edits the words opens one file for each area, and finds every sentence of it."""
     slack = HERE / "bot" / "slack"
     spoken = {
@@ -129,7 +130,7 @@ def test_no_test_measures_time() -> None:
     assert measuring == [Path(__file__).name]
 
 
-def test_nothing_names_a_place_on_somebodys_machine() -> None:
+def test_files_name_no_machine_specific_path() -> None:
     ours = [path for folder in HERE.glob("[!.]*/") for path in folder.rglob("*") if path.suffix in (".py", ".md")]
     for path in (*HERE.glob("*.md"), *ours, HERE / "Makefile", HERE / "requirements.lock"):
         if path != Path(__file__).resolve():

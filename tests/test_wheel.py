@@ -10,6 +10,7 @@ import sys
 import urllib.request
 import zipfile
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -146,7 +147,8 @@ class Installed(Process):
         )
 
 
-def test_the_wheel_holds_one_name_and_all_files_that_the_package_needs(wheel: Path) -> None:
+def test_wheel_has_one_top_level_name_and_all_files(wheel: Path) -> None:
+    """Everything that the package needs is in it."""
     with zipfile.ZipFile(wheel) as archive:
         files = set(archive.namelist())
     assert {file.split("/")[0] for file in files if ".dist-info/" not in file} == {"countersign"}
@@ -160,13 +162,13 @@ def test_the_wheel_holds_one_name_and_all_files_that_the_package_needs(wheel: Pa
     assert inside | {"countersign/demo/manifest.yml"} == {file for file in files if ".dist-info/" not in file}
 
 
-def test_openai_agents_keeps_its_name(python: Path, tmp_path: Path) -> None:
+def test_openai_agents_package_keeps_its_name(python: Path, tmp_path: Path) -> None:
     look = "import agents, countersign.agents; print(agents.Agent.__module__, countersign.agents.__name__)"
     done = subprocess.run([python, "-c", look], cwd=tmp_path, check=True, text=True, stdout=subprocess.PIPE)
     assert done.stdout.split() == ["agents.agent", "countersign.agents"]
 
 
-def test_an_authors_types_are_checked_against_the_wheel(python: Path, tmp_path: Path) -> None:
+def test_authors_types_are_checked_against_the_wheel(python: Path, tmp_path: Path) -> None:
     (tmp_path / "stock.py").write_text(PROGRAM)
     wrong = PROGRAM.replace("Verdict(Action.ALLOW", 'Verdict("pass"').replace("run.outcomes", "run.outcome")
     (tmp_path / "wrong.py").write_text(wrong)
@@ -179,7 +181,60 @@ def test_an_authors_types_are_checked_against_the_wheel(python: Path, tmp_path: 
     ], done.stdout
 
 
-async def test_a_program_asks_people_by_the_public_names(
+TYPED = """
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from countersign import ask_sync, requires_approval
+from countersign.client import Call, Client
+from countersign.teams import WorkerSettings
+
+
+class Rollout(BaseModel):
+    percent: int
+
+
+@requires_approval("#general")
+def refund(order: int) -> str:
+    return f"{order} paid back."
+
+
+def pay(approved: Mapping[str, Any]) -> str:
+    return refund(approved["order"])
+
+
+settings = WorkerSettings(park_after="0s")
+filled_in: Rollout = ask_sync("#general", "Roll out?", form=Rollout)
+with Client() as client:
+    chosen: tuple[str, ...] = client.ask("#general", "Which region?", options=["eu", "us"]).chosen
+    percent: int = client.ask("#general", "Roll out?", form=Rollout).percent
+    call = Call("#general", "refund", {"order": 17})
+    paid: str = client.perform(client.judge(call), call, pay)
+"""
+
+
+def test_mypy_and_pyright_agree_on_the_public_types(python: Path, tmp_path: Path) -> None:
+    """What `ask` returns follows from `form`; a wrong argument of a decorated function is found."""
+    if (pyright := which("pyright")) is None:
+        pytest.skip("pyright isn't on the PATH: uv tool install 'pyright[nodejs]'")
+    (tmp_path / "typed.py").write_text(TYPED)
+    (tmp_path / "wrong.py").write_text(
+        TYPED.replace('approved["order"]', '"17"').replace("percent: int = cl", "percent: str = cl")
+    )
+    checks: list[list[str | Path]] = [
+        [sys.executable, "-m", "mypy", "--strict", "--python-executable", python],
+        [pyright, "--pythonpath", python],
+    ]
+    for check in checks:
+        right = subprocess.run([*check, "typed.py"], cwd=tmp_path, check=False, text=True, stdout=subprocess.PIPE)
+        assert right.returncode == 0, right.stdout
+        wrong = subprocess.run([*check, "wrong.py"], cwd=tmp_path, check=False, text=True, stdout=subprocess.PIPE)
+        assert len(re.findall(r"\berror:| - error", wrong.stdout)) == 2, wrong.stdout
+
+
+async def test_program_asks_people_by_the_public_names(
     python: Path, slack: LocalSlack, redis_url: str, namespace: str, tmp_path: Path
 ) -> None:
     """S5, S9: `countersign web` and a program with a key, which has no Redis, are all that runs from the wheel."""
@@ -205,7 +260,7 @@ async def test_a_program_asks_people_by_the_public_names(
         assert "10 pens ordered." in program.lines
 
 
-async def test_a_worker_runs_the_teams_of_a_folder_of_ones_own(
+async def test_worker_runs_teams_of_a_users_folder(
     python: Path, slack: LocalSlack, redis_url: str, namespace: str, tmp_path: Path
 ) -> None:
     """A file that does not load is logged with its reason, and the other one is started from Slack."""
@@ -230,7 +285,7 @@ async def test_a_worker_runs_the_teams_of_a_folder_of_ones_own(
         worker.lines.clear()  # the traceback of the broken file is for its author
 
 
-async def test_the_demo_shows_its_page(python: Path, tmp_path: Path) -> None:
+async def test_demo_shows_its_page(python: Path, tmp_path: Path) -> None:
     command = [str(python.with_name("countersign")), "demo", "--port", str(free_ports(10))]
     env = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "SMTP_URL", "PYTHONPATH")}
     demo = Installed([*command], tmp_path, env)
@@ -245,7 +300,7 @@ async def test_the_demo_shows_its_page(python: Path, tmp_path: Path) -> None:
     assert (tmp_path / ".data" / "demo" / "redis").is_dir()
 
 
-def test_a_program_that_only_asks_installs_little(wheel: Path) -> None:
+def test_asking_program_installs_few_packages(wheel: Path) -> None:
     """At most ten packages: httpcore, pydantic and what they need. Nothing of Slack, Redis or AutoGen is loaded."""
     folder = wheel.parent / "light"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
@@ -284,7 +339,7 @@ def test_a_program_that_only_asks_installs_little(wheel: Path) -> None:
     assert told.returncode == 2 and "not valid JSON" in told.stderr
 
 
-def test_no_message_of_the_wheel_speaks_of_a_checkout() -> None:
+def test_wheel_messages_do_not_mention_a_checkout() -> None:
     """`make`, the project's folder and its virtual environment are only there."""
     checkout = re.compile(r"\bmake (demo|setup|test|lint|gallery|bench)\b|project's folder|pip install '?\.|\.venv/")
     for package in ("countersign", "bot", "agents", "localslack", "demo"):

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from countersign.domain.errors import (
+    PROBLEM,
     Conflict,
     CountersignError,
     GivenUp,
@@ -52,7 +53,7 @@ class Problem(Exception):
 def answer(problem: Problem) -> Response:
     """Return the HTTP answer for a problem."""
     body = {
-        "type": f"urn:countersign:{problem.kind}",
+        "type": f"{PROBLEM}{problem.kind}",
         "title": _TITLES[problem.status],
         "status": problem.status,
         "detail": problem.detail,

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import Risk, Rules
 from countersign.domain.errors import UnknownSchema
 from countersign.domain.events import EventType, plain, read_arguments
 from countersign.domain.hash_chain import Kept
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.requests import ABOUT_THE_RUN
-from countersign.policy.evaluation import Action
 from countersign.policy.simulation import Recorded, Replayed, ReplayOutcome
 from countersign.store.record_codecs import RULES
 

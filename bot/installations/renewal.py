@@ -6,7 +6,7 @@ https://docs.slack.dev/authentication/using-token-rotation
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,6 +18,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from countersign import metrics
 from countersign.domain.ids import WorkspaceId
+from countersign.domain.pauses import doubling
 from countersign.usecases.store_outages import patiently
 
 from .. import slack_errors
@@ -28,8 +29,8 @@ BEFORE: Final = timedelta(hours=2)
 """A token is renewed this long before it expires; Slack's tokens last twelve hours."""
 TURN: Final = timedelta(minutes=1)
 """Longer than a call of Slack may take, which is 30 s; and the pause between two tries."""
-LONGEST_PAUSE: Final = timedelta(minutes=16)
-"""Between two tries to renew a token."""
+LONGEST_PAUSE: Final = 960.0
+"""Seconds between two tries to renew a token."""
 _STORED_LATER: Final = "A renewed token is stored when it is back."
 _log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Renewal:
         self._secret = secret
         self.refused: dict[WorkspaceId, str] = {}
         """Slack's error, for each workspace whose token it did not renew."""
-        self._pauses: dict[WorkspaceId, tuple[timedelta, datetime]] = {}
+        self._pauses: dict[WorkspaceId, tuple[Iterator[float], datetime]] = {}
 
     def is_due(self, installation: Installation, now: datetime) -> bool:
         """Return whether its token ends soon and can be renewed."""
@@ -57,15 +58,14 @@ class Renewal:
         if not self.is_due(stored.installation, now):
             self._note(workspace, "")
             return
-        pause, until = self._pauses.get(workspace, (TURN / 2, now))
+        pauses, until = self._pauses.get(workspace) or (doubling(TURN.total_seconds(), LONGEST_PAUSE), now)
         if now < until or not await turns.take_turn(workspace, TURN):
             return
         again = await self._records.of(workspace)  # another process may have done so just before this one's turn
         if again is None or not self.is_due(again.installation, now) or await self._exchange(again):
             self._pauses.pop(workspace, None)
         else:
-            pause = min(2 * pause, LONGEST_PAUSE)
-            self._pauses[workspace] = pause, now + pause
+            self._pauses[workspace] = pauses, now + timedelta(seconds=next(pauses))
         await turns.end_turn(workspace)
 
     def _note(self, workspace: WorkspaceId, refused: str) -> None:

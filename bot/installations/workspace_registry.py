@@ -21,6 +21,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from countersign import metrics
 from countersign.domain.errors import StoreUnavailable, WrongSettings
 from countersign.domain.ids import WorkspaceId
+from countersign.domain.pauses import doubling
 
 from .. import slack_errors
 from ..slack.answer_check import AnswerCheck
@@ -296,17 +297,18 @@ class WorkspaceRegistry:
 
         In the meantime the log names the problem, and the workspace's deadlines are kept.
         """
-        pause = _OPEN_AGAIN
+        pauses = doubling(_OPEN_AGAIN, _LONGEST_PAUSE)
         while True:
-            installation, problem, code = served.stored.installation, "", ""
+            installation, problem, code, pause = served.stored.installation, "", "", _OPEN_AGAIN
             try:
                 async with self._open(served.id, installation, lambda used: self._newest(served, used)) as opened:
-                    served.opened, served.problem, pause = opened, "", _OPEN_AGAIN
+                    served.opened, served.problem = opened, ""
+                    pauses = doubling(_OPEN_AGAIN, _LONGEST_PAUSE)
                     metrics.token_refused(served.id, "")
                     await asyncio.get_running_loop().create_future()
             except TokenRefused as refused:
                 problem = f"Slack refuses its token ({refused.code}). {slack_errors.advice(refused.code)}"
-                code, pause = refused.code, min(2 * pause, _LONGEST_PAUSE)
+                code, pause = refused.code, next(pauses)
                 self._suspect(served)
             except WrongSettings as wrong:
                 problem = " ".join(wrong.problems)

@@ -24,7 +24,7 @@ from ..slack.views.reviewed_content import parts
 from .block_html import Node, nodes
 from .desk import PageReader
 from .sessions import Session
-from .window_forms import Entered, FormInput, answered, fields_of
+from .window_forms import Entered, FormInput, answered, fields_of, first
 
 APPROVE, PERMIT, BREAK_GLASS = "approve", "permit", "break_glass"
 _VERBS: Final = {
@@ -147,25 +147,20 @@ def _digest(view: View) -> str:
 class SentForm(NamedTuple):
     """A submitted form.
 
-    `once` is the number of the page, so that a form sent twice counts once (R8).
+    `once` among what was entered is the number of the page, so that a form sent twice counts once (R8).
     """
 
     name: str
-    digest: str
     entered: Entered
-    once: str
     form: str
 
     @classmethod
     def read(cls, fields: Entered) -> "SentForm | None":
         """Read a sent form; None if it is not one of our forms."""
-
-        def one(name: str) -> str:
-            return "".join(fields.get(name, ())[:1])
-
-        if one("answer") not in _VERBS or not 0 < len(one("once")) <= 100:
+        answer = first(fields, "answer")
+        if answer not in _VERBS or not 0 < len(first(fields, "once")) <= 100:
             return None
-        return cls(one("answer"), one("digest"), fields, one("once"), one("form"))
+        return cls(answer, fields, first(fields, "form"))
 
     @property
     def verb(self) -> Verb:

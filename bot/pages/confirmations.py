@@ -4,7 +4,7 @@ A form whose answer needs more than a session is kept with a challenge that cove
 proof, and then the kept form counts with the proof. The challenge can be used once, within five minutes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.decision_attempts import Attempt
-from countersign.domain.errors import InvalidInput
+from countersign.domain.errors import InvalidInput, Refused
 from countersign.domain.ids import AttemptId, Digest, digest_of, short_name
 from countersign.domain.proof import CHALLENGE_LASTS, Challenge, OidcLogin, Proof, Statement
 from countersign.store.sign_ins import SignIns
@@ -150,17 +150,17 @@ class Confirmations:
     async def read(self, session: Session, nonce: str) -> Confirmation:
         """Read a confirmation of this session.
 
-        InvalidInput if it has expired or belongs to another session.
+        Refused if it has expired or belongs to another session.
         """
         stored = await self._sign_ins.kept(nonce)
         if stored is None:
-            raise InvalidInput(Refusal.PROOF_LATE.value)
+            raise Refused(Refusal.PROOF_LATE, Refusal.PROOF_LATE.filled())
         try:
             found = Confirmation.model_validate_json(stored)
         except ValidationError:
-            raise InvalidInput(Refusal.PROOF_LATE.value) from None
+            raise Refused(Refusal.PROOF_LATE, Refusal.PROOF_LATE.filled()) from None
         if found.session != session.id:
-            raise InvalidInput(Refusal.PROOF_NOT_YOURS.value)
+            raise Refused(Refusal.PROOF_NOT_YOURS, Refusal.PROOF_NOT_YOURS.filled())
         return found
 
     async def note_login(self, session: Session, nonce: str, identity: OidcIdentity, pending: PendingSignIn) -> None:
@@ -183,8 +183,3 @@ class Confirmations:
     async def done(self, found: Confirmation) -> None:
         """Drop a confirmation; its challenge is spent, whatever the outcome."""
         await self._sign_ins.forget(found.nonce)
-
-
-def one(form: Mapping[str, Sequence[str]], name: str) -> str:
-    """Return the first value of a field; "" if it was not sent."""
-    return "".join(form.get(name, ())[:1])

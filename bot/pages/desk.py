@@ -9,7 +9,6 @@ from countersign.domain.durations import say_duration
 from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
 from countersign.domain.people import Actor, why_nobody
 from countersign.domain.requests import Request
-from countersign.policy.loosening import may_alone
 from countersign.usecases.overview import Overview
 from countersign.usecases.ports import Message, Queue, Store
 
@@ -83,7 +82,7 @@ async def reader_of(desk: Desk, user: UserId) -> PageReader:
     absent = absences.value.behind(actor.workspace, user, absences.now)
     others = await asyncio.gather(*(desk.directory.actor(one, groups) for one in absent))
     actor = replace(actor, stands_for=tuple(others))
-    is_admin = why_nobody(actor, desk.workspace) is None and may_alone(actor, desk.admins)
+    is_admin = why_nobody(actor, desk.workspace) is None and actor.administers(desk.admins)
     return PageReader(actor, await desk.store.now(), tuple(sorted(unknown)), channels, is_admin)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request as Http
@@ -148,7 +148,7 @@ class Door:
 
         return answered
 
-    async def refuse(self, session: Session, desk: Desk, http: Http, refusal: Refusal, form: Entered) -> None:
+    async def refuse(self, session: Session, desk: Desk, http: Http, refusal: Refusal, form: Entered) -> NoReturn:
         """Record an attempt that no page of this session sent, and refuse it (R25)."""
         sent = SentForm.read(form)
         await usecases.attempt_refused(

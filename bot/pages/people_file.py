@@ -29,6 +29,8 @@ class PersonEntry(BaseModel):
     subject: str = ""
     email: str = ""
     user: UserId
+    mail: str = ""
+    """Where they are told by mail what waits for them; "" if they are not."""
     workspace: WorkspaceId | None = None
     """Which one, where the app serves several."""
 
@@ -37,6 +39,13 @@ class PersonEntry(BaseModel):
     def _plain(cls, value: str) -> str:
         if value and plain_email(value) is None:
             raise ValueError("must be an address of plain ASCII characters; name this person by `subject` instead")
+        return value
+
+    @field_validator("mail")
+    @classmethod
+    def _mailbox(cls, value: str) -> str:
+        if value and not is_mail_address(value):
+            raise ValueError("must be a plain address like bob@example.com")
         return value
 
     @model_validator(mode="after")
@@ -51,6 +60,7 @@ class Person(NamedTuple):
 
     user: UserId
     workspace: WorkspaceId | None
+    mail: str = ""
 
 
 class PeopleFile:
@@ -73,6 +83,12 @@ class PeopleFile:
         if found is None and email is not None and identity.issuer in self._by_email:
             found = self._known.get((identity.issuer, "email", email))
         return found
+
+    def addresses(self, workspace: WorkspaceId) -> dict[UserId, str]:
+        """Return the mail addresses of the workspace's people who have one."""
+        self._refresh()
+        here = [one for one in self._known.values() if one.mail and one.workspace in (None, workspace)]
+        return {one.user: one.mail for one in here}
 
     def _refresh(self) -> None:
         changed = self._changed_at()
@@ -102,6 +118,13 @@ def plain_email(address: str) -> str | None:
     return address.lower() if plain else None
 
 
+def is_mail_address(text: str) -> bool:
+    """Tell whether this is an address to which, or from which, mails may go."""
+    name, _, host = text.partition("@")
+    plain = text.isascii() and text.isprintable() and not set(" ,;<>\"'()[]\\:") & set(text)
+    return plain and bool(name and host) and "@" not in host and len(text) <= 254
+
+
 def _read(file: Path) -> dict[tuple[str, str, str], Person]:
     try:
         with file.open("rb") as opened:
@@ -123,5 +146,5 @@ def _read(file: Path) -> dict[tuple[str, str, str], Person]:
         )
         if key in known:
             raise WrongSettings([f"OIDC_PEOPLE: {entry.subject or entry.email} appears twice; keep one entry."])
-        known[key] = Person(entry.user, entry.workspace)
+        known[key] = Person(entry.user, entry.workspace, entry.mail)
     return known

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from countersign.domain import passkeys as rules
 from countersign.domain.attempt_refusals import Refusal
-from countersign.domain.errors import CountersignError, InvalidInput, StoreUnavailable
+from countersign.domain.errors import CountersignError, InvalidInput, Refused, StoreUnavailable
 from countersign.domain.ids import UserId, digest_of
 from countersign.domain.passkeys import Passkeys
 from countersign.domain.people import Actor
@@ -21,11 +21,11 @@ from countersign.usecases import passkeys, proofs
 
 from .. import passkeys as webauthn
 from .block_html import names_in
-from .confirmations import Confirmation, Confirmations, ToConfirm, one
+from .confirmations import Confirmation, Confirmations, ToConfirm
 from .desk import reader_of
 from .door import Door, Visit
 from .providers import SignIn, SignInProblem
-from .window_forms import Entered
+from .window_forms import Entered, first
 
 _TOKEN: Final = "passkeys"
 _ADMINS_ONLY: Final = "Only workspace admins and people named in ADMINS can see this page."
@@ -111,9 +111,9 @@ class ProofPages:
             case "settings":
                 return await self._show_settings(visit, found)
             case "enrol":
-                return ToConfirm("Create the passkey", entered=[("Its name", one(found.form, "name"))])
+                return ToConfirm("Create the passkey", entered=[("Its name", first(found.form, "name"))])
             case "code":
-                user = UserId(one(found.form, "user").strip())
+                user = UserId(first(found.form, "user").strip())
                 name = await visit.desk.directory.name(user)
                 return ToConfirm("Make the code", entered=[("For", f"{name} ({user})")])
 
@@ -136,10 +136,9 @@ class ProofPages:
         """Use the proof once, for the action it was given for."""
         try:
             found = await self._confirmations.read(visit.session, visit.http.path_params["nonce"])
-        except InvalidInput as wrong:
-            await self._door.refuse(visit.session, visit.desk, visit.http, Refusal(str(wrong)), {})
-            raise
-        if not visit.session.fits(one(form, "token"), found.path):
+        except Refused as wrong:
+            await self._door.refuse(visit.session, visit.desk, visit.http, wrong.refusal, {})
+        if not visit.session.fits(first(form, "token"), found.path):
             await self._door.refuse(visit.session, visit.desk, visit.http, Refusal.FORM_NOT_YOURS, found.form)
         proved = await self._proved(visit, found, form)
         await self._confirmations.done(found)
@@ -156,7 +155,7 @@ class ProofPages:
     async def _proved(self, visit: Visit, found: Confirmation, form: Entered) -> Proved | None:
         store, session = visit.desk.store, visit.session
         if found.needs is Proof.PASSKEY:
-            answer = one(form, "assertion")
+            answer = first(form, "assertion")
             return await webauthn.prove(store, self._confirmations.site, session.user, session.id, found.nonce, answer)
         if found.needs is Proof.OIDC:
             pending = self._door.signed_in.pending(visit.http)
@@ -193,16 +192,16 @@ class ProofPages:
 
     async def _change_mine(self, visit: Visit, form: Entered) -> Response:
         await self._check(visit, form)
-        desk, session, what = visit.desk, visit.session, one(form, "what")
+        desk, session, what = visit.desk, visit.session, first(form, "what")
         actor = await desk.directory.actor(session.user)
         try:
             if what == "enrol":
                 made = await self._begin_enrolment(visit, actor, form)
                 return RedirectResponse(made.path, 303)
             if what == "rename":
-                await passkeys.rename(desk.store, actor, one(form, "passkey"), one(form, "name"))
+                await passkeys.rename(desk.store, actor, first(form, "passkey"), first(form, "name"))
             elif what == "revoke":
-                await passkeys.revoke(desk.store, session.user, one(form, "passkey"), actor, desk.admins)
+                await passkeys.revoke(desk.store, session.user, first(form, "passkey"), actor, desk.admins)
             elif what == "sign-out":
                 await self._door.sign_out_everywhere(session, desk, session.user, "they asked for it", session.user)
                 response = RedirectResponse("/sign-in?signed-out", 303)
@@ -215,7 +214,7 @@ class ProofPages:
         return RedirectResponse("/passkeys", 303)
 
     async def _check(self, visit: Visit, form: Entered) -> None:
-        if not visit.session.fits(one(form, "token"), _TOKEN):
+        if not visit.session.fits(first(form, "token"), _TOKEN):
             await self._door.refuse(visit.session, visit.desk, visit.http, Refusal.FORM_NOT_YOURS, {})
 
     async def _begin_enrolment(self, visit: Visit, actor: Actor, form: Entered) -> Confirmation:
@@ -247,12 +246,12 @@ class ProofPages:
             challenge = await proofs.take(desk.store, found.registering, session.user, session.id)
             if isinstance(challenge, Refusal):
                 raise InvalidInput(challenge.value)
-            credential = webauthn.registered(self._confirmations.site, challenge, one(form, "registration"))
+            credential = webauthn.registered(self._confirmations.site, challenge, first(form, "registration"))
             await passkeys.enrol(
                 desk.store,
                 await desk.directory.actor(session.user),
                 credential,
-                one(found.form, "name"),
+                first(found.form, "name"),
                 proved=proved,
                 codes=[code for code in found.form.get("code", ()) if code.strip()],
                 cooling_off=self._cooling_off,
@@ -294,15 +293,15 @@ class ProofPages:
         await self._check(visit, form)
         desk, session = visit.desk, visit.session
         actor = await desk.directory.actor(session.user)
-        user = UserId.named(one(form, "user").strip())
+        user = UserId.named(first(form, "user").strip())
         try:
             if user is None:
                 raise InvalidInput("Give the member ID of a Slack user, like U012AB3CD. Nothing was changed.")
-            if one(form, "what") == "sign-out":
+            if first(form, "what") == "sign-out":
                 return await self._sign_out(visit, user)
-            if one(form, "what") == "revoke":
-                await passkeys.revoke(desk.store, user, one(form, "passkey"), actor, desk.admins)
-            elif one(form, "what") == "code":
+            if first(form, "what") == "revoke":
+                await passkeys.revoke(desk.store, user, first(form, "passkey"), actor, desk.admins)
+            elif first(form, "what") == "code":
                 if (why_not := rules.why_no_code(actor, user, desk.admins)) is not None:
                     raise InvalidInput(why_not)
                 statement = rules.code_statement(session.workspace, session.user, user, new_nonce())
@@ -327,7 +326,7 @@ class ProofPages:
         return await self._people_page(visit, 200, f"{await desk.directory.name(user)} is signed out everywhere.")
 
     async def _make_code(self, visit: Visit, found: Confirmation, proved: Proved | None) -> Response:
-        desk, user = visit.desk, UserId(one(found.form, "user").strip())
+        desk, user = visit.desk, UserId(first(found.form, "user").strip())
         actor = await desk.directory.actor(visit.session.user)
         try:
             assert proved is not None, "a code needs a passkey"

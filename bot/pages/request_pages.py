@@ -39,7 +39,7 @@ from .desk import PageReader, reader_of
 from .door import STORE_AWAY, Door, Visit
 from .inbox import MOST_AT_ONCE, MOST_SHOWN, MOST_WAITING, read_inbox
 from .revisions import PollPace, Revision
-from .window_forms import Entered, FormInput
+from .window_forms import Entered, FormInput, first
 
 _MAY_NOT_SEE: Final = (
     "This request is for others. Its reviewers, the person who started the run, and the members of its channels can "
@@ -159,14 +159,12 @@ class RequestPages:
     async def _decide(self, visit: Visit, form: Entered) -> Response:
         desk, session = visit.desk, visit.session
         sent, name = SentForm.read(form), RequestId.named(visit.http.path_params["id"])
-        shown, token = ("".join(form.get(key, ())[:1]) for key in ("digest", "token"))
+        shown, token = (first(form, key) for key in ("digest", "token"))
         if sent is None or name is None or not session.fits(token, f"{name} {shown}"):
             await self._door.refuse(session, desk, visit.http, Refusal.FORM_NOT_YOURS, form)
-        assert sent is not None and name is not None
         seen = await desk.store.request(name)
         if seen is None:
             await self._door.refuse(session, desk, visit.http, Refusal.UNKNOWN, form)
-        assert seen is not None
         needs = needed_proof(seen.value, sent.verb)
         try:
             if needs is not Proof.SLACK:
@@ -294,10 +292,9 @@ class RequestPages:
         """Decide several rows; each id is made of the content that the page showed."""
         desk, session = visit.desk, visit.session
         sent, name = SentForm.read(form), RunId.named(visit.http.path_params["id"])
-        ids, token = ("".join(form.get(key, ())[:1]) for key in ("rows", "token"))
+        ids, token = (first(form, key) for key in ("rows", "token"))
         if sent is None or sent.name not in (APPROVE, "reject") or not session.fits(token, f"{name} {ids}"):
             await self._door.refuse(session, desk, visit.http, Refusal.FORM_NOT_YOURS, form)
-        assert sent is not None
         rows = [row for row in (await desk.store.readable(_ids(ids))).values() if row is not None]
         if not rows:
             raise NotFound(Refusal.UNKNOWN.value)

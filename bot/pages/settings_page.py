@@ -21,10 +21,10 @@ from countersign.usecases.effective_settings import preview
 from ..slack.people.account_check import problems
 from ..slack.views.settings_text import proposal_notice
 from .block_html import Node, names_in, nodes, sentence_parts
-from .confirmations import Confirmation, Confirmations, ToConfirm, one
+from .confirmations import Confirmation, Confirmations, ToConfirm
 from .desk import reader_of
 from .door import Door, Visit
-from .window_forms import Entered
+from .window_forms import Entered, first
 
 _GONE: Final = (
     "This change was made, or its week has passed. Nothing was changed; propose it again if it is still wanted."
@@ -77,11 +77,11 @@ class SettingsPage:
 
     async def _content(self, visit: Visit, proposal: SettingsProposal) -> list[Node]:
         effect = await preview(visit.desk.store, proposal.channel, proposal.wanted)
-        return nodes(proposal_notice(proposal.channel, effect, proposal.by, "").blocks)
+        return nodes(proposal_notice(proposal.channel, effect, proposal.by, "", "").blocks)
 
     async def show_confirmed(self, visit: Visit, found: Confirmation) -> ToConfirm:
         """Return the change that waits for its proof."""
-        proposal = await visit.desk.store.proposal(Digest(one(found.form, "proposal")))
+        proposal = await visit.desk.store.proposal(Digest(first(found.form, "proposal")))
         if proposal is None:
             raise NotFound(_GONE)
         return ToConfirm("Loosen the rules", [await self._content(visit, proposal)])
@@ -89,7 +89,7 @@ class SettingsPage:
     async def _begin(self, visit: Visit, form: Entered) -> Response:
         """Begin to confirm; the permission is judged and recorded once the proof is there."""
         proposal, session, desk = await self._proposal(visit), visit.session, visit.desk
-        if not session.fits(one(form, "token"), f"settings {proposal.id}"):
+        if not session.fits(first(form, "token"), f"settings {proposal.id}"):
             await self._door.refuse(session, desk, visit.http, Refusal.FORM_NOT_YOURS, {})
         effect = await preview(desk.store, proposal.channel, proposal.wanted)
         needs = loosening.needed_proof(effect)
@@ -112,7 +112,7 @@ class SettingsPage:
 
     async def confirm(self, visit: Visit, found: Confirmation, proved: Proved) -> Response:
         """Make the change, by the use case that confirms it in Slack."""
-        desk, name = visit.desk, Digest(one(found.form, "proposal"))
+        desk, name = visit.desk, Digest(first(found.form, "proposal"))
         proposal = await desk.store.proposal(name)
         if proposal is None:
             raise NotFound(_GONE)

@@ -17,6 +17,7 @@ from .http_guard import is_ours, read_form
 from .people_file import PeopleFile
 from .providers import OidcIdentity, PendingSignIn, SignIn, SignInProblem
 from .return_paths import return_path
+from .window_forms import first
 
 CALLBACK: Final = "/sign-in/callback"
 _log = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class SignInPages:
         try:
             session = await self._door.signed_in.session(http)
             form = await read_form(http)
-            token = "".join(form.get("token", ())[:1])
+            token = first(form, "token")
             if session is None or not (is_ours(http, self._door.public_url) and session.fits(token, SIGN_OUT)):
                 return RedirectResponse("/", 303)
             response = RedirectResponse("/sign-in?signed-out", 303)

@@ -45,6 +45,7 @@ class Pages:
         back = public_url + CALLBACK
         ways = [SignIn(provider, number, back) for number, provider in enumerate(providers)]
         confirmations = Confirmations(sign_ins, Site.at(public_url))
+        self.people = people
         self._door = Door(public_url, SignedIn(sign_ins, people, secure=public_url.startswith("https://")))
         self._requests = asked = RequestPages(self._door, confirmations)
         changes = SettingsPage(self._door, confirmations)
@@ -65,6 +66,7 @@ class Pages:
             *SignInPages(self._door, ways, people, confirmations).routes,
             Route("/static/{name}", self._file),
         ]
+        self.routes: Sequence[Route] = routes
         app = Starlette(routes=routes, exception_handlers={404: self._missing, 405: self._missing})
         self._app = Guard(app, public_url)
 

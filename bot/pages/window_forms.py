@@ -14,6 +14,11 @@ Entered = Mapping[str, Sequence[str]]
 _CHOICES: Final = ("static_select", "radio_buttons", "checkboxes", "multi_static_select")
 
 
+def first(form: Entered, name: str) -> str:
+    """Return the first value of a field; "" if it was not sent."""
+    return "".join(form.get(name, ())[:1])
+
+
 class FormOption(NamedTuple):
     """One of several that may be chosen."""
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
-from countersign.client.client import AsyncClient, Client, question
-from countersign.client.exchange import Act, Decision, NotApproved
+from countersign.client.client import AsyncClient, Client
+from countersign.client.exchange import Decision, NotApproved
 from countersign.client.idempotency_keys import key_in_celery_task
 from countersign.client.open_questions import OnInterrupt
+from countersign.client.questions import Call
 from countersign.domain import calls
 from countersign.domain.errors import InvalidInput
 from countersign.domain.json_arguments import DIFFERS, is_approved, written
@@ -52,17 +53,19 @@ def requires_approval(
         async def approved_async(*args: Any, **kwargs: Any) -> Any:
             arguments = guarded.arguments(args, kwargs)
             async with AsyncClient(timeout=timeout) as client:
-                body, name = guarded.question(arguments), guarded.key(key, arguments)
-                decision = await client.judge(body, key=name, on_interrupt=on_interrupt)
-                return await client.perform(decision, Act(guarded.call_of(decision), body, name, idempotent))
+                call = guarded.question(arguments, guarded.key(key, arguments))
+                decision = await client.judge(call, on_interrupt=on_interrupt)
+                run = guarded.call_of(decision)
+                return await client.perform(decision, call, lambda _: run(), idempotent=idempotent)
 
         @functools.wraps(function)
         def approved(*args: Any, **kwargs: Any) -> Any:
             arguments = guarded.arguments(args, kwargs)
             with Client(timeout=timeout) as client:
-                body, name = guarded.question(arguments), guarded.key(key, arguments)
-                decision = client.judge(body, key=name, on_interrupt=on_interrupt)
-                return client.perform(decision, Act(guarded.call_of(decision), body, name, idempotent))
+                call = guarded.question(arguments, guarded.key(key, arguments))
+                decision = client.judge(call, on_interrupt=on_interrupt)
+                run = guarded.call_of(decision)
+                return client.perform(decision, call, lambda _: run(), idempotent=idempotent)
 
         return cast(F, approved_async if inspect.iscoroutinefunction(function) else approved)
 
@@ -120,15 +123,14 @@ class _GuardedCall:
             ) from None
         return values
 
-    def question(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The body that asks for this call."""
+    def question(self, arguments: Mapping[str, Any], key: str | None) -> Call:
+        """The question about this call."""
         name = self._function.__name__
         try:
             title = calls.filled_title(self._title, arguments) if self._title else ""
         except (LookupError, ValueError):  # as long as no title is
             title = ""
-        call = {"tool": name, "arguments": arguments, "schema": self._schema, "hidden": self._hide}
-        return question(self._channel, title, call={k: v for k, v in call.items() if v or k == "arguments"})
+        return Call(self._channel, name, arguments, self._schema, self._hide, title, key=key)
 
     def key(self, make: str | Callable[[Mapping[str, Any]], str] | None, arguments: Mapping[str, Any]) -> str | None:
         """The idempotency key of this call; None if nothing finds it again."""

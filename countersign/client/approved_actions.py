@@ -14,7 +14,7 @@ def perform(decision: Decision, act: Act[Any]) -> Exchange[None]:
 
     NotApproved and AlreadyRan as for `executions.begin`; nothing is done then.
     """
-    execution = yield from executions.begin(decision, act.body, alone=act.key is not None and not act.idempotent)
+    execution = yield from executions.begin(decision, act.body, key=act.key, idempotent=act.idempotent)
     yield act
     if isinstance(act.error, act.unfinished):
         yield from executions.did_nothing(decision, execution)

@@ -1,10 +1,10 @@
-"""`ask` and `ask_sync`: put a question to people in a channel."""
+"""`ask` and `ask_sync`: put one question to people in a channel."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from countersign.client.client import AsyncClient, Client, question
-from countersign.client.exchange import Decision, NotApproved
+from countersign.client.client import AsyncClient, Client
+from countersign.client.exchange import Decision
 from countersign.client.open_questions import OnInterrupt
 
 if TYPE_CHECKING:
@@ -66,9 +66,12 @@ async def ask(
     have the time that their channel says. InvalidInput if no service is known here; ServiceRefused if it refuses the
     question, or was away for longer.
     """
-    body = _question(channel, title, message, options, several, edit, form, requester)
+    given: dict[str, Any] = {"options": options, "several": several, "edit": edit, "form": form}
     async with AsyncClient(timeout=timeout) as client:
-        return _answer(await client.ask(body, key=key, on_interrupt=on_interrupt), form)
+        answer: Decision | BaseModel = await client.ask(
+            channel, title, message, requester=requester, key=key, on_interrupt=on_interrupt, **given
+        )
+        return answer
 
 
 @overload
@@ -116,29 +119,9 @@ def ask_sync(
     timeout: float | None = None,
 ) -> "Decision | BaseModel":
     """Ask people as `ask` does, and wait in this thread."""
-    body = _question(channel, title, message, options, several, edit, form, requester)
+    given: dict[str, Any] = {"options": options, "several": several, "edit": edit, "form": form}
     with Client(timeout=timeout) as client:
-        return _answer(client.ask(body, key=key, on_interrupt=on_interrupt), form)
-
-
-def _question(
-    channel: str,
-    title: str,
-    message: str,
-    options: Sequence[str],
-    several: bool,
-    edit: bool,
-    form: "type[BaseModel] | None",
-    requester: str,
-) -> dict[str, Any]:
-    schema = None if form is None else form.model_json_schema()
-    text = message or ("" if form else title)
-    return question(channel, title, text, options=options, several=several, edit=edit, form=schema, requester=requester)
-
-
-def _answer(decision: Decision, form: "type[BaseModel] | None") -> "Decision | BaseModel":
-    if form is None:
-        return decision
-    if decision.arguments is None:
-        raise NotApproved(decision)
-    return form.model_validate(decision.arguments)
+        answer: Decision | BaseModel = client.ask(
+            channel, title, message, requester=requester, key=key, on_interrupt=on_interrupt, **given
+        )
+        return answer

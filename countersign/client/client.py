@@ -1,59 +1,35 @@
 """Clients for programs: `Client` waits in its thread, `AsyncClient` in its task.
 
-Both say at the terminal, if there is one, where the card is and why they wait.
+Both have the same verbs, and say at the terminal, if there is one, where the card is and why they wait. A program that
+asks, acts and reports:
+
+    call = Call("#approvals", "refund", {"order": 17, "euros": 45}, key="refund-17")
+    with Client() as client:
+        decision = client.judge(call)
+        client.perform(decision, call, lambda approved: refund(**approved))
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from threading import Timer
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from countersign.client import approved_actions, connection, exchange, executions
 from countersign.client.connection import Address, Reach
-from countersign.client.exchange import Act, Decision, Exchange, Send, ServiceReply
-from countersign.client.open_questions import OnInterrupt, OpenQuestions, Question, note_pause
+from countersign.client.exchange import Act, Decision, Exchange, NotApproved, Send, ServiceReply, Submitted
+from countersign.client.open_questions import OnInterrupt, OpenQuestions, note_pause
+from countersign.client.questions import Call, Question
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
 R = TypeVar("R")
-
-
-def question(
-    channel: str = "",
-    title: str = "",
-    message: str = "",
-    *,
-    call: Mapping[str, Any] | None = None,
-    form: Mapping[str, Any] | None = None,
-    callback_url: str = "",
-    options: Sequence[str] = (),
-    several: bool = False,
-    edit: bool = False,
-    notes: Sequence[str] = (),
-    agent: str = "",
-    task: str = "",
-    requester: str = "",
-) -> dict[str, Any]:
-    """Make the body of a question; what is empty is left out.
-
-    A call needs no title: the service makes one of its tool and arguments.
-    `edit`: people may change the message, and `Decision.message` is the one that may be used.
-    """
-    body: dict[str, Any] = {
-        "channel": channel,
-        "title": title or ("" if call else (message.strip().splitlines() or ["A question"])[0][:300]),
-        "message": message,
-        "call": call,
-        "form": form,
-        "callback_url": callback_url,
-        "options": list(options),
-        "several": several,
-        "edit": edit,
-        "notes": list(notes),
-        "agent": agent,
-        "task": task,
-        "requester": requester,
-    }
-    return {name: value for name, value in body.items() if value}
+Outcome = Callable[[Any], tuple[bool, str]]
+"""Tells whether a result is a success, and the text of the report."""
+_succeeded = exchange.succeeded
 
 
 class AsyncClient:
@@ -79,29 +55,78 @@ class AsyncClient:
         """Close the connections."""
         await self._pool.aclose()
 
+    @overload
     async def ask(
-        self, body: Mapping[str, Any], *, key: str | None = None, on_interrupt: OnInterrupt | None = None
-    ) -> Decision:
-        """Ask people and wait for their decision, even if the service goes away meanwhile.
+        self,
+        channel: str,
+        title: str,
+        message: str = "",
+        *,
+        form: type[M],
+        requester: str = "",
+        key: str | None = None,
+        on_interrupt: OnInterrupt | None = None,
+    ) -> M: ...
 
-        `key`: the same key again is the same request, so a program that died finds it. `on_interrupt`: whether
-        a cancelled wait leaves the request to people ("leave") or takes it back ("withdraw"); by default it is left if
-        a key of your own finds it again.
-        ServiceRefused if the service refuses the question.
+    @overload
+    async def ask(
+        self,
+        channel: str,
+        title: str,
+        message: str = "",
+        *,
+        options: Sequence[str] = (),
+        several: bool = False,
+        edit: bool = False,
+        requester: str = "",
+        key: str | None = None,
+        on_interrupt: OnInterrupt | None = None,
+    ) -> Decision: ...
+
+    async def ask(
+        self,
+        channel: str,
+        title: str,
+        message: str = "",
+        *,
+        options: Sequence[str] = (),
+        several: bool = False,
+        edit: bool = False,
+        form: "type[BaseModel] | None" = None,
+        requester: str = "",
+        key: str | None = None,
+        on_interrupt: OnInterrupt | None = None,
+    ) -> "Decision | BaseModel":
+        """Ask people a question, and wait for their decision.
+
+        The keywords are those of `countersign.ask`, which opens a client for one question. It waits even if the service
+        goes away. ServiceRefused if the
+        service or the workspace's policy refuses the question.
+
+            region = await client.ask("#approvals", "Which region?", options=["eu", "us"])
         """
-        (decision,) = await self._decided(OpenQuestions([(body, key)], on_interrupt, exchange.ask))
+        asked = Question(channel, title, message, options, several, edit, form, requester=requester, key=key)
+        (decision,) = await self._decided(OpenQuestions([asked], on_interrupt, exchange.ask))
+        return _answer(decision, form)
+
+    async def judge(self, asked: Call | Question, *, on_interrupt: OnInterrupt | None = None) -> Decision:
+        """Ask about a call or a question; what the policy refuses is a rejection.
+
+        So is a call that people can't be shown: its text says why, for a model. `on_interrupt`: whether a cancelled
+        wait leaves the request to people ("leave") or takes it back ("withdraw"); by default it is left if it has a
+        key.
+        """
+        (decision,) = await self._decided(OpenQuestions([asked], on_interrupt, exchange.judge))
         return decision
 
-    async def judge(
-        self, body: Mapping[str, Any], *, key: str | None = None, on_interrupt: OnInterrupt | None = None
-    ) -> Decision:
-        """Ask people as `ask` does; what the workspace's policy refuses is rejected."""
-        (decision,) = await self._decided(OpenQuestions([(body, key)], on_interrupt, exchange.judge))
-        return decision
+    async def judge_all(
+        self, asked: Sequence[Call | Question], *, on_interrupt: OnInterrupt | None = None
+    ) -> list[Decision]:
+        """Ask several questions at once, and wait for all decisions, in their order.
 
-    async def judge_all(self, questions: Sequence[Question]) -> list[Decision]:
-        """Ask people several questions at once, each with its key, as `judge` does."""
-        return await self._decided(OpenQuestions(questions, None, exchange.judge))
+        Calls of one channel share a card, with a row for each.
+        """
+        return await self._decided(OpenQuestions(asked, on_interrupt, exchange.judge))
 
     async def _decided(self, questions: OpenQuestions) -> list[Decision]:
         try:
@@ -110,47 +135,13 @@ class AsyncClient:
             await asyncio.shield(self._drive(questions.interrupted()))
             raise
 
-    async def begin(
-        self,
-        decision: Decision,
-        body: Mapping[str, Any],
-        *,
-        key: str | None,
-        idempotent: bool = False,
-    ) -> str:
-        """Begin the approved action, as its only execution; return its name.
+    async def submit(self, asked: Call | Question) -> Submitted:
+        """Ask without waiting; return the request's id, and whether it is decided.
 
-        `body` and `key` are those of the question; without a key nobody else finds it. NotApproved if it may not be
-        done. AlreadyRan if it was done before; people are asked about an execution that reported nothing, unless the
-        action is `idempotent`.
+        The question needs a key. Ask again with it, or use `decision`, to get the decision later. What the policy
+        refuses has no id and is decided: `judge` says why.
         """
-        alone = key is not None and not idempotent
-        return await self._drive(executions.begin(decision, body, alone=alone))
-
-    async def begin_once(self, decision: Decision) -> bool:
-        """Begin what was approved; False if it was begun before.
-
-        Nobody is asked about the execution before.
-        """
-        return await self._drive(executions.begin_once(decision))
-
-    async def perform(self, decision: Decision, act: Act[Awaitable[R]]) -> R:
-        """Do the approved action, as `begin` allows it, and return the result.
-
-        The outcome is reported, also an exception, which is raised. An outcome that cannot be reported within half a
-        minute or so is logged, so that it hides no result.
-        """
-        await self._drive(approved_actions.perform(decision, act))
-        result: R = act.over()
-        return result
-
-    async def submit(self, body: Mapping[str, Any], *, key: str) -> tuple[str, bool]:
-        """Ask people without waiting; return the request's id, and whether it is decided."""
-        return await self._drive(exchange.submit(body, key))
-
-    async def withdraw(self, request: str, why: str) -> None:
-        """Withdraw the request of this id, unless it is decided; its card says `why`."""
-        await self._drive(exchange.withdraw(request, why, exchange.TRIES_TO_WITHDRAW))
+        return await self._drive(exchange.submit(asked.body, asked.key))
 
     async def decision(self, request: str) -> Decision:
         """Wait until the request of this id is decided."""
@@ -160,11 +151,58 @@ class AsyncClient:
         """List the ids of this key's pending requests."""
         return await self._drive(exchange.pending())
 
+    async def withdraw(self, request: str, why: str) -> None:
+        """Withdraw the request of this id, unless it is decided; its card says `why`."""
+        await self._drive(exchange.withdraw(request, why, exchange.TRIES_TO_WITHDRAW))
+
+    async def perform(
+        self,
+        decision: Decision,
+        asked: Call | Question,
+        function: Callable[[Mapping[str, Any]], Awaitable[R]],
+        *,
+        idempotent: bool = False,
+        outcome: Outcome = _succeeded,
+        did_nothing: tuple[type[Exception], ...] = (),
+    ) -> R:
+        """Do the approved action once, report its outcome, and return its result.
+
+        `function` gets the approved arguments: those of the call, or as people changed them. NotApproved and AlreadyRan
+        as for `begin`; nothing is done then. An exception is reported and raised; after one of `did_nothing` the action
+        may begin again. `outcome` tells whether a result is a success, and the text of the report. An outcome that
+        cannot be reported within half a minute or so is logged, so that it hides no result.
+        """
+        call = partial(function, decision.arguments or {})
+        act: Act[Any] = Act(call, asked.body, asked.key, idempotent, outcome, did_nothing)
+        await self._drive(approved_actions.perform(decision, act))
+        result: R = act.over()
+        return result
+
+    async def begin(self, decision: Decision, asked: Call | Question, *, idempotent: bool = False) -> str:
+        """Begin the approved action, as its only execution; return its name.
+
+        NotApproved if it may not be done, or if the approved arguments are not those of the call. AlreadyRan if it was
+        done before: without a key nobody else finds it. Of an execution that reported nothing people say whether it was
+        done, unless the action is `idempotent`. Report the outcome, or that nothing was done (`did_nothing`).
+        """
+        return await self._drive(executions.begin(decision, asked.body, key=asked.key, idempotent=idempotent))
+
+    async def begin_once(self, decision: Decision) -> bool:
+        """Begin what was approved; False if it was begun before.
+
+        Nobody is asked about the execution before.
+        """
+        return await self._drive(executions.begin_once(decision))
+
+    async def did_nothing(self, decision: Decision, execution: str) -> None:
+        """Say that this execution, of `begin`, did nothing, so that it may begin again."""
+        await self._drive(executions.did_nothing(decision, execution))
+
     async def report(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
         """Report the outcome of the action; the card and the record show it."""
         await self._drive(exchange.report(decision.request, succeeded=succeeded, words=words))
 
-    async def try_to_report(self, request: str, *, succeeded: bool, words: str) -> bool:
+    async def try_to_report(self, request: str, *, succeeded: bool, words: str = "") -> bool:
         """Report for half a minute or so; False if the service does not respond."""
         return await self._drive(exchange.try_to_report(request, succeeded=succeeded, words=words))
 
@@ -217,26 +255,61 @@ class Client:
         """Close the connections."""
         self._pool.close()
 
+    @overload
     def ask(
-        self, body: Mapping[str, Any], *, key: str | None = None, on_interrupt: OnInterrupt | None = None
-    ) -> Decision:
-        """Ask people and wait for their decision.
+        self,
+        channel: str,
+        title: str,
+        message: str = "",
+        *,
+        form: type[M],
+        requester: str = "",
+        key: str | None = None,
+        on_interrupt: OnInterrupt | None = None,
+    ) -> M: ...
 
-        As `AsyncClient.ask` does; here Ctrl-C cancels.
-        """
-        (decision,) = self._decided(OpenQuestions([(body, key)], on_interrupt, exchange.ask))
+    @overload
+    def ask(
+        self,
+        channel: str,
+        title: str,
+        message: str = "",
+        *,
+        options: Sequence[str] = (),
+        several: bool = False,
+        edit: bool = False,
+        requester: str = "",
+        key: str | None = None,
+        on_interrupt: OnInterrupt | None = None,
+    ) -> Decision: ...
+
+    def ask(
+        self,
+        channel: str,
+        title: str,
+        message: str = "",
+        *,
+        options: Sequence[str] = (),
+        several: bool = False,
+        edit: bool = False,
+        form: "type[BaseModel] | None" = None,
+        requester: str = "",
+        key: str | None = None,
+        on_interrupt: OnInterrupt | None = None,
+    ) -> "Decision | BaseModel":
+        """Ask people a question, and wait in this thread, as `AsyncClient.ask` does."""
+        asked = Question(channel, title, message, options, several, edit, form, requester=requester, key=key)
+        (decision,) = self._decided(OpenQuestions([asked], on_interrupt, exchange.ask))
+        return _answer(decision, form)
+
+    def judge(self, asked: Call | Question, *, on_interrupt: OnInterrupt | None = None) -> Decision:
+        """Ask about a call or a question, as `AsyncClient.judge` does; Ctrl-C cancels."""
+        (decision,) = self._decided(OpenQuestions([asked], on_interrupt, exchange.judge))
         return decision
 
-    def judge(
-        self, body: Mapping[str, Any], *, key: str | None = None, on_interrupt: OnInterrupt | None = None
-    ) -> Decision:
-        """Ask people as `AsyncClient.judge` does."""
-        (decision,) = self._decided(OpenQuestions([(body, key)], on_interrupt, exchange.judge))
-        return decision
-
-    def judge_all(self, questions: Sequence[Question]) -> list[Decision]:
-        """Ask people several questions at once, as `AsyncClient.judge_all` does."""
-        return self._decided(OpenQuestions(questions, None, exchange.judge))
+    def judge_all(self, asked: Sequence[Call | Question], *, on_interrupt: OnInterrupt | None = None) -> list[Decision]:
+        """Ask several questions at once, as `AsyncClient.judge_all` does."""
+        return self._decided(OpenQuestions(asked, on_interrupt, exchange.judge))
 
     def _decided(self, questions: OpenQuestions) -> list[Decision]:
         try:
@@ -245,19 +318,58 @@ class Client:
             self._drive(questions.interrupted())
             raise
 
-    def perform(self, decision: Decision, act: Act[R]) -> R:
-        """Do the approved action, as `AsyncClient.perform` does."""
+    def submit(self, asked: Call | Question) -> Submitted:
+        """Ask without waiting, as `AsyncClient.submit` does."""
+        return self._drive(exchange.submit(asked.body, asked.key))
+
+    def decision(self, request: str) -> Decision:
+        """Wait until the request of this id is decided."""
+        return self._drive(exchange.wait(request))
+
+    def pending(self) -> list[str]:
+        """List the ids of this key's pending requests."""
+        return self._drive(exchange.pending())
+
+    def withdraw(self, request: str, why: str) -> None:
+        """Withdraw the request of this id, unless it is decided; its card says `why`."""
+        self._drive(exchange.withdraw(request, why, exchange.TRIES_TO_WITHDRAW))
+
+    def perform(
+        self,
+        decision: Decision,
+        asked: Call | Question,
+        function: Callable[[Mapping[str, Any]], R],
+        *,
+        idempotent: bool = False,
+        outcome: Outcome = _succeeded,
+        did_nothing: tuple[type[Exception], ...] = (),
+    ) -> R:
+        """Do the approved action once, as `AsyncClient.perform` does."""
+        call = partial(function, decision.arguments or {})
+        act: Act[Any] = Act(call, asked.body, asked.key, idempotent, outcome, did_nothing)
         self._drive(approved_actions.perform(decision, act))
         result: R = act.over()
         return result
 
-    def submit(self, body: Mapping[str, Any], *, key: str) -> tuple[str, bool]:
-        """Ask people without waiting; return the request's id, and whether it is decided."""
-        return self._drive(exchange.submit(body, key))
+    def begin(self, decision: Decision, asked: Call | Question, *, idempotent: bool = False) -> str:
+        """Begin the approved action, as `AsyncClient.begin` does."""
+        return self._drive(executions.begin(decision, asked.body, key=asked.key, idempotent=idempotent))
+
+    def begin_once(self, decision: Decision) -> bool:
+        """Begin what was approved, as `AsyncClient.begin_once` does."""
+        return self._drive(executions.begin_once(decision))
+
+    def did_nothing(self, decision: Decision, execution: str) -> None:
+        """Say that this execution, of `begin`, did nothing, so that it may begin again."""
+        self._drive(executions.did_nothing(decision, execution))
 
     def report(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
         """Report the outcome of the action; the card and the record show it."""
         self._drive(exchange.report(decision.request, succeeded=succeeded, words=words))
+
+    def try_to_report(self, request: str, *, succeeded: bool, words: str = "") -> bool:
+        """Report for half a minute or so; False if the service does not respond."""
+        return self._drive(exchange.try_to_report(request, succeeded=succeeded, words=words))
 
     def _drive(self, talk: Exchange[R]) -> R:
         try:
@@ -289,3 +401,11 @@ class Client:
         except StopIteration as end:
             result: R = end.value
             return result
+
+
+def _answer(decision: Decision, form: "type[BaseModel] | None") -> "Decision | BaseModel":
+    if form is None:
+        return decision
+    if decision.arguments is None:
+        raise NotApproved(decision)
+    return form.model_validate(decision.arguments)

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from countersign.client import terminal_notes
 from countersign.client.exchange import LONG_POLL, UNREACHABLE, Send, ServiceRefused, ServiceReply
-from countersign.domain.errors import InvalidInput
+from countersign.domain.errors import PROBLEM, InvalidInput
 from countersign.secret_files import read_secret
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ SILENCE: Final = 1.8
 
 _LEAST: Final = 0.01
 """Seconds that the last try has."""
-_OURS: Final = "urn:countersign:"
 _PROXY_BUSY: Final = (408, 425, 429)
 """Statuses below 500 with which proxies ask for patience."""
 _HERE: Final = ("localhost", "127.0.0.1", "::1")
@@ -235,9 +234,9 @@ def read_reply(response: "httpcore.Response", url: str) -> ServiceReply:
         body = None
     if not isinstance(body, dict) and 200 <= response.status < 300:
         return ServiceReply(0, {"detail": f"What answers at {url} isn't Countersign, or was cut off."})
-    ours = isinstance(body, dict) and str(body.get("type")).startswith(_OURS)
+    ours = isinstance(body, dict) and str(body.get("type")).startswith(PROBLEM)
     if 400 <= response.status < 500 and response.status not in _PROXY_BUSY and not ours:
-        body = {"type": f"{_OURS}not-countersign", "detail": _not_ours(url, response.status)}
+        body = {"type": f"{PROBLEM}not-countersign", "detail": _not_ours(url, response.status)}
     after = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"").decode("latin-1")
     return ServiceReply(
         response.status, body if isinstance(body, dict) else {}, float(after) if after.isdecimal() else 0.0

@@ -11,9 +11,9 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from countersign.domain.errors import CountersignError, NotShown
+from countersign.domain.errors import PROBLEM, CountersignError, InvalidInput, NotShown
 from countersign.domain.pauses import doubling
 
 R = TypeVar("R")
@@ -128,6 +128,16 @@ class Decision:
         return self.approved
 
 
+class Submitted(NamedTuple):
+    """A question that was asked without waiting.
+
+    `request` is its id, "" if the policy refused it; `decided` says whether there is a decision.
+    """
+
+    request: str
+    decided: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Send:
     """A request to the service: method, path, JSON body, and what is sent besides."""
@@ -164,7 +174,8 @@ def failure(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:LONGEST_REPORT]
 
 
-def _succeeded(result: object) -> tuple[bool, str]:
+def succeeded(result: object) -> tuple[bool, str]:
+    """Take any result for a success, and report no text."""
     return True, ""
 
 
@@ -180,7 +191,7 @@ class Act(Generic[R]):
     body: Mapping[str, Any]
     key: str | None
     idempotent: bool = False
-    outcome: Callable[[Any], tuple[bool, str]] = _succeeded
+    outcome: Callable[[Any], tuple[bool, str]] = succeeded
     unfinished: tuple[type[Exception], ...] = ()
     result: Any = None
     error: Exception | None = None
@@ -246,13 +257,17 @@ def not_asked(why: str, text: str) -> "Decision":
     return Decision("", "rejected", "policy", datetime.now(UTC), (), why, None, (), text)
 
 
-def submit(body: Mapping[str, Any], key: str) -> Exchange[tuple[str, bool]]:
-    """Ask without waiting; return the request's id, and whether it is decided.
+def submit(body: Mapping[str, Any], key: str | None) -> Exchange[Submitted]:
+    """Ask without waiting.
 
-    What the workspace's policy refuses is decided, and has no id.
+    InvalidInput without a key: nothing could fetch the decision.
     """
+    if not key:
+        raise InvalidInput("Nobody was asked: give the question a key, by which its decision is fetched later.")
     request = yield from judge(body, key)
-    return ("", True) if isinstance(request, Decision) else (request["id"], request["status"] != "pending")
+    if isinstance(request, Decision):
+        return Submitted("", True)
+    return Submitted(request["id"], request["status"] != "pending")
 
 
 def wait(request: str, posted: Callable[[str], None] | None = None) -> Exchange[Decision]:
@@ -357,7 +372,7 @@ def sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
                 _log.info("The service responds again.")
             return reply.body
         if reply.status and reply.status < 500 and reply.status not in (408, 425, _BUSY):
-            kind = str(reply.body.get("type", "")).removeprefix("urn:countersign:") or str(reply.status)
+            kind = str(reply.body.get("type", "")).removeprefix(PROBLEM) or str(reply.status)
             raise ServiceRefused(
                 kind, str(reply.body.get("detail") or f"The service answered with status {reply.status}.")
             )

@@ -35,16 +35,18 @@ _LOOK_EVERY: Final = 5
 """Seconds, while people are asked: a program that was at work may report."""
 
 
-def begin(decision: Decision, body: Mapping[str, Any], *, alone: bool) -> Exchange[str]:
+def begin(decision: Decision, body: Mapping[str, Any], *, key: str | None, idempotent: bool) -> Exchange[str]:
     """Begin the approved action; return the name of this execution.
 
-    `body` is the question that was decided. Without `alone` the name is "", and others may act too.
-    NotApproved if it may not be done. AlreadyRan if it was done before, or may have been: what people say of it is
-    reported.
+    `body` is the question that was decided. Without a `key` nobody else finds it, and an `idempotent` action may happen
+    twice: then the name is "", and others may act too.
+    NotApproved if it may not be done, or if other arguments were approved. AlreadyRan if it was done before, or may
+    have been: what people say of it is reported.
     """
     if not decision.approved:
         raise NotApproved(decision)
-    if not alone and decision.reported is None:
+    _check_same(decision, body)
+    if (key is None or idempotent) and decision.reported is None:
         return ""
     execution, replaces = uuid.uuid4().hex, ""
     while True:
@@ -57,6 +59,15 @@ def begin(decision: Decision, body: Mapping[str, Any], *, alone: bool) -> Exchan
         if begun is not None and decision.reported is None:
             yield from _ask_whether_done(decision, body, begun)
         replaces = begun or ""
+
+
+def _check_same(decision: Decision, body: Mapping[str, Any]) -> None:
+    """Check that the approved arguments are those of the call, unless people changed them (R37)."""
+    from countersign.domain.json_arguments import DIFFERS, is_approved  # only programs that act need it
+
+    call = body.get("call")
+    if call is not None and decision.outcome == "approved" and not is_approved(call["arguments"], decision.arguments):
+        raise NotApproved(replace(decision, outcome="withdrawn", arguments=None, text=DIFFERS))
 
 
 def begin_once(decision: Decision) -> Exchange[bool]:

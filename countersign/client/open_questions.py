@@ -7,9 +7,8 @@ from typing import Any, Final, Literal
 
 from countersign.client import exchange, terminal_notes
 from countersign.client.exchange import TRIES_TO_WITHDRAW, Decision, Exchange, Pause, ServiceRefused
+from countersign.client.questions import Call, Question
 
-Question = tuple[Mapping[str, Any], str | None]
-"""The body of a question, and its idempotency key."""
 Ask = Callable[[Mapping[str, Any], str], Exchange[Any]]
 OnInterrupt = Literal["leave", "withdraw"]
 """What an interrupted wait does with its request."""
@@ -23,9 +22,9 @@ class OpenQuestions:
     An interrupted wait leaves them to people, or withdraws them.
     """
 
-    def __init__(self, questions: Sequence[Question], on_interrupt: OnInterrupt | None, ask: Ask) -> None:
-        self._questions = [(body, key or uuid.uuid4().hex) for body, key in questions]
-        self._own_keys = all(key for _, key in questions)
+    def __init__(self, questions: Sequence[Call | Question], on_interrupt: OnInterrupt | None, ask: Ask) -> None:
+        self._questions = [(one.body, one.key or uuid.uuid4().hex) for one in questions]
+        self._own_keys = all(one.key for one in questions)
         self._leave = self._own_keys if on_interrupt is None else on_interrupt == "leave"
         self._ask = ask
         self._asked: list[Mapping[str, Any] | Decision] = []

@@ -2,14 +2,16 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from types import FrameType
 from typing import Any, Final, Literal
 from weakref import WeakKeyDictionary
 
-from countersign.client.client import AsyncClient, question
+from countersign.client.client import AsyncClient
 from countersign.client.connection import Address
 from countersign.client.idempotency_keys import QuestionKeys
 from countersign.client.open_questions import OnInterrupt
+from countersign.client.questions import Question
 from countersign.domain.typed_answers import Keywords
 
 _SILENT: Final = ("expired", "withdrawn")
@@ -47,9 +49,10 @@ def slack_input(
 
     async def input_func(prompt: str, cancellation_token: object = None) -> str:
         content = _newest_message() or prompt
-        body = question(channel, "", content, options=options, edit=edit, agent=agent, requester=requester)
+        asked = Question(channel, "", content, options, edit=edit, agent=agent, requester=requester)
+        asked = replace(asked, key=keys.next(asked.body))
         async with AsyncClient(address.url, address.key, timeout=address.timeout) as client:
-            decision = await client.judge(body, key=keys.next(body), on_interrupt=on_interrupt)
+            decision = await client.judge(asked, on_interrupt=on_interrupt)
         changed = decision.message or "" if decision.outcome == "edited" else ""
         text = keywords.typed(decision.outcome, words=decision.words, chosen=decision.chosen, changed=changed)
         if decision.outcome in _SILENT and on_silence == "stop":

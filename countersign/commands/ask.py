@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from countersign.client.client import Client, question
+from countersign.client.client import Client
 from countersign.client.exchange import Decision, ServiceRefused
+from countersign.client.questions import Question
 from countersign.commands import waiting
 from countersign.commands.exit_statuses import ExitStatus, reason_of, status_of, status_of_refusal
 from countersign.commands.waiting import Interrupted
@@ -29,9 +30,9 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
     try:
         with waiting.interruptible():
-            body = _body(given)
+            asked = _question(given)
             with waiting.noted(quiet=given.quiet), Client(timeout=given.timeout) as client:
-                decision = client.judge(body, key=given.key, on_interrupt=given.on_interrupt)
+                decision = client.judge(asked, on_interrupt=given.on_interrupt)
     except Interrupted as interrupted:
         return interrupted.status
     except ServiceRefused as refused:
@@ -67,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _body(given: argparse.Namespace) -> dict[str, Any]:
+def _question(given: argparse.Namespace) -> Question:
     if given.message and given.message_file:
         raise InvalidInput("Give --message or --message-file, not both. Nobody was asked.")
     message = _read(given.message_file) if given.message_file else given.message
@@ -75,15 +76,16 @@ def _body(given: argparse.Namespace) -> dict[str, Any]:
         form = json.loads(_read(given.form)) if given.form else None
     except ValueError as wrong:
         raise InvalidInput(f"{given.form} is not a JSON schema: {wrong}. Nobody was asked.") from None
-    return question(
+    return Question(
         given.channel,
         given.title,
-        message or ("" if form else given.title),
-        options=given.option,
+        message,
+        given.option,
         several=given.several,
         edit=given.edit,
         form=form,
         requester=given.requester,
+        key=given.key,
     )
 
 

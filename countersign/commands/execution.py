@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import IO, Final, TextIO, cast
 
-from countersign.commands.waiting import SIGNALS, Interrupted
+from countersign.commands.waiting import Interrupted, heard_by
 
 _CHUNK: Final = 65_536
 _KEPT: Final = 16_384
@@ -54,15 +54,8 @@ class HeldSignals:
 def held_signals() -> Iterator[HeldSignals]:
     """Keep signals from ending this program until the command has ended."""
     held = HeldSignals()
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-    for number in heard:
-        signal.signal(number, held.arrive)
-    try:
+    with heard_by(held.arrive):
         yield held
-    finally:
-        for number in heard:
-            signal.signal(number, before[number])
 
 
 def execute(vector: Sequence[str], program: str, held: HeldSignals, lines: int) -> tuple[int, str]:

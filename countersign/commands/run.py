@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from countersign.client.client import Client, question
-from countersign.client.exchange import Act, AlreadyRan, Decision, NotApproved, ServiceRefused
+from countersign.client.client import Client
+from countersign.client.exchange import AlreadyRan, Decision, NotApproved, ServiceRefused
+from countersign.client.questions import Call
 from countersign.commands import waiting
 from countersign.commands.approved_command import TOOL, CannotRun, Command, attached, differences
 from countersign.commands.execution import HeldSignals, execute, held_signals
@@ -88,24 +89,34 @@ def split(arguments: Sequence[str]) -> tuple[list[str], bool, list[str]]:
 
 def _run(command: Command, given: argparse.Namespace) -> int:
     asked = command.as_it_is()
-    call = {"tool": TOOL, "arguments": asked, "hidden": [f"environment.{name}" for name in given.hide]}
-    body = question(given.channel, given.title, attached(given.attach), call=call, requester=given.requester)
+    call = Call(
+        given.channel,
+        TOOL,
+        asked,
+        hidden=[f"environment.{name}" for name in given.hide],
+        title=given.title,
+        message=attached(given.attach),
+        requester=given.requester,
+        key=given.key,
+    )
     with Client(timeout=given.timeout) as client, ExitStack() as waits, ExitStack() as holds:
         waits.enter_context(waiting.noted(quiet=given.quiet))
-        decision = client.judge(body, key=given.key, on_interrupt=given.on_interrupt)
+        decision = client.judge(call, on_interrupt=given.on_interrupt)
         if not decision.approved:
             return _ended(status_of(decision), f"{reason_of(decision)} Nothing ran.")
         if differs := _differs(decision, command):
             return _ended(ExitStatus.DIFFERS, differs)
 
-        def execution() -> tuple[int, str]:
+        def execution(_: Mapping[str, Any]) -> tuple[int, str]:
             """Run the command, once the service let it begin; signals wait until its outcome is reported."""
             waits.close()
             return _execute(decision, command, given, holds.enter_context(held_signals()))
 
-        act = Act(execution, body, given.key, given.idempotent, _outcome, (_NothingRan,))
+        idempotent, did_nothing = given.idempotent, (_NothingRan,)
         try:
-            status, _ = client.perform(decision, act)
+            status, _ = client.perform(
+                decision, call, execution, idempotent=idempotent, outcome=_outcome, did_nothing=did_nothing
+            )
         except AlreadyRan as before:
             return _ran_before(before)
         except _NothingRan as why:

@@ -3,7 +3,7 @@
 import argparse
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
@@ -62,10 +62,17 @@ def interruptible() -> Iterator[None]:
     def interrupt(number: int, _: FrameType | None) -> None:
         raise Interrupted(number)
 
+    with heard_by(interrupt):
+        yield
+
+
+@contextmanager
+def heard_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have signals call this, except those that the caller of this program ignores."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    heard = [number for number, known in before.items() if known is not signal.SIG_IGN]
     for number in heard:
-        signal.signal(number, interrupt)
+        signal.signal(number, handler)
     try:
         yield
     finally:

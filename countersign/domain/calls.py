@@ -16,6 +16,7 @@ from decimal import Decimal
 from string import Formatter
 from typing import Any, Final
 
+_TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 LONGEST_ARGUMENTS: Final = 1_000_000
 """Characters of one call's arguments; more is no request that a person could judge."""
 LONGEST_CONTENT: Final = 2 * LONGEST_ARGUMENTS
@@ -434,3 +435,14 @@ def _is_short(value: Any) -> bool:
     if isinstance(value, bool) or value is None or isinstance(value, Mapping | list):
         return False
     return not isinstance(value, str) or (0 < len(value) <= _LONGEST_DETAIL and "\n" not in value)
+
+
+def schema_of(arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Make a schema of the values, with which people may change them.
+
+    For callers that know no other. None if a value has no type of JSON.
+    """
+    if not all(type(value) in _TYPES for value in arguments.values()):
+        return None
+    types = {name: {"type": _TYPES[type(value)]} for name, value in arguments.items()}
+    return {"type": "object", "properties": types, "required": [*types], "additionalProperties": False}

@@ -282,7 +282,7 @@ def why_not_configure(actor: Actor, rules: Rules, admins: frozenset[UserId]) -> 
     nobody = why_nobody(actor, actor.workspace)
     if nobody is not None:
         return nobody.value
-    if actor.is_admin or actor.user in admins or rules.reviewers.why_not(actor) is None:
+    if actor.administers(admins) or rules.reviewers.why_not(actor) is None:
         return None
     return "Only workspace admins, people named in ADMINS and this channel's reviewers can change its settings."
 

@@ -29,8 +29,12 @@ The text of an error is for people: what happened, what was kept, what to do nex
 """
 
 from datetime import datetime
+from typing import Final
 
 from countersign.domain.attempt_refusals import Refusal, Sentence
+
+PROBLEM: Final = "urn:countersign:"
+"""What the type of each problem begins with that the HTTP API answers."""
 
 
 class CountersignError(Exception):

@@ -239,7 +239,7 @@ def why_no_code(admin: Actor, user: UserId, admins: frozenset[UserId]) -> str | 
     """Return why this person may make no code for the user; None if they may."""
     if (nobody := why_nobody(admin, admin.workspace)) is not None:
         return nobody.value
-    if not (admin.is_admin or admin.user in admins):
+    if not admin.administers(admins):
         return "Only workspace admins and people named in ADMINS can make enrolment codes. No code was made."
     return "You can't make a code for yourself; ask another admin. No code was made." if admin.user == user else None
 
@@ -261,7 +261,7 @@ def why_not_revoke(passkeys: Passkeys, actor: Actor, admins: frozenset[UserId]) 
     """Return why this person may not revoke a passkey of these; None if they may."""
     if (nobody := why_nobody(actor, passkeys.workspace)) is not None:
         return nobody.value
-    if actor.user == passkeys.user or actor.is_admin or actor.user in admins:
+    if actor.user == passkeys.user or actor.administers(admins):
         return None
     return "Only its owner and admins can revoke a passkey. It still counts; ask one of them."
 

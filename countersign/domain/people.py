@@ -44,6 +44,10 @@ class Actor:
     said_ago: timedelta | None = None
     """How long ago Slack said this, where it is away and an older answer than usual counts."""
 
+    def administers(self, admins: frozenset[UserId]) -> bool:
+        """Tell whether this is an admin of the workspace, or named in ADMINS."""
+        return self.is_admin or self.user in admins
+
 
 @dataclass(frozen=True, slots=True)
 class Reviewers:

@@ -2,16 +2,19 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from countersign.client.client import AsyncClient, question
-from countersign.client.exchange import AlreadyRan, Decision, NotApproved
-from countersign.client.idempotency_keys import QuestionKeys
-from countersign.domain.errors import NotShown
-from countersign.domain.json_arguments import DIFFERS, is_approved, written
-
-_LONGEST_REPORT: Final = 300
-_KINDS: Final = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+from countersign.client import (
+    LONGEST_REPORT,
+    AlreadyRan,
+    AsyncClient,
+    Call,
+    Decision,
+    NotApproved,
+    NotShown,
+    QuestionKeys,
+    written,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +48,19 @@ class HookedCalls:
             written(arguments)
         except NotShown as why:
             return CallAnswer(None, str(why))
-        call: dict[str, Any] = {"tool": tool, "arguments": dict(arguments)}
-        if schema is not None:
-            call["schema"] = dict(schema)
-        body = question(self._channel, call=call, notes=[note] if note else (), requester=self._requester)
-        key = self._keys.next(tool, dict(arguments))
+        call = Call(
+            self._channel,
+            tool,
+            dict(arguments),
+            schema,
+            notes=[note] if note else (),
+            requester=self._requester,
+            key=self._keys.next(tool, dict(arguments)),
+        )
         async with AsyncClient() as client:
-            decision = await client.judge(body, key=key)
-            if decision.outcome == "approved" and not is_approved(arguments, decision.arguments):
-                return CallAnswer(None, DIFFERS)
+            decision = await client.judge(call)
             try:
-                await client.begin(decision, body, key=key, idempotent=tool in self._idempotent)
+                await client.begin(decision, call, idempotent=tool in self._idempotent)
             except (AlreadyRan, NotApproved) as over:
                 return CallAnswer(None, str(over))
         self._begun[name] = decision
@@ -65,15 +70,4 @@ class HookedCalls:
         """Report the outcome of a call that began."""
         if (decision := self._begun.pop(name, None)) is not None:
             async with AsyncClient() as client:
-                await client.try_to_report(decision.request, succeeded=succeeded, words=words[:_LONGEST_REPORT])
-
-
-def schema_of(arguments: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Make a schema of the values, with which people may change them.
-
-    For frameworks that tell a hook none. None if a value has no type of JSON.
-    """
-    if not all(type(value) in _KINDS for value in arguments.values()):
-        return None
-    types = {name: {"type": _KINDS[type(value)]} for name, value in arguments.items()}
-    return {"type": "object", "properties": types, "required": [*types]}
+                await client.try_to_report(decision.request, succeeded=succeeded, words=words[:LONGEST_REPORT])

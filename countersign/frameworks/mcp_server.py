@@ -13,10 +13,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
 
-from countersign.client import client
+from countersign.client import AsyncClient, Call, Decision, InvalidInput, NotApproved, Question
 from countersign.client.connection import Address
-from countersign.client.exchange import Decision, NotApproved
-from countersign.domain.errors import InvalidInput
 from countersign.domain.texts_for_models import quoted
 
 WAIT: Final = 45.0
@@ -52,7 +50,7 @@ class PeopleTools:
         key: a name of your own for this question, such as `region-of-order-17`. options: leave out if they are to
         answer in words.
         """
-        decision = await self._ask(key, client.question(self._channel, "", question, options=options or ()))
+        decision = await self._ask(Question(self._channel, "", question, options or (), key=key))
         return decision.text if decision is not None else _NOT_YET
 
     async def request_approval(self, key: str, action: str, arguments: dict[str, Any], why: str = "") -> str:
@@ -61,24 +59,24 @@ class PeopleTools:
         Returns their decision as JSON. key: a name of your own for this action, such as `refund-order-17`. action:
         what is done, such as the name of a tool. arguments: exactly with what; people may change them.
         """
-        call: dict[str, Any] = {"tool": action, "arguments": arguments}
+        schema = None
         if all(type(value) in _KINDS for value in arguments.values()):
             types = {name: {"type": _KINDS[type(value)]} for name, value in arguments.items()}
-            call["schema"] = {"type": "object", "properties": types, "required": [*types]}
-        body = client.question(self._channel, call=call, notes=[why] if why else ())
-        decision = await self._ask(key, body)
+            schema = {"type": "object", "properties": types, "required": [*types]}
+        notes = [why] if why else ()
+        decision = await self._ask(Call(self._channel, action, arguments, schema, notes=notes, key=key))
         if decision is None:
             return _NOT_YET
         approved, text = await _given(decision)
         answer = {"approved": approved, "arguments": decision.arguments if approved else None, "decision": text}
         return json.dumps(answer, ensure_ascii=False)
 
-    async def _ask(self, key: str, body: dict[str, Any]) -> Decision | None:
+    async def _ask(self, asked: Call | Question) -> Decision | None:
         """Their decision; None if they need longer. The request is left to them."""
-        async with client.AsyncClient() as service:
+        async with AsyncClient() as service:
             try:
                 async with asyncio.timeout(self._wait):
-                    return await service.judge(body, key=key)
+                    return await service.judge(asked)
             except TimeoutError:
                 return None
 
@@ -87,7 +85,7 @@ async def _given(decision: Decision) -> tuple[bool, str]:
     """Give an approval to the client, once; return whether it may act, and the text for its model."""
     if not decision.approved:
         return False, decision.text
-    async with client.AsyncClient() as service:
+    async with AsyncClient() as service:
         try:
             first = await service.begin_once(decision)
         except NotApproved as stopped:

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from countersign.client.client import AsyncClient
-from countersign.domain.errors import CountersignError, InvalidInput
+from countersign.client import AsyncClient, CountersignError, InvalidInput
 from countersign.frameworks.run_files import check_folder, locked, read
 from countersign.frameworks.saved_runs import catch_up
 

@@ -15,8 +15,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from countersign.domain.errors import CountersignError, InvalidInput
-from countersign.domain.json_arguments import is_approved
+from countersign.client import CountersignError, InvalidInput, is_approved
 from countersign.whole_files import write_whole
 
 _NO_OTHER_FIELDS: Final = ConfigDict(extra="forbid")

@@ -16,9 +16,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from countersign.client.client import AsyncClient, question
-from countersign.client.exchange import AlreadyRan, Decision, NotApproved, failure
-from countersign.domain.errors import InvalidInput
+from countersign.client import (
+    AlreadyRan,
+    AsyncClient,
+    Call,
+    Decision,
+    InvalidInput,
+    NotApproved,
+    Question,
+    failure,
+)
 from countersign.frameworks.run_files import LeftToPeople, SavedCall, SavedRun, UnreportedOutcome, opened
 
 ASK_HUMAN: Final = "ask_human"
@@ -39,7 +46,7 @@ class JudgedRun:
 
     async def decide(self, call: SavedCall) -> Decision:
         """Ask people about the call, or find what they decided."""
-        decision = await self.client.judge(self._question(call), key=self.run.key_of(call))
+        decision = await self.client.judge(self._question(call))
         if decision.outcome == "edited" and call.edited is None and decision.arguments is not None:
             call.edited = dict(decision.arguments)
             self.run.save()
@@ -51,7 +58,7 @@ class JudgedRun:
         LeftToPeople if the program is not to wait.
         """
         if self.leave:
-            asked = [await self.client.submit(self._question(call), key=self.run.key_of(call)) for call in calls]
+            asked = [await self.client.submit(self._question(call)) for call in calls]
             self.run.save(waits=[request for request, decided in asked if not decided])
             if self.run.waits:
                 raise LeftToPeople(self.run.path.parent)
@@ -75,10 +82,9 @@ class JudgedRun:
         if call.tool == ASK_HUMAN or not decision.approved or decision.arguments is None:
             return decision.text
         if not call.ended:
-            key = self.run.key_of(call)
             try:
                 again = call.tool in self.idempotent
-                await self.client.begin(decision, self._question(call), key=key, idempotent=again)
+                await self.client.begin(decision, self._question(call), idempotent=again)
             except NotApproved as stopped:
                 return str(stopped)
             except AlreadyRan as before:
@@ -108,15 +114,14 @@ class JudgedRun:
             *(self.run.key, self.run.path.parent),
         )
 
-    def _question(self, call: SavedCall) -> dict[str, Any]:
+    def _question(self, call: SavedCall) -> Call | Question:
+        key = self.run.key_of(call)
         if call.tool == ASK_HUMAN:
             asked = str(call.arguments.get("question", ""))
             options = [str(one) for one in call.arguments.get("options") or ()]
-            return question(self.channel, "", asked, options=options, agent=self.agent)
-        body = {"tool": call.tool, "arguments": call.arguments, "schema": call.schema}
-        named = {name: value for name, value in body.items() if value or name == "arguments"}
+            return Question(self.channel, "", asked, options, agent=self.agent, key=key)
         notes = [call.note] if call.note else []
-        return question(self.channel, call=named, notes=notes, agent=self.agent)
+        return Call(self.channel, call.tool, call.arguments, call.schema, notes=notes, agent=self.agent, key=key)
 
 
 async def catch_up(client: AsyncClient, run: SavedRun) -> bool:

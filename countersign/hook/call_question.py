@@ -8,8 +8,8 @@ import socket
 from collections.abc import Mapping
 from typing import Any, Final
 
-from countersign.client.client import question
-from countersign.domain.calls import canonical
+from countersign.client.questions import Call
+from countersign.domain.calls import canonical, schema_of
 from countersign.hook.repository import Repository
 from countersign.hook.rules import HookRules, HookVerdict
 from countersign.hook.tool_calls import Deed, ToolCall, resolved
@@ -18,26 +18,18 @@ LONGEST_DIFF: Final = 60_000
 """Characters of a diff on the card; the call's arguments, which have all of it, come first."""
 _LONGEST_FILE: Final = 2_000_000
 _LONGEST_NAME: Final = 120
-_TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
 
-def question_of(
-    call: ToolCall, verdict: HookVerdict, rules: HookRules, repository: Repository, *, edits: bool
-) -> dict[str, Any]:
-    """Make the body of the question."""
+def question_of(call: ToolCall, verdict: HookVerdict, rules: HookRules, repository: Repository, *, edits: bool) -> Call:
+    """Make the question, still without its key."""
     arguments = shown_arguments(call)
-    asked: dict[str, Any] = {"tool": name_of(call, verdict, rules, repository), "arguments": arguments}
-    if edits and all(type(value) in _TYPES for value in arguments.values()):
-        asked["schema"] = {
-            "type": "object",
-            "properties": {name: {"type": _TYPES[type(value)]} for name, value in arguments.items()},
-            "required": [*arguments],
-            "additionalProperties": False,
-        }
-    return question(
+    schema = schema_of(arguments) if edits else None
+    return Call(
         rules.channel,
+        name_of(call, verdict, rules, repository),
+        arguments,
+        schema,
         message="\n".join(_facts(call, verdict, repository)),
-        call=asked,
         agent=call.agent,
         task=f"{call.agent} in {repository.name}",
     )
@@ -127,7 +119,7 @@ def _account() -> str:
         return "unknown"
 
 
-def key_of(call: ToolCall, body: Mapping[str, Any], number: int) -> str:
+def key_of(call: ToolCall, asked: Call, number: int) -> str:
     """Return the idempotency key of a session's call, asked for the n-th time."""
-    content = json.dumps([call.agent, call.session, body], sort_keys=True)
+    content = json.dumps([call.agent, call.session, asked.body], sort_keys=True)
     return f"hook-{hashlib.sha256(content.encode()).hexdigest()}-{number}"

@@ -11,18 +11,21 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from countersign.client.client import AsyncClient
 from countersign.client.exchange import Decision, NotApproved, ServiceRefused
+from countersign.client.questions import Call
+from countersign.domain.actions import Action
 from countersign.domain.errors import CountersignError
 from countersign.domain.json_arguments import DIFFERS, is_approved
 from countersign.hook import approved_calls
 from countersign.hook.call_question import key_of, question_of, shown_arguments
 from countersign.hook.protocols import HookAnswer, Protocol
 from countersign.hook.repository import Repository, repository_of
-from countersign.hook.rules import HookAction, HookRules, judge, read_rules
+from countersign.hook.rules import HookRules, judge, read_rules
 from countersign.hook.tool_calls import ToolCall, is_result, read_call, read_message
 
 _PATIENCE: Final = 60.0
@@ -50,14 +53,14 @@ async def answer(protocol: Protocol, data: bytes, rules_file: Path | None, wait:
     rules = read_rules(rules_file)
     repository = repository_of(call.folder)
     verdict = judge(rules, call, repository.folder, guarded_files(rules_file, repository))
-    if verdict.effect is HookAction.ALLOW and call.event != "PermissionRequest":
+    if verdict.effect is Action.ALLOW and call.event != "PermissionRequest":
         return ""
-    if verdict.effect is HookAction.DENY:
+    if verdict.effect is Action.DENY:
         why = f" {'; '.join(verdict.why)}." if verdict.why else ""
         return protocol.output(call.event, HookAnswer(False, f"The rules of this machine refuse this call.{why}"))
-    body = question_of(call, verdict, rules, repository, edits=protocol.edits(call.event))
+    asked = question_of(call, verdict, rules, repository, edits=protocol.edits(call.event))
     seconds = rules.wait.total_seconds() if wait is None else wait
-    return protocol.output(call.event, await _asked(call, body, rules, seconds))
+    return protocol.output(call.event, await _asked(call, asked, rules, seconds))
 
 
 def guarded_files(rules_file: Path | None, repository: Repository) -> list[Path]:
@@ -76,13 +79,14 @@ def guarded_files(rules_file: Path | None, repository: Repository) -> list[Path]
     return [Path(os.path.realpath(place)) for place in places]
 
 
-async def _asked(call: ToolCall, body: Mapping[str, Any], rules: HookRules, wait: float) -> HookAnswer:
+async def _asked(call: ToolCall, asked: Call, rules: HookRules, wait: float) -> HookAnswer:
     """Ask people, unless they are asked already or have rejected this call."""
-    first = key_of(call, body, 0)
+    first = key_of(call, asked, 0)
     begin = approved_calls.count_of(first)
     try:
         for number in range(begin, begin + _MOST_TRIES):
-            decision = await _decision(body, key_of(call, body, number), rules.service_timeout.total_seconds(), wait)
+            again = replace(asked, key=key_of(call, asked, number))
+            decision = await _decision(again, rules.service_timeout.total_seconds(), wait)
             if decision is None:
                 return HookAnswer(False, _NOT_YET)
             if decision.outcome in ("expired", "withdrawn"):  # the same call may be asked about again
@@ -102,7 +106,7 @@ async def _asked(call: ToolCall, body: Mapping[str, Any], rules: HookRules, wait
     return HookAnswer(False, "This call was approved too often in this session. Start a new session.")
 
 
-async def _decision(body: Mapping[str, Any], key: str, within: float, wait: float) -> Decision | None:
+async def _decision(asked: Call, within: float, wait: float) -> Decision | None:
     """Return the decision; None if people need longer, and the request stays open.
 
     The first answer of the service must come fast, so a service that is away refuses at once. Later it may restart. A
@@ -112,10 +116,10 @@ async def _decision(body: Mapping[str, Any], key: str, within: float, wait: floa
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, interrupted.set)
     async with AsyncClient(timeout=within / 8) as client, asyncio.timeout(within):
-        request, decided = await client.submit(body, key=key)
+        request, decided = await client.submit(asked)
     async with AsyncClient(timeout=_PATIENCE) as client:
         if not request:  # the policy refuses it: asked once more, it says why
-            return await client.judge(body, key=key)
+            return await client.judge(asked)
         waiting, ending = asyncio.ensure_future(client.decision(request)), asyncio.ensure_future(interrupted.wait())
         either = asyncio.FIRST_COMPLETED
         await asyncio.wait([waiting, ending], timeout=None if decided else wait, return_when=either)

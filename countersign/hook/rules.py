@@ -12,13 +12,13 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from countersign.domain.actions import Action
 from countersign.domain.errors import InvalidInput
 from countersign.hook.shell_commands import ShellCommand, ShellScript, Word, read_script
 from countersign.hook.tool_calls import Deed, ToolCall, resolved
@@ -31,18 +31,6 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours"}
 STARTER: Final = Path(__file__).with_name("starter_rules.yaml")
 
 
-class HookAction(IntEnum):
-    """The effect of a rule, the stricter the higher."""
-
-    ALLOW = 0
-    ASK = 1
-    DENY = 2
-
-
-def _effect(value: Any) -> Any:
-    return HookAction[value.upper()] if isinstance(value, str) and value in ("allow", "ask", "deny") else value
-
-
 def _list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -53,7 +41,6 @@ def _duration(value: Any) -> Any:
     raise ValueError("write a time like 30s, 50m or 2h")
 
 
-Then = Annotated[HookAction, BeforeValidator(_effect)]
 Names = Annotated[list[str], BeforeValidator(_list)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
@@ -67,7 +54,7 @@ class HookRule(BaseModel):
     command: Names = Field(default_factory=list)
     write: Literal["outside repository", "anywhere", ""] = ""
     network: bool = False
-    then: Then
+    then: Action
     why: str = ""
 
     @model_validator(mode="after")
@@ -89,9 +76,9 @@ class HookRule(BaseModel):
 
     def fits_command(self, command: ShellCommand) -> bool:
         """Tell whether the rule fits a command of a script."""
-        if self.then is not HookAction.ALLOW and self.network and command.program in _NETWORK:
+        if self.then is not Action.ALLOW and self.network and command.program in _NETWORK:
             return True
-        if self.then is HookAction.ALLOW:
+        if self.then is Action.ALLOW:
             return not command.perhaps and any(_begins(command, pattern) for pattern in self._patterns)
         return any(_has(command, pattern) for pattern in self._patterns)
 
@@ -110,8 +97,8 @@ class HookRules(BaseModel):
     channel: str = ""
     wait: Duration = timedelta(minutes=55)
     service_timeout: Duration = timedelta(seconds=2)
-    otherwise: Then = HookAction.ASK
-    unclear: Then = HookAction.ASK
+    otherwise: Action = Action.ASK
+    unclear: Action = Action.ASK
     permissions: Literal["session", "repository", "channel"] = "repository"
     folders: Names = Field(default_factory=list)
     rules: list[HookRule] = Field(default_factory=list)
@@ -121,7 +108,7 @@ class HookRules(BaseModel):
 class HookVerdict:
     """The verdict of the rules on a call: effect, reasons, and the name for people."""
 
-    effect: HookAction
+    effect: Action
     why: tuple[str, ...]
     name: str
     exact: bool
@@ -174,7 +161,7 @@ class _Judging:
         for path in self._call.paths:
             found += self._of_write(path)
         if self._call.deed is Deed.WRITE and not self._call.paths:
-            found.append((HookAction.ASK, "it is not known which file it writes"))
+            found.append((Action.ASK, "it is not known which file it writes"))
         return self._strictest(found or [(self._rules.otherwise, "")], self._call.tool, exact=False)
 
     def of_script(self, script: ShellScript) -> HookVerdict:
@@ -184,7 +171,7 @@ class _Judging:
         for command in script.commands:
             fits = [(rule.then, rule.why) for rule in self._rules.rules if rule.fits_command(command)]
             found += fits or ([] if command.perhaps or of_tool else [(self._rules.otherwise, "")])
-            found += [(HookAction.ASK, _GUARDED) for word in command.words if word and self._is_guarded(word)]
+            found += [(Action.ASK, _GUARDED) for word in command.words if word and self._is_guarded(word)]
         for path in script.writes:
             found += self._of_write(path) or [(self._rules.otherwise, "")]
         found += [(self._rules.unclear, why) for why in script.unclear]
@@ -196,7 +183,7 @@ class _Judging:
             exact=bool(script.unclear) or any(one.perhaps for one in script.commands),
         )
 
-    def _of_write(self, path: Word) -> list[tuple[HookAction, str]]:
+    def _of_write(self, path: Word) -> list[tuple[Action, str]]:
         outside = (
             path is None
             or any(map(path.__contains__, "*?["))
@@ -206,7 +193,7 @@ class _Judging:
             (rule.then, rule.why) for rule in self._rules.rules if rule.write == "anywhere" or (rule.write and outside)
         ]
         if path is not None and self._is_guarded(path):
-            fits.append((HookAction.ASK, _GUARDED))
+            fits.append((Action.ASK, _GUARDED))
         return fits
 
     def _follow(self, script: ShellScript) -> None:
@@ -237,8 +224,8 @@ class _Judging:
             return Path(os.sep)
 
     @staticmethod
-    def _strictest(found: Sequence[tuple[HookAction, str]], name: str, *, exact: bool) -> HookVerdict:
-        effect = max(one for one, _ in found)
+    def _strictest(found: Sequence[tuple[Action, str]], name: str, *, exact: bool) -> HookVerdict:
+        effect = max((one for one, _ in found), key=lambda one: one.strictness)
         return HookVerdict(
             effect, tuple(dict.fromkeys(why for one, why in found if one is effect and why)), name, exact
         )

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import IN_POLICY, say_value
 from countersign.domain.errors import InvalidInput, WrongSettings
 from countersign.domain.ids import ChannelId
 from countersign.policy import file as policy_file
-from countersign.policy.evaluation import Action, Judgement, Rulebook, WantedAction, judge
+from countersign.policy.evaluation import Judgement, Rulebook, WantedAction, judge
 from countersign.terminal import command_line, run
 
 app = command_line("Check, explain or suggest a policy.")

@@ -8,9 +8,9 @@ names is needed.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Any, Final
 
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import (
     AS_ELSEWHERE,
     IN_POLICY,
@@ -27,16 +27,6 @@ from countersign.domain.proof import Proof
 from countersign.domain.proof import strictest as strictest_proof
 from countersign.policy.conditions import holds
 
-
-class Action(StrEnum):
-    """The fate of an action, from the mildest to the strictest."""
-
-    ALLOW = "allow"
-    ASK = "ask"
-    DENY = "deny"
-
-
-_STRICTNESS: Final = {effect: at for at, effect in enumerate(Action)}
 _HARM: Final = {risk: at for at, risk in enumerate(Risk)}
 
 
@@ -171,10 +161,10 @@ def weigh(
 ) -> Judgement:
     """Judge by the clauses that fit, in the order of the file."""
     # max() keeps the first of those that are equally strict.
-    strictest = max(fitting, key=lambda c: (_STRICTNESS[c.then], c.terms.quorum or 0), default=None)
+    strictest = max(fitting, key=lambda c: (c.then.strictness, c.terms.quorum or 0), default=None)
     if strictest is None:
         return Judgement(team_says or Action.ASK, risk, trail=trail)
-    if team_says is not None and _STRICTNESS[team_says] > _STRICTNESS[strictest.then]:
+    if team_says is not None and team_says.strictness > strictest.then.strictness:
         return Judgement(team_says, risk, trail=(*trail, f"the team's own code is stricter: {team_says}"))
     terms = strictest.terms
     if proofs := [clause.terms.proof for clause in fitting if clause.terms.proof is not None]:

@@ -15,6 +15,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import (
     IN_POLICY,
     ChannelSettings,
@@ -28,7 +29,7 @@ from countersign.domain.errors import InvalidInput, WrongSettings
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import MEMBERS, Reviewers, reviewers_named
 from countersign.policy.conditions import check
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 
 LARGEST: Final = 1_000_000
 """Bytes of a policy file."""

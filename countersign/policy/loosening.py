@@ -115,9 +115,7 @@ def why_not_confirmed(
     Where a proof is needed, an admin confirms: of two reviewers, the first only clicked in Slack.
     """
     needed = needed_proof(effect)
-    if needed is Proof.SLACK and not proved.statement:
-        return None
-    if needed is not Proof.SLACK and not may_alone(actor, admins):
+    if needed is not Proof.SLACK and not actor.administers(admins):
         return "Rules that need a proof are loosened by an admin, with that proof."
     wrong = why_not_proved(needed, proved, statement(actor.workspace, actor.user, proposal), now)
     if wrong in (Refusal.NEEDS_LOGIN, Refusal.NEEDS_PASSKEY):
@@ -182,11 +180,6 @@ def _reviewers_by(rules: Rules, after: timedelta) -> Reviewers:
     )
 
 
-def may_alone(actor: Actor, admins: frozenset[UserId]) -> bool:
-    """Tell whether this actor may make the rules milder without a second person."""
-    return actor.is_admin or actor.user in admins
-
-
 def why_not_second(
     proposal: SettingsProposal,
     actor: Actor,
@@ -202,7 +195,7 @@ def why_not_second(
     """
     if (version, print_of(*effect[:4])) != (proposal.version, proposal.rules):
         return "The settings have changed since this was proposed, so it can no longer be confirmed."
-    if may_alone(actor, admins):
+    if actor.administers(admins):
         return None
     if actor.user == proposal.by:
         return "You proposed this yourself; an admin or another reviewer must confirm it."

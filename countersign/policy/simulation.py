@@ -10,12 +10,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import Rules, enough_people, say_value
 from countersign.domain.errors import NotRecorded
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.json_comparison import Unrecorded
 from countersign.policy.evaluation import (
-    Action,
     Clause,
     Judgement,
     Rulebook,

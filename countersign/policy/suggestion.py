@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import Risk
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId
 from countersign.domain.json_comparison import Unrecorded
 from countersign.policy import conditions
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.policy.simulation import Recorded, ReplayOutcome, replay
 
 FEW: Final = 5

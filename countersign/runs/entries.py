@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from countersign.domain.actions import Action
 from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import RequestId
-from countersign.policy.evaluation import Action
 
 SCHEMA: Final = 4
 _STRICT: Final = ConfigDict(extra="forbid")
@@ -46,6 +46,8 @@ class Entry:
     """The number of this among what reached the team, from 1; 0: it has no place."""
     left: bool = False
     """Whether the team went on without it."""
+    held: _Number = 0
+    """If `left`: the seconds that its process had held the run by then. No deadline that passed was longer."""
     after: _Number = 0
     """How many ends of turns are recorded with earlier places."""
     turns: tuple[str, ...] = ()

@@ -29,7 +29,8 @@ The rules:
 2. What no record answers (a model, a tool, a step) begins when the last recorded event has passed.
 3. No clock decides. A deadline of the team's own that passes before an answer which had come in time waits for that
    answer. Only where nothing at all has moved for LAST_RESORT is the code taken to have changed, and people are asked
-   how to go on.
+   how to go on. A call that was left waits longer, because the team's own deadline may be longer: as long as the
+   process that recorded it had held the run.
 4. While agents of different branches speak at once, or an agent waits for several calls, an event passes SETTLED
    rounds of the event loop after the one before: the words of an agent are on their way to the others for some rounds,
    and the result of a call is on its way through the tasks around it, which are more in a rebuilt run.
@@ -50,8 +51,9 @@ there would show only in another order of messages, which is why the rule stays.
 Not covered: two pieces of local work inside one agent's own turn that race for something in its own memory. Nor the
 order of branches inside an effect that is done again: what they hear in another order, they ask about again. Nor a
 deadline of the team's own that passes earlier than before, where it encloses another one (no record tells which of the
-two ended a call) or calls at once (asyncio drops the results of a cancelled `asyncio.gather`): if the team then does
-something else than before, people are asked about changed code.
+two ended a call) or calls at once, without a call of an agent that is a tool between them (asyncio drops the results of
+a cancelled `asyncio.gather`): if the team then does something else than before, people are asked about changed code.
+Nothing is done twice by that. docs/guarantees.md has figures.
 """
 
 import asyncio
@@ -78,7 +80,7 @@ class OrderedEvent:
     """A hand-on, or the end of a turn.
 
     `name` is the key of the hand-on, or the agent whose turn ended; then `place` is 0 and `number` counts. `automatic`:
-    it passes by itself. `awaited`: somebody waits for it to pass.
+    it passes by itself. `awaited`: somebody waits for it to pass. `held`: see `Entry.held`.
     """
 
     name: str
@@ -87,6 +89,7 @@ class OrderedEvent:
     recorded: bool = False
     awaited: bool = False
     automatic: bool = False
+    held: int = 0
     after: int = 0
     turns: tuple[str, ...] = ()
     asked: frozenset[str] = field(default_factory=frozenset)
@@ -145,7 +148,8 @@ class Order:
                     self._last_turn = number
             asked = frozenset(entry.asked)
             automatic = key.startswith(MARK)
-            self._events.append(OrderedEvent(key, entry.place, recorded=True, automatic=automatic, asked=asked))
+            event = OrderedEvent(key, entry.place, recorded=True, automatic=automatic, held=entry.held, asked=asked)
+            self._events.append(event)
             self._last_place = entry.place
         self._persisted_turns = self._last_turn
 
@@ -271,12 +275,16 @@ class Order:
         `busy`: meanwhile the run does not rest. `concerned` tells, when something has moved, whether to look again;
         `on_wake` is called then. `missing` names what is missing if that is no event.
         """
+        loop = asyncio.get_running_loop()
+        moves, since = self._moves, loop.time()
         while not reached():
             if self.closed:
                 raise asyncio.CancelledError
             if on_wake is not None:
                 on_wake()
-            moves, moved = self._moves, asyncio.get_running_loop().create_future()
+            if moves != self._moves:
+                moves, since = self._moves, loop.time()
+            moved = loop.create_future()
             self._waiters[moved] = concerned
             try:
                 with self._activity.holding(busy):
@@ -284,7 +292,8 @@ class Order:
             finally:
                 del self._waiters[moved]
             # Nothing has moved since: not this wait alone, the whole run stands still.
-            if moves == self._moves and (name := self.first_missing() or (missing and missing())):
+            quiet = moves == self._moves and loop.time() - since >= self._deadline_ahead()
+            if quiet and (name := self.first_missing() or (missing and missing())):
                 self.stuck(name)
 
     def first_missing(self) -> str:
@@ -295,6 +304,13 @@ class Order:
         if not first.awaited and not first.automatic:
             return first.name
         return min((name for name in first.asked if not self.wait(name).asked), default="")
+
+    def _deadline_ahead(self) -> float:
+        """Return the seconds that a deadline of the team's own may still need."""
+        first = self.first_recorded()
+        if first is None or not first.held or not self.wait(first.name).asked:
+            return 0.0
+        return first.held + LAST_RESORT.total_seconds() / 2
 
     def unused(self) -> list[str]:
         """List the recorded keys that are neither asked for nor set aside."""

@@ -71,6 +71,7 @@ class RunJournal:
         self.pending_calls = PendingCalls(self.order.notify)
         self.order.several_calls = self.pending_calls.several
         self.late_writes = WriteBehind()
+        self._opened_at = asyncio.get_running_loop().time()
         self._recording: dict[str, asyncio.Future[None]] = {}
         self.before_execution: Callable[[str], Awaitable[None]] = _allow
         self.now: Callable[[], Awaitable[datetime]] = self._journal.now
@@ -260,6 +261,7 @@ class RunJournal:
             return  # it had reached the team before, so the code is another one (`Order.first_missing`)
         wait.left = event = event or self.order.append(key)
         event.automatic = True
+        event.held = int(asyncio.get_running_loop().time() - self._opened_at) + 1
 
         async def write() -> None:
             # By now an effect that had begun has recorded so, and one that has just ended its result.
@@ -360,7 +362,7 @@ class RunJournal:
     def _placed(self, entry: Entry, event: OrderedEvent, *, left: bool = False) -> Entry:
         asked = tuple(sorted(event.asked))
         return dataclasses.replace(
-            entry, place=event.place, left=left, after=event.after, turns=event.turns, asked=asked
+            entry, place=event.place, left=left, held=event.held, after=event.after, turns=event.turns, asked=asked
         )
 
     async def _await_abandonment(self, key: str) -> None:

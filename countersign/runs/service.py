@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from countersign.client.connection import proxy_for
 from countersign.domain import errors
 from countersign.domain.attempt_refusals import Refusal
-from countersign.domain.errors import CountersignError, Refused, StoreUnavailable
+from countersign.domain.errors import PROBLEM, CountersignError, Refused, StoreUnavailable
 from countersign.domain.ids import RequestId, RunId, WorkerId
 from countersign.domain.requests import Request
 from countersign.domain.run_calls import RUN_CALLS, R, RunCall
@@ -192,7 +192,7 @@ class HttpService:
     def _refused(self, status: int, content: bytes) -> CountersignError:
         try:
             body = json.loads(content)
-            _, _, kind = str(body["type"]).partition("urn:countersign:")
+            _, _, kind = str(body["type"]).partition(PROBLEM)
             detail = str(body["detail"])
         except (ValueError, KeyError, TypeError):
             kind, detail = "", f"`web` answered with status {status}."

@@ -54,7 +54,7 @@ appendfsync always
 maxmemory-policy noeviction
 hash-max-listpack-value 1024
 """
-"""The last line keeps a run's journal in one piece: 500 bytes less than as a table (docs/operations.md)."""
+"""The last line keeps a run's journal in one piece: 500 bytes less than as a table (docs/redis.md)."""
 
 
 class EmbeddedRedisError(StoreUnavailable):

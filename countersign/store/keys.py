@@ -66,6 +66,8 @@ shorter).
 | `{ns}:renewing:<workspace>` | string | that its token is being renewed just now | 1 min |
 | `{ns}:confirming:<digest>` | string | an answer that waits for its proof, by the digest of a nonce | 5 min |
 | `{ns}:session:<digest>` | string | who is signed in to the pages, by the digest of a cookie | 12 h after the sign-in |
+| `{ns}:mailed:<user>` | sorted set | requests of which somebody was told by mail, by when (ms) | 30 days after one |
+| `{ns}:mailer` | hash | lease of the process that sends these mails, as for a run | 1 hour after the lease |
 | `{ns}:signed_out:<workspace>:<user>` | string | sessions of this person from before then have ended | 12 h later |
 | `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – |
 """
@@ -189,6 +191,7 @@ class Keys:
         self.projector: Final = self.prefix + "projector"
         self.confirmed: Final = self.prefix + "confirmed"
         self.installations: Final = self.prefix + "installations"
+        self.mailer: Final = self.prefix + "mailer"
         self.wake: Final = self.prefix + "wake"
 
     def request(self, request: RequestId) -> str:
@@ -288,6 +291,9 @@ class Keys:
 
     def signed_out(self, workspace: WorkspaceId, user: UserId) -> str:
         return f"{self.prefix}signed_out:{WorkspaceId(workspace)}:{UserId(user)}"
+
+    def mailed(self, user: UserId) -> str:
+        return f"{self.prefix}mailed:{UserId(user)}"
 
     def worker(self, worker: WorkerId) -> str:
         return f"{self.prefix}worker:{WorkerId(worker)}"

@@ -1,12 +1,15 @@
-"""People who are signed in to the pages of `web`.
+"""People who are signed in to the pages of `web`, and what they were told by mail.
 
 Redis holds the digest of a cookie and never the cookie: reading Redis lets nobody act as somebody else.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from countersign.domain.ids import UserId, WorkspaceId, digest_of
+from countersign.domain.ids import RequestId, UserId, WorkspaceId, digest_of
 from countersign.store.codec import ms
+from countersign.store.keys import KEPT
+from countersign.store.leases import ProcessLease
 from countersign.store.records import Records
 
 
@@ -56,3 +59,27 @@ class SignIns:
     async def forget(self, nonce: str) -> None:
         """Drop what was confirmed."""
         await self._client.delete(self._keys.confirming(digest_of(nonce)))
+
+
+class MailNotes:
+    """Notes of one namespace: who was told by mail of which requests."""
+
+    def __init__(self, records: Records) -> None:
+        self.lease = ProcessLease(records.client, records.keys.mailer)
+        self._client = records.client
+        self._keys = records.keys
+        self._now = records.now
+
+    async def untold(self, user: UserId, requests: Sequence[RequestId]) -> list[RequestId]:
+        """Return those of these requests of which this person was not told."""
+        if not requests:
+            return []
+        told = await self._client.zmscore(self._keys.mailed(user), list(requests))
+        return [request for request, moment in zip(requests, told, strict=True) if moment is None]
+
+    async def told(self, user: UserId, requests: Sequence[RequestId]) -> None:
+        """Note that this person was told of these requests."""
+        key, now = self._keys.mailed(user), ms(await self._now())
+        await self._client.zadd(key, dict.fromkeys(map(str, requests), now))
+        await self._client.zremrangebyscore(key, "-inf", now - ms(KEPT))
+        await self._client.pexpire(key, ms(KEPT))

@@ -6,6 +6,7 @@ Rules about conversations are in `countersign.teams.conversation`. docs/api.md h
 from countersign.frameworks import extra
 
 with extra("server,autogen"):
+    from countersign.domain.actions import Action
     from countersign.domain.errors import ActionFailed, OutcomeUnknown
     from countersign.domain.request_endings import approved_content
     from countersign.domain.requests import Kind, Request, Status
@@ -21,7 +22,6 @@ with extra("server,autogen"):
     from countersign.frameworks.autogen.team import Team, last_words
     from countersign.frameworks.autogen.tools.gated_tools import idempotency_key
     from countersign.frameworks.autogen.tools.team_policy import Proposal, Verdict
-    from countersign.policy.evaluation import Action
     from countersign.process_settings import WorkerSettings
 
 __all__ = [

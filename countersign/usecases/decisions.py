@@ -15,6 +15,7 @@ from countersign.domain import (
     schedule,
     standing_permissions,
 )
+from countersign.domain.actions import Action
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import is_canonical
 from countersign.domain.decision_attempts import Attempt
@@ -24,7 +25,6 @@ from countersign.domain.people import Actor
 from countersign.domain.question_salts import asker
 from countersign.domain.requests import Decision, Request
 from countersign.policy import evaluation
-from countersign.policy.evaluation import Action
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, Update, update
 from countersign.usecases.effective_settings import judge, rules_of, silence_approves
 from countersign.usecases.ports import Change, Committed, Message, Put, Queue, SeenRequest, Store

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from countersign.domain import channel_settings, eligibility
+from countersign.domain.actions import Action
 from countersign.domain.attempt_refusals import Refusal, Sentence
 from countersign.domain.calls import Call
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules
@@ -18,7 +19,7 @@ from countersign.domain.question_salts import asker
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request
 from countersign.domain.runs import Run
 from countersign.policy import evaluation, loosening
-from countersign.policy.evaluation import Action, Judgement, WantedAction
+from countersign.policy.evaluation import Judgement, WantedAction
 from countersign.policy.loosening import (
     Configured,
     Dependent,
@@ -162,7 +163,7 @@ async def configure(
             await store.keep_proposal(proposal)
         elif milder and (why_not := why_not_propose(proposal)) is not None:
             problems = [(why_not,)]
-        elif milder and loosening.may_alone(actor, admins):
+        elif milder and actor.administers(admins):
             return Refuse(NeedsConfirmation(proposal, effect))
         kind = EventType.SETTINGS_PROPOSED if milder else EventType.SETTINGS_CHANGED
         event = Event(

@@ -5,13 +5,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from countersign.domain import requests, runs
+from countersign.domain.actions import Action
 from countersign.domain.activity import Delay, Progress, Writing
 from countersign.domain.errors import InvalidInput, NewerSchema, UnknownSchema
 from countersign.domain.events import EventType, shortened, without_secrets
 from countersign.domain.ids import RequestId, digest_of
 from countersign.domain.run_calls import Judge, Ruling
 from countersign.domain.runs import Run
-from countersign.policy.evaluation import Action
 from countersign.usecases.compare_and_set import Keep, Swap, advance, if_live, live, update
 from countersign.usecases.effective_settings import judge
 from countersign.usecases.ports import Change, Lease, Put, Store

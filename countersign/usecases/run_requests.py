@@ -11,6 +11,7 @@ from secrets import token_hex
 from typing import NamedTuple
 
 from countersign.domain import executions, request_endings, requests, runs
+from countersign.domain.actions import Action
 from countersign.domain.api_keys import ApiKey, AskingProgram
 from countersign.domain.calls import LONGEST_CONTENT
 from countersign.domain.errors import Conflict, GivenUp, InvalidInput, Refused
@@ -20,7 +21,6 @@ from countersign.domain.question_salts import asker, salted
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status, digest
 from countersign.domain.runs import Run
-from countersign.policy.evaluation import Action
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, live, update
 from countersign.usecases.effective_settings import Ruled, judge, ruled_for
 from countersign.usecases.found_requests import ProgramRequest, program_request

@@ -12,8 +12,9 @@ from ag2.middleware.builtin import approval_required
 from ag2.testing import TestConfig, TrackingConfig
 
 from countersign.client import executions
+from countersign.domain.actions import Action
 from countersign.frameworks.ag2 import ask_human, slack_hook, with_approval
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, cards
@@ -43,7 +44,7 @@ def read_by(config: TrackingConfig) -> str:
         ("Request changes", {"answer": "Ask the customer first."}, []),
     ],
 )
-async def test_a_call_runs_only_as_people_decided(
+async def test_call_runs_only_as_decided(
     slack: LocalSlack, bob: Bob, button: str, window: Any, paid: list[float]
 ) -> None:
     """R8, R13: the model reads it, and a program that starts again under the run's name does nothing twice."""
@@ -103,7 +104,7 @@ async def killed_while_asked(bob: Bob, paid: list[float]) -> None:
     await bob.presses("Refund:", "Approve")
 
 
-async def test_what_nobody_reported_for_a_day_runs_when_the_program_is_back(bob: Bob) -> None:
+async def test_approved_call_runs_when_the_program_returns_later(bob: Bob) -> None:
     """R8: nothing is lost over a weekend; and once it ran, it does not again."""
     paid: list[float] = []
     await killed_while_asked(bob, paid)
@@ -113,7 +114,7 @@ async def test_what_nobody_reported_for_a_day_runs_when_the_program_is_back(bob:
     assert paid == [90.0]
 
 
-async def test_a_model_reads_what_was_reported_before_also_of_a_failure(bob: Bob) -> None:
+async def test_model_reads_an_earlier_reported_failure(bob: Bob) -> None:
     """R31."""
     paid: list[float] = []
     await killed_while_asked(bob, paid)
@@ -127,7 +128,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("idempotent", [False, True])
-async def test_people_say_whether_a_call_was_done_whose_program_was_killed(
+async def test_call_of_a_killed_program_is_asked_about(
     slack: LocalSlack, bob: Bob, monkeypatch: pytest.MonkeyPatch, idempotent: bool
 ) -> None:
     """R8, R10: killed between the action and its report; one that is idempotent runs again, and asks nobody."""
@@ -148,7 +149,7 @@ async def test_people_say_whether_a_call_was_done_whose_program_was_killed(
     assert (len(paid), cards(slack)) == ((2, 1) if idempotent else (1, 2))
 
 
-async def test_what_the_policy_refuses_is_read_by_the_model(store: Store, slack: LocalSlack) -> None:
+async def test_model_reads_why_the_policy_refused(store: Store, slack: LocalSlack) -> None:
     """R16, R19."""
     await store.set_rulebook(Rulebook((Clause("till", Action.DENY, 1, tool="refund", why="Use the till."),)))
     paid: list[float] = []
@@ -156,7 +157,7 @@ async def test_what_the_policy_refuses_is_read_by_the_model(store: Store, slack:
     assert (paid, cards(slack)) == ([], 0)
 
 
-async def test_a_report_that_is_refused_hides_no_result(bob: Bob, caplog: pytest.LogCaptureFixture) -> None:
+async def test_refused_report_hides_no_result(bob: Bob, caplog: pytest.LogCaptureFixture) -> None:
     """R5: what was done was done, though the key was revoked meanwhile."""
 
     async def refund(order: int, euros: float) -> str:
@@ -171,7 +172,7 @@ async def test_a_report_that_is_refused_hides_no_result(bob: Bob, caplog: pytest
     assert "outcome couldn't be reported: This key was revoked." in caplog.text
 
 
-async def test_silence_runs_nothing(bob: Bob) -> None:
+async def test_expired_call_does_not_run(bob: Bob) -> None:
     """R20."""
     done: list[int] = []
 
@@ -196,7 +197,8 @@ async def test_silence_runs_nothing(bob: Bob) -> None:
         ("Reject", {"reason": "none"}, "DECISION: REJECTED"),
     ],
 )
-async def test_a_question_to_a_human_is_asked_in_the_channel(bob: Bob, button: str, window: Any, answer: str) -> None:
+async def test_question_to_a_human_is_asked_in_slack(bob: Bob, button: str, window: Any, answer: str) -> None:
+    """The tool's `context.input` returns what the reviewer answered."""
     answers: list[str] = []
 
     async def region(context: Context) -> str:
@@ -222,7 +224,7 @@ async def test_a_question_to_a_human_is_asked_in_the_channel(bob: Bob, button: s
         ("", None, []),
     ],
 )
-async def test_ag2s_own_approval_is_asked_in_the_channel(bob: Bob, button: str, window: Any, paid: list[float]) -> None:
+async def test_ag2s_own_approval_is_asked_in_slack(bob: Bob, button: str, window: Any, paid: list[float]) -> None:
     """R12: words that AG2 takes for its yes are none."""
     done: list[float] = []
 
@@ -245,7 +247,7 @@ async def test_ag2s_own_approval_is_asked_in_the_channel(bob: Bob, button: str, 
     assert ("Paid." if paid else "User denied") in read_by(config)
 
 
-async def test_a_model_asks_people_to_choose(slack: LocalSlack, bob: Bob) -> None:
+async def test_model_asks_people_to_choose(slack: LocalSlack, bob: Bob) -> None:
     """R8: and a program that starts again under the run's name finds what they chose."""
 
     async def program() -> TrackingConfig:

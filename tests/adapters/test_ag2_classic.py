@@ -66,7 +66,7 @@ async def played(program: Any, bob: Bob, *decisions: tuple[str, str, dict[str, A
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_always_asks_after_every_message(bob: Bob, script: Script, asynchronous: bool) -> None:
+async def test_always_mode_asks_after_every_message(bob: Bob, script: Script, asynchronous: bool) -> None:
     """S1: Approve is the empty line, Respond the next message, Reject `exit`; the same for `a_initiate_chat`."""
     script.plays("writer", "Draft one.", "Draft two.", "Draft three.")
 
@@ -85,7 +85,7 @@ async def test_always_asks_after_every_message(bob: Bob, script: Script, asynchr
     ]
 
 
-async def test_never_asks_nobody_and_ends_by_its_own_rules(slack: LocalSlack, script: Script) -> None:
+async def test_never_mode_ends_by_its_own_rules(slack: LocalSlack, script: Script) -> None:
     """S2: the limit of replies ends it, and so does `is_termination_msg`."""
     script.plays("writer", "One.", "Two.", "Three. TERMINATE")
 
@@ -105,7 +105,7 @@ async def test_never_asks_nobody_and_ends_by_its_own_rules(slack: LocalSlack, sc
     assert cards(slack) == 0
 
 
-async def test_terminate_asks_where_it_would_end(bob: Bob, script: Script) -> None:
+async def test_terminate_mode_asks_where_it_would_end(bob: Bob, script: Script) -> None:
     """S3: an answer goes on and resets the counter, Approve ends; any callable says where the end is."""
     script.plays("coder", "step 1", "step 2", "NEEDS_REVIEW: draft", "ERROR: no paper")
 
@@ -141,7 +141,7 @@ class Adaptive(autogen.UserProxyAgent):
         return ""
 
 
-async def test_an_adaptive_proxy_asks_only_where_it_says(slack: LocalSlack, bob: Bob, script: Script) -> None:
+async def test_adaptive_proxy_asks_only_where_it_says(slack: LocalSlack, bob: Bob, script: Script) -> None:
     """S4: a subclass written for AutoGen 0.2, as it stands."""
     script.plays("ops", "I list the tables.", "I delete the table users.", "I am done.")
 
@@ -169,7 +169,7 @@ class EverySecond(autogen.UserProxyAgent):
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_an_adaptive_proxy_asks_at_every_second_step(
+async def test_adaptive_proxy_asks_at_every_second_step(
     slack: LocalSlack, bob: Bob, script: Script, asynchronous: bool
 ) -> None:
     """S4: a counter instead of words, and the method that tasks await."""
@@ -186,7 +186,7 @@ async def test_an_adaptive_proxy_asks_at_every_second_step(
     assert cards(slack) == 2
 
 
-async def test_a_program_that_reads_events_is_asked_in_slack_instead(bob: Bob, script: Script) -> None:
+async def test_event_reading_program_is_asked_in_slack(bob: Bob, script: Script) -> None:
     """`run()` hands out events; none of them asks its reader for input."""
     script.plays("writer", "Draft one.", "Draft two.")
 
@@ -200,7 +200,7 @@ async def test_a_program_that_reads_events_is_asked_in_slack_instead(bob: Bob, s
     assert kinds.count("text") == 4
 
 
-async def test_a_group_chat_that_is_resumed_finds_its_decision(slack: LocalSlack, bob: Bob, script: Script) -> None:
+async def test_resumed_group_chat_finds_its_decision(slack: LocalSlack, bob: Bob, script: Script) -> None:
     """R8, S6: `a_resume` with the messages, in one program after another under the run's name."""
     script.plays("writer", "A draft.", "A shorter draft.")
 
@@ -249,7 +249,7 @@ async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     await writer.wait_closed()
 
 
-async def test_a_proxy_that_asks_a_service_asks_people_if_that_is_silent(bob: Bob, script: Script) -> None:
+async def test_unanswered_question_stops_the_conversation_with_a_reason(bob: Bob, script: Script) -> None:
     """S5: and if people do not decide in time, the conversation stops and the terminal says why."""
     script.plays("writer", "First.", "Second.")
     silent = await asyncio.start_server(says_nothing, "127.0.0.1", 0)
@@ -264,7 +264,7 @@ async def test_a_proxy_that_asks_a_service_asks_people_if_that_is_silent(bob: Bo
     assert texts(result) == ["Write.", "First.", "again", "Second."]
 
 
-async def test_two_proxies_in_a_group_chat_one_of_which_asks(slack: LocalSlack, bob: Bob, script: Script) -> None:
+async def test_approver_asks_while_other_proxies_run_free(slack: LocalSlack, bob: Bob, script: Script) -> None:
     """S6, S17, S20: specialists and the worker run free, a critic reviews first, and the approver signs off."""
     script.plays("researcher", "Facts.", "More facts.")
     script.plays("writer", "Report.", "Better report.")
@@ -335,9 +335,7 @@ def shop(paid: list[float], while_it_runs: Callable[[], None] = lambda: None) ->
     return user.initiate_chat(clerk, message="Refund order 17.")
 
 
-async def test_a_call_runs_as_people_changed_it_and_its_outcome_is_on_the_card(
-    slack: LocalSlack, bob: Bob, script: Script
-) -> None:
+async def test_edited_call_runs_and_its_outcome_is_shown(slack: LocalSlack, bob: Bob, script: Script) -> None:
     """R13: a function that people may edit; a call that they answer instead does not run."""
     script.plays(
         "clerk", ("refund", {"order": 17, "euros": 90.0}), "Paid.", ("refund", {"order": 18, "euros": 1.0}), "Well."
@@ -356,7 +354,7 @@ async def test_a_call_runs_as_people_changed_it_and_its_outcome_is_on_the_card(
 
 
 @pytest.mark.parametrize(("button", "says_why"), [("", "NOBODY ANSWERED"), ("Reject", "too much")])
-async def test_the_terminal_says_why_a_conversation_stops(
+async def test_terminal_says_why_a_conversation_stops(
     bob: Bob,
     script: Script,
     caplog: pytest.LogCaptureFixture,
@@ -382,7 +380,7 @@ PROGRAM_DIES = RuntimeError("the program dies")
 
 
 @pytest.mark.parametrize("reported", [False, True], ids=["nothing for a day", "a failure"])
-async def test_a_program_that_comes_back_does_what_was_not_reported(
+async def test_returning_program_runs_approved_but_unreported_calls(
     bob: Bob, script: Script, monkeypatch: pytest.MonkeyPatch, reported: bool
 ) -> None:
     """R8, R31: what was approved runs, also after a weekend; of what failed before the model reads that."""
@@ -411,9 +409,7 @@ async def test_a_program_that_comes_back_does_what_was_not_reported(
     assert texts(result)[2] == ("ValueError: no till" if reported else "90.00 EUR for order 17")
 
 
-async def test_a_report_that_is_refused_hides_no_result(
-    bob: Bob, script: Script, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_refused_report_hides_no_result(bob: Bob, script: Script, caplog: pytest.LogCaptureFixture) -> None:
     """R5: what was done was done, though the key was revoked meanwhile."""
     script.plays("clerk", ("refund", {"order": 17, "euros": 90.0}), "Well.")
     loop, paid = asyncio.get_running_loop(), list[float]()

@@ -47,9 +47,7 @@ class OwnKeyboard(autogen.UserProxyAgent):
         return input(f"{self.name}> {prompt}")
 
 
-async def test_an_adaptive_proxy_asks_at_keywords_and_every_few_steps(
-    slack: LocalSlack, bob: Bob, script: Script
-) -> None:
+async def test_adaptive_proxy_asks_at_keywords_and_every_few_steps(slack: LocalSlack, bob: Bob, script: Script) -> None:
     """The card has the message; each answer is what a person would have typed, and then the program's own."""
     script.plays("writer", "I list files.", "I delete a.", "I sort.", "I copy.", "I check.", "I deploy.", "Never.")
 
@@ -67,7 +65,7 @@ async def test_an_adaptive_proxy_asks_at_keywords_and_every_few_steps(
 
 
 @pytest.mark.parametrize(("decision", "typed"), [(GO, "y"), (STOP, "n"), (says("yes, but not today"), "n")])
-async def test_a_prompt_for_yes_or_no_gets_one_of_them(bob: Bob, script: Script, decision: Any, typed: str) -> None:
+async def test_yes_or_no_prompt_gets_yes_or_no(bob: Bob, script: Script, decision: Any, typed: str) -> None:
     """R12, R38, R39: a refusal is never another word than no, whatever people write."""
     script.plays("writer", "I delete a.", "Well.")
 
@@ -98,7 +96,7 @@ async def test_silence_accepts_nothing(bob: Bob, script: Script, prompt: str, ty
     assert await running == [typed]
 
 
-async def test_an_own_get_human_input_reaches_slack(bob: Bob, script: Script) -> None:
+async def test_overridden_get_human_input_reaches_slack(bob: Bob, script: Script) -> None:
     script.plays("writer", "Draft one.", "Draft two.")
 
     def program() -> Any:
@@ -109,7 +107,7 @@ async def test_an_own_get_human_input_reaches_slack(bob: Bob, script: Script) ->
     assert texts(result) == ["Write.", "Draft one.", "Shorter.", "Draft two."]
 
 
-async def test_nobody_is_asked_to_approve_the_word_that_ends(bob: Bob, script: Script) -> None:
+async def test_card_shows_the_last_message_instead_of_terminate(bob: Bob, script: Script) -> None:
     """The card shows what was said last, and that Approve ends the conversation."""
     script.plays("writer", "The letter is ready.", "TERMINATE")
 
@@ -131,7 +129,7 @@ async def test_nobody_is_asked_to_approve_the_word_that_ends(bob: Bob, script: S
     assert "The letter is ready." in card and "end the conversation" in card
 
 
-async def test_code_that_is_not_on_the_card_does_not_run(bob: Bob, script: Script) -> None:
+async def test_code_other_than_the_approved_does_not_run(bob: Bob, script: Script) -> None:
     """R37: something in the program put other code in the place of the approved one."""
     script.plays("writer", "```python\nprint(1)\n```", "Well.")
     ran: list[Any] = []
@@ -157,7 +155,7 @@ async def test_code_that_is_not_on_the_card_does_not_run(bob: Bob, script: Scrip
     assert "its arguments differ" in texts(result)[2]
 
 
-def test_other_code_of_the_program_reads_the_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unrelated_input_reads_the_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what reads while an agent replies is asked in Slack."""
     monkeypatch.setattr("sys.stdin", io.StringIO("typed\n"))
     assert builtins.input("? ") == "typed"

@@ -12,9 +12,10 @@ import pytest
 from autogen.coding import LocalCommandLineCodeExecutor
 
 from countersign.client import executions
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import Risk
 from countersign.frameworks.ag2_classic import ask_in_slack
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, Script, cards
@@ -81,7 +82,7 @@ def tool_answers(result: Any) -> list[str]:
 
 
 @pytest.mark.usefixtures("together")
-async def test_each_call_of_a_message_is_judged_by_itself(
+async def test_each_call_of_a_message_is_judged_separately(
     slack: LocalSlack, bob: Bob, script: Script, shop: Shop
 ) -> None:
     """R13, R16, R26: on one card; one runs as people changed it, of the other the model reads why it did not."""
@@ -103,7 +104,7 @@ async def test_each_call_of_a_message_is_judged_by_itself(
     await slack.wait_message("#approvals", lambda m: "45.00 EUR for order 17" in json.dumps([m.text, m.blocks]))
 
 
-async def test_a_rule_that_refuses_holds_for_each_call(
+async def test_refusing_policy_rule_applies_to_each_call(
     store: Store, slack: LocalSlack, bob: Bob, script: Script, shop: Shop
 ) -> None:
     """R19: in one message with a call that people approve, and alone; the model reads the sentence."""
@@ -118,7 +119,7 @@ async def test_a_rule_that_refuses_holds_for_each_call(
     assert cards(slack) == 2
 
 
-async def test_a_call_of_high_risk_has_a_card_of_its_own(store: Store, bob: Bob, script: Script, shop: Shop) -> None:
+async def test_high_risk_call_has_a_card_of_its_own(store: Store, bob: Bob, script: Script, shop: Shop) -> None:
     """R19: one click on the other call does not run it."""
     await store.set_rulebook(Rulebook(risks=(("cash", Risk.HIGH),)))
     script.plays("clerk", [CASH, ORDER_18], "Well.")
@@ -133,9 +134,7 @@ async def test_a_call_of_high_risk_has_a_card_of_its_own(store: Store, bob: Bob,
 
 
 @pytest.mark.parametrize("button", ["", "Reject"])
-async def test_of_calls_that_nobody_approves_the_model_reads_why(
-    bob: Bob, script: Script, shop: Shop, button: str
-) -> None:
+async def test_model_reads_why_calls_were_not_approved(bob: Bob, script: Script, shop: Shop, button: str) -> None:
     """R17: rejected, or not decided in time."""
     script.plays("clerk", [ORDER_17, ORDER_18], "Well.")
     paid: list[str] = []
@@ -154,9 +153,7 @@ async def test_of_calls_that_nobody_approves_the_model_reads_why(
 
 
 @pytest.mark.parametrize("call", ["newline", "function_call", "no id"])
-async def test_a_call_is_judged_however_its_model_writes_it(
-    store: Store, slack: LocalSlack, bob: Bob, call: str
-) -> None:
+async def test_call_is_judged_in_any_notation(store: Store, slack: LocalSlack, bob: Bob, call: str) -> None:
     """R19: what AG2 reads as a call is one for the policy."""
     await store.set_rulebook(Rulebook((Clause("no cash", Action.DENY, 1, tool="cash", why="Use the till."),)))
     paid: list[str] = []
@@ -181,7 +178,7 @@ async def test_a_call_is_judged_however_its_model_writes_it(
 
 
 @pytest.mark.usefixtures("together")
-async def test_calls_that_were_reported_are_handed_back_to_a_program_that_starts_again(
+async def test_reported_calls_are_replayed_to_a_restarted_program(
     slack: LocalSlack, bob: Bob, script: Script, shop: Shop
 ) -> None:
     """R8: each with its own outcome, and nothing runs again."""
@@ -203,7 +200,7 @@ async def test_calls_that_were_reported_are_handed_back_to_a_program_that_starts
     assert cards(slack) == 3
 
 
-async def test_people_say_what_became_of_a_call_whose_program_was_killed(
+async def test_call_of_a_killed_program_is_asked_about(
     slack: LocalSlack, bob: Bob, script: Script, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R8, R10: killed between the action and its report."""
@@ -241,7 +238,7 @@ def local(tmp_path: Path) -> LocalCommandLineCodeExecutor:
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["executor", "as in AutoGen 0.2"])
-async def test_code_that_was_reported_is_handed_back_to_a_program_that_starts_again(
+async def test_reported_code_is_replayed_to_a_restarted_program(
     slack: LocalSlack, bob: Bob, script: Script, tmp_path: Path, legacy: bool
 ) -> None:
     """R8, S18: its card says what came of it, and it does not run again."""
@@ -260,7 +257,7 @@ async def test_code_that_was_reported_is_handed_back_to_a_program_that_starts_ag
     assert cards(slack) == 3
 
 
-async def test_people_say_what_became_of_code_whose_program_was_killed(
+async def test_code_of_a_killed_program_is_asked_about(
     bob: Bob, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R8, R10."""
@@ -288,7 +285,7 @@ async def test_people_say_what_became_of_code_whose_program_was_killed(
 
 
 @pytest.mark.parametrize("button", ["", "Reject"])
-async def test_code_that_nobody_approves_does_not_run(bob: Bob, script: Script, tmp_path: Path, button: str) -> None:
+async def test_unapproved_code_does_not_run(bob: Bob, script: Script, tmp_path: Path, button: str) -> None:
     """R17."""
     script.plays("coder", CODE)
     running = asyncio.create_task(asyncio.to_thread(coder, tmp_path, legacy=False))
@@ -301,7 +298,7 @@ async def test_code_that_nobody_approves_does_not_run(bob: Bob, script: Script, 
     assert not (tmp_path / "runs").exists()
 
 
-async def test_code_of_an_earlier_message_is_shown_before_it_runs(bob: Bob, script: Script, tmp_path: Path) -> None:
+async def test_earlier_code_is_shown_before_it_runs(bob: Bob, script: Script, tmp_path: Path) -> None:
     """R13: in a group chat AG2 runs the newest code that its agent has not answered yet."""
     script.plays("coder", CODE)
     script.plays("critic", "It looks fine.", "Good.")
@@ -320,7 +317,7 @@ async def test_code_of_an_earlier_message_is_shown_before_it_runs(bob: Bob, scri
     assert (tmp_path / "runs").read_text() == "x"
 
 
-async def test_a_task_in_which_people_choose_the_next_speaker_is_not_blocked(bob: Bob, script: Script) -> None:
+async def test_speaker_choice_does_not_block_the_event_loop(bob: Bob, script: Script) -> None:
     """R22."""
     script.plays("red", "I am red.")
     script.plays("blue", "I am blue.")
@@ -333,7 +330,8 @@ async def test_a_task_in_which_people_choose_the_next_speaker_is_not_blocked(bob
     assert texts(await running) == ["Who are you?", "I am blue."]
 
 
-def test_the_keyboard_is_as_it_was_once_the_stack_is_closed() -> None:
+def test_keyboard_is_restored_when_the_adapter_closes() -> None:
+    """The classes of AG2 are as they were before `ask_in_slack`."""
     before = {cls: dict(vars(cls)) for cls in (autogen.ConversableAgent, autogen.GroupChat)}
     with ask_in_slack("#general"):
         assert before != {cls: dict(vars(cls)) for cls in before}

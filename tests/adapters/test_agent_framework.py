@@ -43,15 +43,14 @@ model = ReplayChatCompletionClient([turn], model_info=can)
 AGENT, WORKFLOW = examples("adapters.md", "Microsoft Agent Framework")
 
 
-def test_the_examples_are_short() -> None:
+def test_documented_example_is_short() -> None:
     for code in (AGENT, WORKFLOW):
         assert len([line for line in code.splitlines() if line]) <= 20
 
 
 @pytest.mark.slow
-async def test_an_agent_that_moves_here_from_autogen_keeps_its_card(
-    slack: LocalSlack, url: str, token: str, tmp_path: Path
-) -> None:
+async def test_agent_moved_from_autogen_keeps_its_card(slack: LocalSlack, url: str, token: str, tmp_path: Path) -> None:
+    """R8: before and after the migration that the page shows."""
     before, after = re.findall(
         r"```python\n(.*?)```", (HERE / "docs" / "from-autogen-to-agent-framework.md").read_text(), re.S
     )
@@ -68,7 +67,8 @@ async def test_an_agent_that_moves_here_from_autogen_keeps_its_card(
     assert drawn[0] == drawn[1]
 
 
-def test_a_run_has_one_program_at_a_time_and_one_task(tmp_path: Path) -> None:
+def test_run_has_one_program_and_one_task(tmp_path: Path) -> None:
+    """A second program, or another task under the key, is refused."""
     with opened(tmp_path, "order-17", "Refund it.") as run:
         run.save()
         with pytest.raises(InvalidInput, match="Another program is running “order-17”"):
@@ -78,7 +78,7 @@ def test_a_run_has_one_program_at_a_time_and_one_task(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_a_workflow_goes_on_from_its_checkpoint(slack: LocalSlack, url: str, token: str, tmp_path: Path) -> None:
+async def test_workflow_continues_from_its_checkpoint(slack: LocalSlack, url: str, token: str, tmp_path: Path) -> None:
     program = await Program(tmp_path, WORKFLOW, MODELS, environment(url, token)).start()
     card = await card_of(slack)
     await program.kill()
@@ -89,7 +89,7 @@ async def test_a_workflow_goes_on_from_its_checkpoint(slack: LocalSlack, url: st
 
 
 @pytest.mark.slow
-async def test_a_run_that_is_resumed_before_the_decision_waits_as_before(
+async def test_run_resumed_before_the_decision_keeps_waiting(
     slack: LocalSlack, interface: Interface, url: str, token: str, tmp_path: Path
 ) -> None:
     """R8: started again, resumed, interrupted: one card, nothing done, nothing changed."""

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.domain.actions import Action
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.anthropic_server import ClaudeScript
@@ -61,7 +62,7 @@ async def make(claude: ClaudeScript, tmp_path: Path) -> AsyncIterator[Make]:
             await one.kill()
 
 
-def test_the_example_is_short() -> None:
+def test_documented_example_is_short() -> None:
     assert len([line for line in EXAMPLE.splitlines() if line]) <= 20
 
 
@@ -73,7 +74,7 @@ def test_the_example_is_short() -> None:
         ("Edit", {"Command": "echo paid 40 >> done; echo LESS", "why": "the fee"}, ["paid 40"], "LESS"),
     ],
 )
-async def test_a_call_runs_only_as_people_decided(
+async def test_call_runs_only_as_decided(
     slack: LocalSlack, bob: Bob, claude: ClaudeScript, make: Make, button: str, window: Any, done: list[str], reads: str
 ) -> None:
     """R13, R16, R19: although the example's `allowed_tools` lets the tool pass."""
@@ -86,7 +87,7 @@ async def test_a_call_runs_only_as_people_decided(
     assert (program.done(), cards(slack)) == (done, 1)
 
 
-async def test_silence_runs_nothing(bob: Bob, claude: ClaudeScript, make: Make) -> None:
+async def test_expired_call_does_not_run(bob: Bob, claude: ClaudeScript, make: Make) -> None:
     """R17, R20."""
     claude.plays(PROMPT, ("Bash", {"command": PAY}))
     program = await make().start()
@@ -96,7 +97,7 @@ async def test_silence_runs_nothing(bob: Bob, claude: ClaudeScript, make: Make) 
     assert program.done() == []
 
 
-async def test_the_policy_refuses_a_call(slack: LocalSlack, store: Store, claude: ClaudeScript, make: Make) -> None:
+async def test_policy_refuses_a_call(slack: LocalSlack, store: Store, claude: ClaudeScript, make: Make) -> None:
     """R16, R19."""
     await store.set_rulebook(Rulebook((Clause("till", Action.DENY, 1, tool="Bash", why="Use the till."),)))
     claude.plays(PROMPT, ("Bash", {"command": PAY}))
@@ -105,7 +106,7 @@ async def test_the_policy_refuses_a_call(slack: LocalSlack, store: Store, claude
     assert (program.done(), cards(slack)) == ([], 0)
 
 
-async def test_a_service_that_refuses_the_key_blocks_calls(bob: Bob, claude: ClaudeScript, make: Make) -> None:
+async def test_refused_key_blocks_every_call(bob: Bob, claude: ClaudeScript, make: Make) -> None:
     """A hook that fails lets nothing pass."""
     await bob.loses_its_key()
     claude.plays(PROMPT, ("Bash", {"command": PAY}))
@@ -126,9 +127,7 @@ async def test_calls_of_a_sub_agent_ask_people(bob: Bob, claude: ClaudeScript, m
     assert program.done() == []
 
 
-async def test_a_program_killed_while_asked_finds_its_card(
-    slack: LocalSlack, bob: Bob, claude: ClaudeScript, make: Make
-) -> None:
+async def test_killed_program_finds_its_card(slack: LocalSlack, bob: Bob, claude: ClaudeScript, make: Make) -> None:
     """R8: under the run's name, though the session and the ids are others."""
     claude.plays(PROMPT, ("Bash", {"command": PAY}))
     program = await make().start()
@@ -145,7 +144,7 @@ async def test_a_program_killed_while_asked_finds_its_card(
 @pytest.mark.parametrize(
     ("answer", "done"), [("1. It was done", 1), ("2. It wasn't done: run it now", 2)], ids=["done", "again"]
 )
-async def test_people_say_whether_a_call_was_done(
+async def test_call_of_a_killed_program_is_asked_about(
     slack: LocalSlack, bob: Bob, claude: ClaudeScript, make: Make, answer: str, done: int
 ) -> None:
     """R8, R10: killed in the call."""

@@ -40,9 +40,10 @@ REFUND = ("refund", {"order": 17, "euros": 45.0})
         ("workflow", "Deploy 2.1?", "Deployed."),
     ],
 )
-async def test_an_example_runs_as_it_stands_with_the_model_of_the_demo(
+async def test_documented_example_runs_with_the_demo_model(
     slack: LocalSlack, bob: Bob, tmp_path: Path, name: str, asks: str, prints: str
 ) -> None:
+    """As it stands on the page."""
     async with scripted_model.served("127.0.0.1", 0) as model:
         running = await asyncio.create_subprocess_exec(
             *(sys.executable, "-uc", EXAMPLES[name]),
@@ -59,7 +60,7 @@ async def test_an_example_runs_as_it_stands_with_the_model_of_the_demo(
 
 
 @pytest.mark.parametrize("name", ["AG2's classic agents", "AG2's new agents", "LangChain and LangGraph", "pydantic-ai"])
-async def test_a_program_that_is_killed_twice_has_one_card_and_does_it_once(
+async def test_twice_killed_program_has_one_card_and_acts_once(
     slack: LocalSlack, bob: Bob, script: Script, tmp_path: Path, name: str
 ) -> None:
     """R1, R8: killed while people are asked, and after the decision when the action was done."""
@@ -98,7 +99,7 @@ async def test_a_program_that_is_killed_twice_has_one_card_and_does_it_once(
     assert cards(slack) == 1 + ("autogen" in program)
 
 
-async def test_a_graph_that_is_left_to_people_goes_on_elsewhere(
+async def test_graph_left_waiting_continues_on_another_machine(
     slack: LocalSlack, bob: Bob, script: Script, tmp_path: Path
 ) -> None:
     """R8: from a checkpointer and a folder that both machines reach, and nothing runs before people decided."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.domain.actions import Action
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.framework_programs import HERE, Program, examples
@@ -164,7 +165,7 @@ async def make(framework: Framework, tmp_path: Path) -> AsyncIterator[Make]:
 
 
 @pytest.mark.parametrize("name", FRAMEWORKS)
-def test_the_example_is_short(name: str) -> None:
+def test_documented_example_is_short(name: str) -> None:
     assert len([line for line in FRAMEWORKS[name].example.splitlines() if line]) <= 20
 
 
@@ -176,7 +177,7 @@ def test_the_example_is_short(name: str) -> None:
         ("Reject", {"reason": "too much"}, [], "too much"),
     ],
 )
-async def test_a_call_runs_only_as_people_decided(
+async def test_call_runs_only_as_decided(
     slack: LocalSlack, bob: Bob, make: Make, button: str, window: Any, done: list[str], reads: str
 ) -> None:
     """R13, R16."""
@@ -187,7 +188,7 @@ async def test_a_call_runs_only_as_people_decided(
     assert cards(slack) == 1
 
 
-async def test_silence_runs_nothing(bob: Bob, make: Make) -> None:
+async def test_expired_call_does_not_run(bob: Bob, make: Make) -> None:
     """R17, R20."""
     program = await make().start()
     await bob.card("Refund:")
@@ -196,7 +197,7 @@ async def test_silence_runs_nothing(bob: Bob, make: Make) -> None:
     assert program.done() == []
 
 
-async def test_the_policy_refuses_a_call(slack: LocalSlack, store: Store, make: Make) -> None:
+async def test_policy_refuses_a_call(slack: LocalSlack, store: Store, make: Make) -> None:
     """R16, R19."""
     await store.set_rulebook(Rulebook((Clause("till", Action.DENY, 1, tool="refund", why="Use the till."),)))
     program = await make().start()
@@ -204,7 +205,7 @@ async def test_the_policy_refuses_a_call(slack: LocalSlack, store: Store, make: 
     assert (program.done(), cards(slack)) == ([], 0)
 
 
-async def test_a_service_that_refuses_the_key_blocks_calls(bob: Bob, make: Make) -> None:
+async def test_refused_key_blocks_every_call(bob: Bob, make: Make) -> None:
     await bob.loses_its_key()
     program = await make().start()
     await program.wait()
@@ -229,7 +230,7 @@ async def test_calls_of_a_sub_agent_ask_people(bob: Bob, make: Make, code: str) 
     assert program.done() == []
 
 
-async def test_a_program_killed_while_asked_finds_its_card(slack: LocalSlack, bob: Bob, make: Make) -> None:
+async def test_killed_program_finds_its_card(slack: LocalSlack, bob: Bob, make: Make) -> None:
     """R8."""
     program = await make().start()
     await bob.card("Refund:")
@@ -245,7 +246,7 @@ async def test_a_program_killed_while_asked_finds_its_card(slack: LocalSlack, bo
 @pytest.mark.parametrize(
     ("answer", "done"), [("1. It was done", 1), ("2. It wasn't done: run it now", 2)], ids=["done", "again"]
 )
-async def test_people_say_whether_a_call_was_done(
+async def test_call_of_a_killed_program_is_asked_about(
     slack: LocalSlack, bob: Bob, make: Make, answer: str, done: int
 ) -> None:
     """R8, R10: killed in the call."""

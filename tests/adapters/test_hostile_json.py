@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCall
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from countersign import requires_approval
-from countersign.client import exchange
-from countersign.client.client import AsyncClient, question
+from countersign.client import AsyncClient, Call, NotApproved, exchange
 from countersign.client.exchange import Decision
 from countersign.domain.errors import InvalidInput
 from countersign.domain.json_arguments import is_approved
@@ -209,18 +208,19 @@ async def decorator(text: str, ran: list[Any], folder: Path) -> str:
 
 
 async def plain_client(text: str, ran: list[Any], folder: Path) -> str:
-    body = question("#general", "Refund?", call={"tool": "refund", "arguments": json.loads(text)})
+    call = Call("#general", "refund", json.loads(text), title="Refund?")
+
+    async def pay(approved: Mapping[str, Any]) -> str:
+        ran.append(approved)
+        return "Paid."
+
     async with AsyncClient() as client:
         try:
-            decision = await client.ask(body)
-        except InvalidInput as wrong:
-            return str(wrong)
-    ran.append(decision.arguments)
-    return "Paid."
+            return await client.perform(await client.judge(call), call, pay)
+        except NotApproved as refused:
+            return str(refused)
 
 
-RUNS_THE_APPROVED = (langgraph_middleware, pydantic_ai)
-"""They run the service's arguments; the others compare them with the framework's own copy."""
 TYPED = (agent_framework_function, ag2)
 """Their function takes one argument, and the framework drops the others."""
 READ_AS_TEXT = (agent_framework, agent_framework_function, ag2, pydantic_ai)
@@ -255,10 +255,10 @@ async def test_hostile_arguments_are_refused_or_run_exactly(
 
 @pytest.mark.parametrize(
     "played",
-    [agent_framework, langgraph_middleware, langgraph_decide, langgraph_inbox, pydantic_ai],
+    [agent_framework, langgraph_middleware, langgraph_decide, langgraph_inbox, pydantic_ai, plain_client],
     ids=lambda one: one.__name__,
 )
-async def test_a_call_that_differs_from_the_approved_one_does_not_run(
+async def test_call_other_than_the_approved_does_not_run(
     bob: Bob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, played: Played
 ) -> None:
     """R37: the service says that it approved other arguments, as the one did that stripped their names."""
@@ -274,11 +274,11 @@ async def test_a_call_that_differs_from_the_approved_one_does_not_run(
     running = asyncio.create_task(played(EXACT["a space in a name"], ran, tmp_path))
     await bob.presses("9000", "Approve")
     read = await running
-    assert ran == ([{"amount": 5}] if played in RUNS_THE_APPROVED else []), read
-    assert ran or "its arguments differ" in read
+    assert ran == []
+    assert "its arguments differ" in read
 
 
-async def test_hostile_arguments_of_a_classic_agent_are_refused_or_run_exactly(
+async def test_classic_agents_hostile_arguments_are_refused_or_run_exactly(
     bob: Bob,
     script: Script,
     tmp_path: Path,

@@ -92,7 +92,7 @@ def owner(module: str) -> str:
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_an_example_imports_what_its_line_installs(section: str) -> None:
+def test_documented_install_line_covers_its_examples_imports(section: str) -> None:
     text = (HERE / "docs" / "adapters.md").read_text().split(f"## {section}\n")[1].split("\n## ")[0]
     (line,) = re.findall(r"`pip install (.+?)`", text)
     installed = brought(line)
@@ -116,13 +116,13 @@ def test_an_example_imports_what_its_line_installs(section: str) -> None:
         *(("agent_framework", "agent_framework", "agent-framework"), ("openai_agents", "agents", "openai-agents")),
     ],
 )
-def test_an_adapter_without_its_package_names_the_extra(adapter: str, package: str, extra: str) -> None:
+def test_adapter_without_its_package_names_the_extra(adapter: str, package: str, extra: str) -> None:
     program = f"import sys; sys.modules[{package!r}] = None; import countersign.frameworks.{adapter}"
     ended = subprocess.run([sys.executable, "-c", program], cwd=HERE, capture_output=True, text=True, check=False)
     assert ended.stderr.splitlines()[-1].endswith(f"Run: pip install 'countersign-slack[{extra}]'")
 
 
-def test_what_the_page_says_cannot_be_installed_together_cannot() -> None:
+def test_documented_package_conflicts_are_real() -> None:
     """By the packages' own words, so that the sentence goes when they change them."""
 
     def versions(name: str, extra: str, of: str) -> list[str]:

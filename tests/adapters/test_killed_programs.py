@@ -62,7 +62,7 @@ async def killed_at(place: str, killable: Killable, program: Program, bob: Bob) 
 
 
 @pytest.mark.parametrize("name", GUARDED | UNGUARDED)
-async def test_a_program_that_was_killed_while_people_were_asked_finds_their_decision(
+async def test_program_killed_while_asked_finds_the_decision(
     slack: LocalSlack, bob: Bob, make: Make, name: str
 ) -> None:
     """R1, R8: they decide while it is gone, and it acts when it is back."""
@@ -83,7 +83,7 @@ async def test_a_program_that_was_killed_while_people_were_asked_finds_their_dec
     ("place", "answer"), [("before", "2. It wasn't done: run it now"), ("after", "1. It was done")]
 )
 @pytest.mark.parametrize("name", GUARDED)
-async def test_people_say_what_became_of_an_action_in_which_its_program_was_killed(
+async def test_action_of_a_killed_program_is_asked_about(
     slack: LocalSlack, bob: Bob, make: Make, name: str, place: str, answer: str
 ) -> None:
     """R8, R10: so it is done once. What was done and reported before that is neither done nor asked again."""
@@ -96,7 +96,7 @@ async def test_people_say_what_became_of_an_action_in_which_its_program_was_kill
 
 
 @pytest.mark.parametrize("name", GUARDED)
-async def test_an_action_that_was_reported_is_not_done_again_and_nobody_is_asked(
+async def test_reported_action_is_neither_repeated_nor_asked_about(
     slack: LocalSlack, bob: Bob, make: Make, script: Script, name: str
 ) -> None:
     """R8: killed when the model is to read what came of it."""
@@ -116,7 +116,7 @@ async def test_an_action_that_was_reported_is_not_done_again_and_nobody_is_asked
 
 @pytest.mark.parametrize(("place", "times"), [("before", 1), ("after", 2)])
 @pytest.mark.parametrize("name", UNGUARDED)
-async def test_an_action_of_which_only_its_framework_knows_is_done_by_the_program_that_starts_again(
+async def test_unguarded_action_is_repeated_by_a_restarted_program(
     slack: LocalSlack, bob: Bob, make: Make, name: str, place: str, times: int
 ) -> None:
     """R8: under the decision that it had. So docs/adapters.md says how to have it done once."""

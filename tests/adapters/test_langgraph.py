@@ -18,11 +18,12 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
 from countersign.client import executions
+from countersign.domain.actions import Action
 from countersign.domain.errors import InvalidInput
 from countersign.domain.typed_answers import UNANSWERED
 from countersign.frameworks.langgraph import SlackApproval, adecide, decide
 from countersign.frameworks.run_files import LeftToPeople, path_of, read
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.stage import Bob, cards
@@ -90,7 +91,7 @@ def agent(shop: Shop, middleware: Any, calls: int = 1) -> Any:
         ("Request changes", {"answer": "Ask the customer first."}, [], "Ask the customer first."),
     ],
 )
-async def test_a_call_runs_only_as_people_decided(
+async def test_call_runs_only_as_decided(
     bob: Bob, asynchronous: bool, button: str, window: Any, paid: list[float], reads: str
 ) -> None:
     """R13: and the model reads what was decided."""
@@ -114,7 +115,7 @@ async def killed_while_asked(bob: Bob, clerk: Any) -> None:
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_what_nobody_reported_for_a_day_runs_when_the_program_is_back(bob: Bob, asynchronous: bool) -> None:
+async def test_approved_call_runs_when_the_program_returns_later(bob: Bob, asynchronous: bool) -> None:
     """R8: nothing is lost over a weekend."""
     shop = Shop()
     clerk = agent(shop, SlackApproval("#general"))
@@ -125,7 +126,7 @@ async def test_what_nobody_reported_for_a_day_runs_when_the_program_is_back(bob:
     assert shop.paid == [90.0]
 
 
-async def test_a_model_reads_what_was_reported_before_also_of_a_failure(bob: Bob) -> None:
+async def test_model_reads_an_earlier_reported_failure(bob: Bob) -> None:
     """R31."""
     shop = Shop()
     clerk = agent(shop, SlackApproval("#general"))
@@ -138,7 +139,7 @@ async def test_a_model_reads_what_was_reported_before_also_of_a_failure(bob: Bob
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize("fails", [False, True])
-async def test_a_report_that_is_refused_hides_no_result(
+async def test_refused_report_hides_no_result(
     bob: Bob, caplog: pytest.LogCaptureFixture, asynchronous: bool, fails: bool
 ) -> None:
     """R5: what was done was done, though the key was revoked meanwhile; and what failed says why."""
@@ -163,7 +164,7 @@ async def test_a_report_that_is_refused_hides_no_result(
     assert "outcome couldn't be reported: This key was revoked." in caplog.text
 
 
-async def test_silence_runs_nothing_and_the_model_reads_so(bob: Bob) -> None:
+async def test_expired_call_does_not_run_and_model_reads_so(bob: Bob) -> None:
     """R20."""
     shop = Shop()
     running = asyncio.create_task(agent(shop, SlackApproval("#general")).ainvoke(TASK, THREAD))
@@ -174,7 +175,7 @@ async def test_silence_runs_nothing_and_the_model_reads_so(bob: Bob) -> None:
 
 
 @pytest.mark.usefixtures("together")
-async def test_langchains_own_middleware_stops_and_goes_on(slack: LocalSlack, bob: Bob) -> None:
+async def test_langchain_middleware_stops_and_resumes_with_decisions(slack: LocalSlack, bob: Bob) -> None:
     """Two calls of one turn, each with its row; asked again, the same decisions come back."""
     shop = Shop()
     clerk = agent(shop, HumanInTheLoopMiddleware({"refund": True}), calls=2)
@@ -200,7 +201,7 @@ async def test_langchains_own_middleware_stops_and_goes_on(slack: LocalSlack, bo
         ({"allowed_decisions": ["approve", "reject"]}, "Request changes", {"answer": "Ask first."}, [], "Ask first."),
     ],
 )
-async def test_people_change_or_answer_what_langchains_own_middleware_holds(
+async def test_people_edit_or_answer_calls_of_langchains_middleware(
     bob: Bob, allowed: Any, button: str, window: Any, paid: list[float], reads: str
 ) -> None:
     """R13: as far as the middleware allows it; an answer that it does not allow is a rejection."""
@@ -228,7 +229,9 @@ async def test_people_change_or_answer_what_langchains_own_middleware_holds(
         ({"question": "Publish where?", "options": ["blog"]}, "", None, ""),
     ],
 )
-async def test_an_interrupt_is_answered(bob: Bob, value: Any, button: str, window: Any, answer: Any) -> None:
+async def test_interrupt_is_answered_with_the_decision(
+    bob: Bob, value: Any, button: str, window: Any, answer: Any
+) -> None:
     """R39"""
 
     def ask(state: Answer) -> Answer:
@@ -257,7 +260,7 @@ class Review(TypedDict, total=False):
         ("", None, "rejected"),
     ],
 )
-async def test_approve_or_reject_takes_the_approved_path_only_on_approval(
+async def test_interrupt_takes_the_approved_path_only_on_approval(
     bob: Bob, button: str, window: Any, path: str
 ) -> None:
     """R39: LangGraph's own example, with the value that `decide` resumes it with."""
@@ -288,7 +291,7 @@ async def test_approve_or_reject_takes_the_approved_path_only_on_approval(
         ("", None, UNANSWERED),
     ],
 )
-async def test_a_graph_compares_the_answer_with_its_own_word(bob: Bob, button: str, window: Any, goes: str) -> None:
+async def test_graph_compares_the_answer_with_its_own_keyword(bob: Bob, button: str, window: Any, goes: str) -> None:
     """R38: LangGraph's longer example has `if decision == "approve":`."""
 
     def ask(state: Answer) -> Answer:
@@ -320,7 +323,7 @@ EDITED = {"action": "refund", "args": {"order": 17, "euros": 45.0}}
         ({"allow_accept": True}, "Request changes", {"answer": "Ask first."}, "ignore", None),
     ],
 )
-async def test_a_human_interrupt_gets_its_response(
+async def test_human_interrupt_receives_its_response(
     bob: Bob, may: dict[str, bool], button: str, window: Any, kind: str, args: Any
 ) -> None:
     """R39: the wrapper of LangGraph's guide and its Agent Inbox; what the program doesn't allow is a refusal."""
@@ -342,7 +345,7 @@ async def test_a_human_interrupt_gets_its_response(
 
 
 @pytest.mark.parametrize("text", [True, lambda value: "old" in value], ids=["always", "by value"])
-async def test_a_question_gets_its_answer_in_words(bob: Bob, text: Any) -> None:
+async def test_open_question_receives_its_answer(bob: Bob, text: Any) -> None:
     def ask(state: Answer) -> Answer:
         return {"answer": interrupt("How old are you?")}
 
@@ -355,7 +358,7 @@ async def test_a_question_gets_its_answer_in_words(bob: Bob, text: Any) -> None:
 
 
 @pytest.mark.parametrize("button", ["Reject", ""])
-async def test_a_refusal_to_answer_in_words_is_no_number(bob: Bob, button: str) -> None:
+async def test_rejected_number_question_is_not_read_as_zero(bob: Bob, button: str) -> None:
     """R39: LangGraph's guide reads an age by `int(interrupt(…))`, and `int(False)` is 0."""
 
     def ask(state: Answer) -> Answer:
@@ -373,7 +376,7 @@ async def test_a_refusal_to_answer_in_words_is_no_number(bob: Bob, button: str) 
 
 
 @pytest.mark.parametrize(("button", "outcome"), [("Reject", "rejected"), ("", "expired")])
-async def test_an_interrupt_gets_the_whole_decision(bob: Bob, button: str, outcome: str) -> None:
+async def test_interrupt_can_receive_the_whole_decision(bob: Bob, button: str, outcome: str) -> None:
     """R16, R17: who rejected it and why, or that nobody decided in time."""
 
     def ask(state: Answer) -> Answer:
@@ -393,7 +396,7 @@ async def test_an_interrupt_gets_the_whole_decision(bob: Bob, button: str, outco
 
 
 @pytest.mark.parametrize("middleware", [SlackApproval("#general"), HumanInTheLoopMiddleware({"refund": True})])
-async def test_what_the_policy_refuses_is_read_by_the_model(store: Store, slack: LocalSlack, middleware: Any) -> None:
+async def test_model_reads_why_the_policy_refused(store: Store, slack: LocalSlack, middleware: Any) -> None:
     """R16, R19."""
     await store.set_rulebook(Rulebook((Clause("till", Action.DENY, 1, tool="refund", why="Use the till."),)))
     shop = Shop()
@@ -411,7 +414,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("idempotent", [False, True])
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_people_say_whether_a_call_was_done_whose_program_was_killed(
+async def test_call_of_a_killed_program_is_asked_about(
     slack: LocalSlack, bob: Bob, monkeypatch: pytest.MonkeyPatch, asynchronous: bool, idempotent: bool
 ) -> None:
     """R8, R10: killed between the action and its report; one that is idempotent runs again, and asks nobody."""
@@ -442,7 +445,7 @@ async def test_people_say_whether_a_call_was_done_whose_program_was_killed(
     assert (len(shop.paid), cards(slack)) == ((2, 1) if idempotent else (1, 2))
 
 
-async def test_a_tool_that_stops_the_graph_runs_when_it_goes_on(slack: LocalSlack, bob: Bob) -> None:
+async def test_tool_with_an_interrupt_runs_after_resuming(slack: LocalSlack, bob: Bob) -> None:
     """R8: it is not taken for a call of a program that was killed."""
     shop = Shop()
 
@@ -460,7 +463,8 @@ async def test_a_tool_that_stops_the_graph_runs_when_it_goes_on(slack: LocalSlac
     assert cards(slack) == 1
 
 
-async def test_interrupts_are_left_to_people_and_answered_when_they_have_decided(bob: Bob, tmp_path: Path) -> None:
+async def test_interrupts_left_waiting_are_answered_after_the_decision(bob: Bob, tmp_path: Path) -> None:
+    """`leave` names the folder in which the runs wait; no process does."""
     shop = Shop()
     clerk = agent(shop, HumanInTheLoopMiddleware({"refund": True}), calls=2)
     stopped = await clerk.ainvoke(TASK, THREAD)
@@ -487,7 +491,7 @@ class CutOff(InMemorySaver):
         return super().put(*given)
 
 
-async def test_thread_without_its_last_checkpoint_continues_the_approved_call(bob: Bob) -> None:
+async def test_thread_without_its_last_checkpoint_runs_the_approved_call(bob: Bob) -> None:
     """R8: `next` is empty then, as after the end, and `tasks` is not."""
     shop, saver = Shop(), CutOff()
     clerk = create_agent(

@@ -15,11 +15,13 @@ import pytest
 from mcp import ClientSession, McpError, StdioServerParameters, types
 from mcp.client.stdio import stdio_client
 
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.domain.actions import Action
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.framework_programs import HERE, environment, examples
 from tests.adapters.stage import Bob, cards, time_runs_out
+from tests.adapters.test_hostile_json import EXACT, REFUSED
 from tests.free_ports import free_ports
 from tests.longest_wait import PATIENCE
 from tests.processes import Process
@@ -104,7 +106,7 @@ def asking(session: ClientSession, tool: str = "till__refund", **arguments: Any)
     return asyncio.create_task(session.call_tool(tool, arguments or REFUND))
 
 
-async def test_a_call_runs_only_as_people_decided(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
+async def test_call_runs_only_as_decided(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
     """R13, R16, R18: approved, rejected with a reason, and changed; the card shows the outcome."""
     async with gateway.client() as session:
         call = asking(session)
@@ -127,7 +129,7 @@ async def test_a_call_runs_only_as_people_decided(gateway: Gateway, slack: Local
     assert gateway.done() == [["refund", REFUND], ["refund", {"order": 70019, "euros": 8}]]
 
 
-async def test_nobody_in_time_calls_nothing(
+async def test_expired_call_is_not_forwarded(
     gateway: Gateway, store: Store, bob: Bob, program: httpx.AsyncClient
 ) -> None:
     """R17, R20."""
@@ -140,7 +142,7 @@ async def test_nobody_in_time_calls_nothing(
     assert gateway.done() == []
 
 
-async def test_rules_and_policy_judge_each_call(gateway: Gateway, slack: LocalSlack, store: Store) -> None:
+async def test_gateway_rules_and_policy_judge_each_call(gateway: Gateway, slack: LocalSlack, store: Store) -> None:
     """R19: the file allows or denies; where it asks, the workspace's policy may pass or refuse."""
     gateway.till["tools"] = {"echo": "allow", "refund": "ask", "*": "deny"}
     big = Clause("big", Action.DENY, 1, program="*", tool="till__refund", condition="euros > 40", why="Too much.")
@@ -158,7 +160,7 @@ async def test_rules_and_policy_judge_each_call(gateway: Gateway, slack: LocalSl
     assert [name for name, _ in gateway.done()] == ["echo", "refund"]
 
 
-async def test_a_server_of_somebody_else_is_gated(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
+async def test_third_party_server_is_gated(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
     """The official time server, beside another one that has a tool of the same name."""
     gateway.servers = {"time": TIME, "time-2": {**TIME, "tools": {"get_current_time": "deny"}}, "till": gateway.till}
     call = {"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"}
@@ -176,7 +178,7 @@ async def test_a_server_of_somebody_else_is_gated(gateway: Gateway, slack: Local
         assert (await asked).isError
 
 
-async def test_a_call_outlives_a_client_that_gives_up(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
+async def test_call_outlives_a_client_that_gives_up(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
     """R8: while people decide and while the server works; one card, one call."""
     seen: list[float] = []
 
@@ -229,7 +231,7 @@ async def killed_in_a_call(gateway: Gateway, *until: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("when", ["asked", "decided"])
-async def test_a_gateway_killed_before_the_call_makes_it_once(
+async def test_gateway_killed_before_the_call_makes_it_once(
     gateway: Gateway, slack: LocalSlack, bob: Bob, when: str
 ) -> None:
     """R8: one card; a decision that it never heard counts."""
@@ -252,7 +254,7 @@ async def test_a_gateway_killed_before_the_call_makes_it_once(
         ("3. Not sure: leave it", "Nobody knows whether it was done. Do not do it again.", 1),
     ],
 )
-async def test_people_say_what_happened_to_a_forwarded_call(
+async def test_call_forwarded_by_a_killed_gateway_is_asked_about(
     gateway: Gateway, slack: LocalSlack, bob: Bob, answer: str, reads: str, times: int
 ) -> None:
     """R8, R10: the gateway is killed between forwarding a call and its result."""
@@ -266,7 +268,7 @@ async def test_people_say_what_happened_to_a_forwarded_call(
     assert (cards(slack), gateway.done()) == (2, [["refund", REFUND]] * times)
 
 
-async def test_an_idempotent_call_is_sent_again_unasked(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
+async def test_idempotent_call_is_repeated_without_asking(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
     """The file says so, never the server."""
     gateway.till["idempotent"] = ["refund"]
     gateway.tell("hold")
@@ -277,7 +279,7 @@ async def test_an_idempotent_call_is_sent_again_unasked(gateway: Gateway, slack:
     assert (cards(slack), len(gateway.done())) == (1, 2)
 
 
-async def test_a_server_that_dies_leaves_its_call_in_doubt(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
+async def test_dead_server_leaves_its_call_in_doubt(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
     """R5: it is not called again before people have said so; the server is started again by then."""
     async with gateway.client() as session:
         await session.list_tools()
@@ -291,7 +293,7 @@ async def test_a_server_that_dies_leaves_its_call_in_doubt(gateway: Gateway, sla
     assert (cards(slack), len(gateway.done())) == (2, 2)
 
 
-async def test_changed_tools_wait_for_people(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
+async def test_changed_tools_need_an_approval(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
     """R13: a new description, and a tool added later, are neither shown to the model nor called before that."""
     async with gateway.client() as session:
         first = {tool.name: tool for tool in (await session.list_tools()).tools}
@@ -318,7 +320,7 @@ async def test_changed_tools_wait_for_people(gateway: Gateway, slack: LocalSlack
     assert (cards(slack), gateway.done()) == (1, [["echo", REFUND]])
 
 
-async def test_a_rejected_change_stays_rejected(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
+async def test_rejected_tool_change_stays_rejected(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
     """Also for the next gateway; what the server had before is offered once it is back."""
     async with gateway.client() as session:
         before = (await session.list_tools()).tools
@@ -336,7 +338,7 @@ async def test_a_rejected_change_stays_rejected(gateway: Gateway, slack: LocalSl
     assert (cards(slack), gateway.done()) == (1, [])
 
 
-async def test_a_tool_that_changes_meanwhile_is_not_called(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
+async def test_tool_changed_during_the_question_is_not_called(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
     """R13: what was approved was a call of the old one; the card says that nothing was forwarded."""
     async with gateway.client() as session:
         call = asking(session)
@@ -348,7 +350,7 @@ async def test_a_tool_that_changes_meanwhile_is_not_called(gateway: Gateway, sla
     assert gateway.done() == []
 
 
-async def test_a_client_cannot_get_around_the_gateway(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
+async def test_client_cannot_evade_the_gateway(gateway: Gateway, slack: LocalSlack, bob: Bob) -> None:
     """R19: other names, other methods, metadata, tasks, and a call with other arguments than the approved ones."""
     gateway.till["tools"] = {"echo": "deny"}
     async with gateway.client("--wait", "0.5") as session:
@@ -380,6 +382,22 @@ async def test_a_client_cannot_get_around_the_gateway(gateway: Gateway, slack: L
     assert gateway.done() == [["refund", REFUND]]
 
 
+async def test_hostile_arguments_are_refused_or_forwarded_exactly(
+    gateway: Gateway, slack: LocalSlack, bob: Bob
+) -> None:
+    """R13, R37: those that a client can write; NaN and half a pair never reach the gateway."""
+    gateway.till["tools"] = {}
+    async with gateway.client() as session:
+        refused = await session.call_tool("till__echo", json.loads(REFUSED["too deep"]))
+        assert refused.isError and "nobody was asked" in text(refused).lower()
+        assert (cards(slack), gateway.done()) == (0, [])
+        for arguments in map(json.loads, EXACT.values()):
+            call = asking(session, "till__echo", **arguments)
+            await bob.presses(str(arguments["amount"]), "Approve")
+            assert json.loads(text(await call)) == arguments
+    assert gateway.done() == [["echo", json.loads(one)] for one in EXACT.values()]
+
+
 async def test_credentials_stay_at_the_gateway(gateway: Gateway, bob: Bob, slack: LocalSlack) -> None:
     """R15: neither results nor errors, cards, logs or state have them; and servers don't get the gateway's own key."""
     port = free_ports(1)
@@ -409,7 +427,7 @@ async def test_credentials_stay_at_the_gateway(gateway: Gateway, bob: Bob, slack
     assert SECRET not in seen and "wrong-but-secret" not in seen and gateway.env["COUNTERSIGN_KEY"] not in seen
 
 
-async def test_a_result_of_50_mb_arrives_whole(gateway: Gateway) -> None:
+async def test_result_of_50_mb_arrives_whole(gateway: Gateway) -> None:
     size = 50_000_000
     process = await plain_client(gateway, "till__big", size=size)
     assert process.stdout is not None
@@ -420,7 +438,7 @@ async def test_a_result_of_50_mb_arrives_whole(gateway: Gateway) -> None:
     assert (process.returncode, log) == (0, b"")
 
 
-async def test_a_service_that_is_away_lets_nothing_pass(gateway: Gateway) -> None:
+async def test_unreachable_service_lets_nothing_pass(gateway: Gateway) -> None:
     """What the file allows still works; all else waits for the service."""
     gateway.env["COUNTERSIGN_URL"] = "http://127.0.0.1:1"
     async with gateway.client("--wait", "0.5") as session:
@@ -429,7 +447,7 @@ async def test_a_service_that_is_away_lets_nothing_pass(gateway: Gateway) -> Non
     assert gateway.done() == [["echo", {}]]
 
 
-async def test_the_example_of_the_documentation_runs(gateway: Gateway, bob: Bob) -> None:
+async def test_documented_gateway_example_runs(gateway: Gateway, bob: Bob) -> None:
     """docs/mcp-gateway.md, with the server of somebody else that it names."""
     config = json.loads(examples("mcp-gateway.md", "Start", "json")[0])
     assert config["mcpServers"]["time"]["command"] == "mcp-server-time"

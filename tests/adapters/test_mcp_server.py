@@ -16,8 +16,9 @@ from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.types import TextContent
 
+from countersign.domain.actions import Action
 from countersign.frameworks import mcp_server
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.framework_programs import HERE, cards, environment, examples
@@ -50,7 +51,7 @@ async def answer(session: ClientSession, tool: str, arguments: dict[str, Any]) -
     return content.text
 
 
-async def test_any_client_asks_people(slack: LocalSlack, url: str, token: str) -> None:
+async def test_any_mcp_client_can_ask_people(slack: LocalSlack, url: str, token: str) -> None:
     """Approved, changed, chosen and rejected by one server; what the service refuses is told."""
     bob = slack.user("bob")
     async with client(environment(url, token)) as session:
@@ -84,9 +85,7 @@ async def test_any_client_asks_people(slack: LocalSlack, url: str, token: str) -
 
 
 @pytest.mark.slow
-async def test_a_call_returns_before_the_client_gives_up_and_goes_on_under_its_key(
-    slack: LocalSlack, url: str, token: str
-) -> None:
+async def test_long_call_returns_early_and_continues_by_key(slack: LocalSlack, url: str, token: str) -> None:
     """R8: also after the client and the server were started again."""
     env = environment(url, token)
     async with client(env, "--wait", "1") as session:
@@ -118,7 +117,7 @@ async def killed_in_the_call(env: dict[str, str], asked: Callable[[], Awaitable[
 
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["asked", "decided"])
-async def test_a_server_that_is_killed_leaves_one_card_and_its_decision(
+async def test_killed_server_leaves_one_card_and_its_decision(
     slack: LocalSlack, url: str, token: str, when: str
 ) -> None:
     """R8: killed while people are asked, or after the decision; and asked twice more, for one call."""
@@ -140,7 +139,7 @@ async def test_a_server_that_is_killed_leaves_one_card_and_its_decision(
     assert cards(slack, "Refund:") == 1
 
 
-async def test_an_approval_is_given_to_a_client_once(slack: LocalSlack, url: str, token: str) -> None:
+async def test_approval_is_given_to_one_client_call(slack: LocalSlack, url: str, token: str) -> None:
     """R3, R37: two calls at once with one key, and a later one: one of them may act."""
     people = mcp_server.PeopleTools("#general", 60)
     calls = [asyncio.create_task(people.request_approval("17", "refund", {"order": 17})) for _ in range(2)]
@@ -153,7 +152,7 @@ async def test_an_approval_is_given_to_a_client_once(slack: LocalSlack, url: str
 
 
 @pytest.mark.slow
-async def test_what_nobody_decides_in_time_is_not_approved(
+async def test_expired_call_is_not_approved(
     slack: LocalSlack, store: Store, url: str, token: str, program: httpx.AsyncClient
 ) -> None:
     """R20."""
@@ -166,7 +165,7 @@ async def test_what_nobody_decides_in_time_is_not_approved(
     assert "NOBODY ANSWERED" in decided["decision"]
 
 
-async def test_what_the_policy_refuses_is_told_with_its_reason(
+async def test_policy_refusal_is_returned_with_its_reason(
     slack: LocalSlack, store: Store, url: str, token: str
 ) -> None:
     """R16, R19: as a decision, not as an error."""
@@ -177,7 +176,7 @@ async def test_what_the_policy_refuses_is_told_with_its_reason(
     assert slack.channel("#approvals").messages == []
 
 
-def test_without_a_service_it_says_what_to_start(
+def test_mcp_server_without_a_service_says_what_to_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("COUNTERSIGN_URL", raising=False)
@@ -197,7 +196,7 @@ def next_sdk(wheel: Path) -> Path:
 
 
 @pytest.mark.slow
-async def test_it_serves_with_either_major_version_of_the_sdk(
+async def test_mcp_server_works_with_both_sdk_major_versions(
     slack: LocalSlack, url: str, token: str, next_sdk: Path, tmp_path: Path
 ) -> None:
     """The frameworks beside it want one or the other."""

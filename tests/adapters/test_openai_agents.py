@@ -42,13 +42,14 @@ model = Script()
 (AGENT,) = examples("adapters.md", "OpenAI Agents SDK")
 
 
-def test_the_example_is_short() -> None:
+def test_documented_example_is_short() -> None:
     assert len([line for line in AGENT.splitlines() if line]) <= 20
 
 
-async def test_the_example_runs_as_it_stands_with_the_model_of_the_demo(
+async def test_documented_example_runs_with_the_demo_model(
     slack: LocalSlack, bob: Bob, python: Path, tmp_path: Path
 ) -> None:
+    """As it stands on the page."""
     async with scripted_model.served("127.0.0.1", 0) as model:
         keys = {"OPENAI_BASE_URL": model, "OPENAI_API_KEY": "demo", "OPENAI_AGENTS_DISABLE_TRACING": "1"}
         program = Installed([python, "-uc", AGENT], tmp_path, {**os.environ, **keys})
@@ -66,7 +67,7 @@ async def test_the_example_runs_as_it_stands_with_the_model_of_the_demo(
         "openai_agents/model.py",
     ],
 )
-def test_what_the_checkout_cannot_type_check_is_typed(python: Path, tmp_path: Path, module: str) -> None:
+def test_adapter_type_checks_with_the_real_sdk(python: Path, tmp_path: Path, module: str) -> None:
     (tmp_path / "adapter.py").write_text((HERE / "countersign" / "frameworks" / module).read_text())
     command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), "adapter.py"]
     done = subprocess.run(command, cwd=tmp_path, check=False, text=True, stdout=subprocess.PIPE)

@@ -160,7 +160,7 @@ DETAILS = {"Order: 18": "A tool of “depot”.", "Order: 19": "A tool of “sca
 
 
 @pytest.mark.parametrize("button", ["Approve", "Reject"])
-async def test_a_tool_of_each_kind_runs_if_people_approved_what_their_card_shows(
+async def test_tool_of_each_kind_runs_as_approved(
     slack: LocalSlack, bob: Bob, python: Path, url: str, token: str, tmp_path: Path, button: str
 ) -> None:
     """R8, R13: each time the program is killed while people are asked, and nothing is done twice."""
@@ -194,7 +194,7 @@ async def test_a_tool_of_each_kind_runs_if_people_approved_what_their_card_shows
         ('{"order": ' + "[" * 150 + "]" * 150 + "}", "nested at most 100 deep"),
     ],
 )
-async def test_the_model_reads_why_a_call_cannot_be_shown(
+async def test_model_reads_why_a_call_is_unshowable(
     slack: LocalSlack, python: Path, url: str, token: str, tmp_path: Path, arguments: str, reads: str
 ) -> None:
     """R13, R14, R37: nobody is asked, and it does not run; nor does another tool in the place of our question.

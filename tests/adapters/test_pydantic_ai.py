@@ -11,8 +11,9 @@ from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRe
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from countersign.client import executions
+from countersign.domain.actions import Action
 from countersign.frameworks.pydantic_ai import SlackApproval, ask_human
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, cards
@@ -62,7 +63,7 @@ class Till:
         ("Request changes", {"answer": "Ask the customer first."}, []),
     ],
 )
-async def test_a_call_runs_only_as_people_decided(
+async def test_call_runs_only_as_decided(
     slack: LocalSlack, bob: Bob, button: str, window: Any, paid: list[float]
 ) -> None:
     """R8, R13: and a program that starts again under the run's name does nothing twice."""
@@ -90,7 +91,7 @@ async def test_calls_of_one_turn_share_a_card(slack: LocalSlack, bob: Bob) -> No
     assert (sorted(till.paid), cards(slack)) == ([1.0, 4.0], 1)
 
 
-async def test_equal_calls_of_one_turn_are_two_calls(slack: LocalSlack) -> None:
+async def test_equal_calls_of_one_turn_are_separate(slack: LocalSlack) -> None:
     till = Till()
     running = asyncio.create_task(till.clerk(REFUND, REFUND).run("Refund."))
     card = await slack.wait_message("#approvals", lambda m: "Approve 2" in m.buttons)
@@ -99,7 +100,7 @@ async def test_equal_calls_of_one_turn_are_two_calls(slack: LocalSlack) -> None:
     assert till.paid == [90.0, 90.0]
 
 
-async def test_a_run_resumes_from_its_messages(slack: LocalSlack, bob: Bob) -> None:
+async def test_run_resumes_from_its_messages(slack: LocalSlack, bob: Bob) -> None:
     """With `leave` no process waits; the messages are stored as JSON, and the decision came meanwhile."""
     till = Till()
     left = await till.clerk(REFUND, leave=True).run("Refund.")
@@ -114,7 +115,7 @@ async def test_a_run_resumes_from_its_messages(slack: LocalSlack, bob: Bob) -> N
     assert (till.paid, cards(slack)) == ([45.0], 1)
 
 
-async def test_silence_runs_nothing(bob: Bob) -> None:
+async def test_expired_call_does_not_run(bob: Bob) -> None:
     """R17, R20."""
     till = Till()
     running = asyncio.create_task(till.clerk(REFUND).run("Refund."))
@@ -124,7 +125,7 @@ async def test_silence_runs_nothing(bob: Bob) -> None:
     assert till.paid == []
 
 
-async def test_what_the_policy_refuses_is_read_by_the_model(slack: LocalSlack, store: Store) -> None:
+async def test_model_reads_why_the_policy_refused(slack: LocalSlack, store: Store) -> None:
     """R16, R19."""
     await store.set_rulebook(Rulebook((Clause("till", Action.DENY, 1, tool="refund", why="Use the till."),)))
     till = Till()
@@ -132,7 +133,7 @@ async def test_what_the_policy_refuses_is_read_by_the_model(slack: LocalSlack, s
     assert (till.paid, cards(slack)) == ([], 0)
 
 
-async def test_another_capability_cannot_approve_past_people(bob: Bob) -> None:
+async def test_another_capability_cannot_bypass_people(bob: Bob) -> None:
     """R19: one that approves everything comes first, and people are still asked."""
     till = Till()
     lax = HandleDeferredToolCalls(handler=lambda ctx, requests: requests.build_results(approve_all=True))
@@ -146,7 +147,7 @@ async def test_another_capability_cannot_approve_past_people(bob: Bob) -> None:
         assert till.paid == paid, output
 
 
-async def test_tools_that_ask_by_their_own_rule_are_cards(bob: Bob) -> None:
+async def test_tools_with_their_own_approval_rule_get_cards(bob: Bob) -> None:
     """`requires_approval=True`, and ApprovalRequired that a tool raises, of tools that the adapter wasn't told of."""
     paid: list[float] = []
 
@@ -171,7 +172,7 @@ async def test_tools_that_ask_by_their_own_rule_are_cards(bob: Bob) -> None:
     assert "keep it" in output and paid == [5.0, 70021.0]
 
 
-async def test_a_sub_agent_needs_the_capability_too(bob: Bob) -> None:
+async def test_sub_agent_needs_the_capability_too(bob: Bob) -> None:
     """R19: with it, its calls ask people; pydantic-ai hands none of the caller's capabilities down."""
     till = Till()
     inner = till.clerk(REFUND)
@@ -191,7 +192,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("idempotent", [False, True])
-async def test_people_say_whether_a_call_was_done(
+async def test_call_of_a_killed_program_is_asked_about(
     slack: LocalSlack, bob: Bob, monkeypatch: pytest.MonkeyPatch, idempotent: bool
 ) -> None:
     """R8, R10: the program was killed between the action and its report."""
@@ -214,7 +215,7 @@ async def test_people_say_whether_a_call_was_done(
     assert (till.paid, again.paid) == ([90.0], [90.0] if idempotent else [])
 
 
-async def test_a_failure_is_reported_and_raised(slack: LocalSlack, bob: Bob) -> None:
+async def test_failure_is_reported_and_raised(slack: LocalSlack, bob: Bob) -> None:
     def fails() -> None:
         raise OSError("no till")
 
@@ -225,7 +226,7 @@ async def test_a_failure_is_reported_and_raised(slack: LocalSlack, bob: Bob) -> 
     await slack.wait_message("#approvals", lambda m: "OSError: no till" in str(m.blocks) + m.text)
 
 
-async def test_a_model_asks_people_to_choose(bob: Bob) -> None:
+async def test_model_asks_people_to_choose(bob: Bob) -> None:
     call = ("ask_human", {"question": "Which region?", "options": ["eu", "us"]})
     clerk = Agent(model(call), tools=[ask_human("#general", run="order 17")])
     running = asyncio.create_task(clerk.run("Deploy."))
@@ -233,6 +234,6 @@ async def test_a_model_asks_people_to_choose(bob: Bob) -> None:
     assert "us" in (await running).output
 
 
-def test_runs_that_are_left_need_a_name() -> None:
+def test_runs_left_waiting_need_a_name() -> None:
     with pytest.raises(ValueError, match="name of the `run`"):
         SlackApproval("#general", leave=True)

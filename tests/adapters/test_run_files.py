@@ -25,7 +25,7 @@ def saved(folder: Path, key: str) -> Path:
     return path_of(folder, key)
 
 
-def test_run_is_refused_under_the_name_of_another_key(tmp_path: Path) -> None:
+def test_run_file_of_another_key_is_refused(tmp_path: Path) -> None:
     """R1: a copied file would continue the wrong run, under the wrong lock."""
     first, other = saved(tmp_path, "orders"), path_of(tmp_path, "mails")
     other.write_bytes(first.read_bytes())
@@ -36,7 +36,9 @@ def test_run_is_refused_under_the_name_of_another_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o777, 0o703, 0o1777])
-def test_folder_that_others_can_write_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: int) -> None:
+def test_run_folder_writable_by_others_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: int
+) -> None:
     """R9: whoever can write there would choose the program that starts."""
     folder, ran = tmp_path / "runs", tmp_path / "ran"
     path = saved(folder, "orders")

@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.domain.actions import Action
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, Message, text_of
 from tests.adapters import test_agent_framework, test_openai_agents
@@ -44,7 +45,7 @@ def make(request: pytest.FixtureRequest, url: str, token: str, tmp_path: Path) -
     return made
 
 
-async def test_an_approved_call_runs(slack: LocalSlack, make: Make, program: httpx.AsyncClient) -> None:
+async def test_approved_call_runs_and_is_reported(slack: LocalSlack, make: Make, program: httpx.AsyncClient) -> None:
     """R1, R5: and the service knows what came of it."""
     running = await make().start()
     card = await card_of(slack)
@@ -57,7 +58,7 @@ async def test_an_approved_call_runs(slack: LocalSlack, make: Make, program: htt
     assert request["outcome"] == {"succeeded": True, "words": ""}
 
 
-async def test_the_model_reads_why_a_call_was_rejected(slack: LocalSlack, make: Make) -> None:
+async def test_model_reads_why_a_call_was_rejected(slack: LocalSlack, make: Make) -> None:
     program = await make().start()
     bob = slack.user("bob")
     await bob.click(await card_of(slack), "Reject")
@@ -68,7 +69,7 @@ async def test_the_model_reads_why_a_call_was_rejected(slack: LocalSlack, make: 
     assert program.done() == []
 
 
-async def test_a_changed_call_runs_as_people_changed_it(slack: LocalSlack, make: Make) -> None:
+async def test_edited_call_runs_as_edited(slack: LocalSlack, make: Make) -> None:
     """R13: what runs is what people made of it."""
     program = await make().start()
     bob = slack.user("bob")
@@ -79,7 +80,7 @@ async def test_a_changed_call_runs_as_people_changed_it(slack: LocalSlack, make:
     assert (program.done(), cards(slack, CARD)) == (["17 40.0"], 1)
 
 
-async def test_a_call_that_nobody_judges_does_not_run(
+async def test_expired_call_does_not_run(
     slack: LocalSlack, store: Store, make: Make, program: httpx.AsyncClient
 ) -> None:
     running = await make().start()
@@ -89,7 +90,7 @@ async def test_a_call_that_nobody_judges_does_not_run(
     assert running.done() == []
 
 
-async def test_what_the_policy_refuses_is_read_by_the_model(slack: LocalSlack, store: Store, make: Make) -> None:
+async def test_model_reads_why_the_policy_refused(slack: LocalSlack, store: Store, make: Make) -> None:
     """R16, R19."""
     await store.set_rulebook(Rulebook((Clause("till", Action.DENY, 1, tool="refund", why="Use the till."),)))
     program = await make().start()
@@ -97,7 +98,7 @@ async def test_what_the_policy_refuses_is_read_by_the_model(slack: LocalSlack, s
     assert (program.done(), cards(slack, CARD)) == ([], 0)
 
 
-async def test_a_model_asks_people_to_choose(slack: LocalSlack, make: Make) -> None:
+async def test_model_asks_people_to_choose(slack: LocalSlack, make: Make) -> None:
     program = await make(TASK="ask").start()
     card = await slack.wait_message("#approvals", lambda m: "eu" in m.buttons)
     assert "Which region?" in text_of(card)
@@ -106,7 +107,7 @@ async def test_a_model_asks_people_to_choose(slack: LocalSlack, make: Make) -> N
 
 
 @pytest.mark.usefixtures("together")
-async def test_calls_at_once_are_judged_one_by_one(slack: LocalSlack, make: Make) -> None:
+async def test_simultaneous_calls_are_judged_separately(slack: LocalSlack, make: Make) -> None:
     program = await make(TASK="two").start()
     card = await slack.wait_message("#approvals", lambda m: all(one in text_of(m) for one in ("70017", "70018")))
     bob = slack.user("bob")
@@ -119,7 +120,7 @@ async def test_calls_at_once_are_judged_one_by_one(slack: LocalSlack, make: Make
     assert program.done() == ["70018 9.0"]
 
 
-async def test_a_program_may_end_while_people_are_asked(slack: LocalSlack, make: Make) -> None:
+async def test_program_may_end_during_the_question(slack: LocalSlack, make: Make) -> None:
     """R8: the program that is started again finds the decision that came meanwhile."""
     program = await make().start()
     card = await card_of(slack)
@@ -140,7 +141,7 @@ async def killed(slack: LocalSlack, program: Program, where: str) -> None:
     await program.start()
 
 
-async def test_a_program_that_ends_after_the_call_does_not_repeat_it(slack: LocalSlack, make: Make) -> None:
+async def test_program_killed_after_the_call_does_not_repeat_it(slack: LocalSlack, make: Make) -> None:
     """R8: nothing is done twice, and nobody is asked again."""
     program = make()
     await killed(slack, program, "before the end")
@@ -148,7 +149,7 @@ async def test_a_program_that_ends_after_the_call_does_not_repeat_it(slack: Loca
     assert (program.done(), cards(slack, CARD)) == (["17 45.0"], 1)
 
 
-async def test_people_say_whether_a_call_was_done_whose_program_ended(slack: LocalSlack, make: Make) -> None:
+async def test_program_killed_in_the_call_is_asked_about(slack: LocalSlack, make: Make) -> None:
     """R10: nobody but people can know whether it was done, so they are asked."""
     program = make()
     await killed(slack, program, "in the call")
@@ -165,7 +166,7 @@ async def test_people_say_whether_a_call_was_done_whose_program_ended(slack: Loc
     assert program.done() == ["17 45.0"]
 
 
-async def test_an_idempotent_call_whose_program_ended_runs_again(slack: LocalSlack, make: Make) -> None:
+async def test_killed_idempotent_call_runs_again(slack: LocalSlack, make: Make) -> None:
     """R8: nobody is asked whether it was done."""
     program = make(options=', idempotent={"refund"}')
     await killed(slack, program, "in the call")
@@ -173,7 +174,7 @@ async def test_an_idempotent_call_whose_program_ended_runs_again(slack: LocalSla
     assert (program.done(), cards(slack, CARD), cards(slack, "Did “refund”")) == (["17 45.0"] * 2, 1, 0)
 
 
-async def test_another_machine_goes_on_after_the_decision(slack: LocalSlack, make: Make, tmp_path: Path) -> None:
+async def test_another_machine_continues_after_the_decision(slack: LocalSlack, make: Make, tmp_path: Path) -> None:
     """R8: the first one is gone, and the other one has the program and the folder of the runs."""
     first = await make("first", options=", leave=True", folder="../runs").start()
     await first.said("Stopped to wait for people.")

@@ -79,7 +79,7 @@ async def outcome_of(program: httpx.AsyncClient, request: str) -> Any:
     return (await program.get(f"/v1/requests/{request}")).json()["outcome"]
 
 
-async def test_a_run_that_goes_on_reports_what_the_service_was_away_to_hear(
+async def test_continued_run_reports_a_pending_outcome(
     slack: LocalSlack, tmp_path: Path, bob: Bob, program: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R5: the call's result is not lost meanwhile, and it does not run again."""
@@ -91,7 +91,7 @@ async def test_a_run_that_goes_on_reports_what_the_service_was_away_to_hear(
     assert [call.unreported for call in read(path).calls] == [None]
 
 
-async def test_resume_reports_what_the_service_was_away_to_hear(
+async def test_resume_reports_a_pending_outcome(
     slack: LocalSlack, tmp_path: Path, bob: Bob, program: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R5: also of a run that is over, and whose program nobody starts again; how to start it stays as it was."""
@@ -105,7 +105,7 @@ async def test_resume_reports_what_the_service_was_away_to_hear(
     assert read(path) == replace(before, calls=[call]) and pay.paid == 1
 
 
-async def test_result_that_reads_like_a_failure_is_reported_as_success(
+async def test_result_that_reads_like_a_failure_is_a_success(
     slack: LocalSlack, tmp_path: Path, bob: Bob, program: httpx.AsyncClient
 ) -> None:
     """R31: no text for a model says whether a call succeeded."""

@@ -108,7 +108,7 @@ class Asks(Executor):
         (str, "Request changes", {"answer": "Wait for 2.2."}, "Wait for 2.2."),
     ],
 )
-async def test_a_workflow_is_answered_as_people_decided(
+async def test_workflow_receives_the_decision(
     bob: Bob, tmp_path: Path, kind: type, button: str, window: Any, answer: Any
 ) -> None:
     running = asyncio.create_task((asks := Asks(kind)).answered(tmp_path, "Deploy 2.1?"))
@@ -124,7 +124,7 @@ async def test_people_choose_for_a_workflow(bob: Bob, tmp_path: Path) -> None:
     assert asks.answers == ["us"]
 
 
-async def test_a_workflow_may_read_the_whole_decision(bob: Bob, tmp_path: Path) -> None:
+async def test_workflow_can_receive_the_whole_decision(bob: Bob, tmp_path: Path) -> None:
     running = asyncio.create_task((asks := Asks(Decision)).answered(tmp_path, "Deploy 2.1?"))
     await bob.presses("Deploy 2.1?", "Reject", {"reason": "too risky"})
     await running
@@ -140,7 +140,9 @@ async def test_a_workflow_may_read_the_whole_decision(bob: Bob, tmp_path: Path) 
         ("Request changes", {"answer": "higher"}, "higher"),
     ],
 )
-async def test_a_workflow_hears_its_own_words(bob: Bob, tmp_path: Path, button: str, window: Any, answer: str) -> None:
+async def test_workflow_receives_its_own_keywords(
+    bob: Bob, tmp_path: Path, button: str, window: Any, answer: str
+) -> None:
     """R38: Agent Framework's guessing game ends by “correct”."""
     asks, approvals = Asks(str), SlackApprovals("#general", folder=tmp_path)
     coming = approvals.run_workflow(asks.built().build(), "Is it 5?", key="asks", approve="correct", reject="exit")
@@ -152,7 +154,7 @@ async def test_a_workflow_hears_its_own_words(bob: Bob, tmp_path: Path, button: 
 
 @pytest.mark.filterwarnings("ignore:.*FUNCTIONAL_WORKFLOWS:FutureWarning")
 @pytest.mark.parametrize(("button", "paid"), [("Approve", [45.0]), ("Reject", [])])
-async def test_a_functional_workflow_asks_people(bob: Bob, tmp_path: Path, button: str, paid: list[float]) -> None:
+async def test_functional_workflow_asks_people(bob: Bob, tmp_path: Path, button: str, paid: list[float]) -> None:
     """R19: its function asks, and runs an agent whose rule approves each call."""
     till = Till()
 
@@ -178,7 +180,7 @@ async def test_a_functional_workflow_asks_people(bob: Bob, tmp_path: Path, butto
 
 
 @pytest.mark.parametrize("kind", [bool, str])
-async def test_a_workflow_that_nobody_answers_is_told_so(bob: Bob, tmp_path: Path, kind: type) -> None:
+async def test_workflow_hears_that_nobody_answered(bob: Bob, tmp_path: Path, kind: type) -> None:
     """R17, R20."""
     running = asyncio.create_task((asks := Asks(kind)).answered(tmp_path, "Deploy 2.1?"))
     await bob.card("Deploy 2.1?")
@@ -192,7 +194,7 @@ async def test_a_workflow_that_nobody_answers_is_told_so(bob: Bob, tmp_path: Pat
     ("button", "window", "reads"),
     [("Approve", None, "45.00 EUR were paid back."), ("Reject", {"reason": "too much"}, "too much")],
 )
-async def test_a_tool_of_an_agent_in_a_workflow_runs_as_people_decided(
+async def test_tool_in_a_workflow_runs_as_decided(
     bob: Bob, tmp_path: Path, button: str, window: Any, reads: str
 ) -> None:
     """R1: the agent has `middleware=[approvals]`, and its model reads what was decided."""
@@ -240,7 +242,7 @@ class Till:
     ("button", "window", "reads"),
     [("Approve", None, "45.00 EUR were paid back."), ("Reject", {"reason": "too much"}, "too much")],
 )
-async def test_a_call_that_a_rule_approves_in_a_workflow_asks_people(
+async def test_rule_approved_call_in_a_workflow_asks_people(
     bob: Bob, tmp_path: Path, button: str, window: Any, reads: str
 ) -> None:
     """R19: the agent lacks our middleware, and gets it while the workflow runs."""
@@ -305,7 +307,7 @@ def within_an_executor(agent: Agent[Any]) -> Workflow:
 
 
 @pytest.mark.parametrize("shape", [within_a_tool, within_a_function, within_a_workflow, within_an_executor])
-async def test_an_agent_within_another_asks_people(
+async def test_nested_agent_asks_people(
     bob: Bob, tmp_path: Path, shape: Callable[[Agent[Any]], Agent[Any] | Workflow]
 ) -> None:
     """R19: its own rule approves each call, and it lacks our middleware."""
@@ -327,7 +329,7 @@ async def test_an_agent_within_another_asks_people(
         assert (till.paid, till.agent.middleware) == (paid, before)
 
 
-async def test_runs_at_once_may_share_an_agent(bob: Bob, tmp_path: Path) -> None:
+async def test_concurrent_runs_may_share_an_agent(bob: Bob, tmp_path: Path) -> None:
     """R19: the run that ends first leaves the other one its middleware."""
     till, approvals = Till(), SlackApprovals("#general", folder=tmp_path)
     till.agent.client, before = Calls("refund", order=17, euros=45.0), till.agent.middleware
@@ -364,7 +366,7 @@ async def test_runs_at_once_may_share_an_agent(bob: Bob, tmp_path: Path) -> None
     assert (till.paid, till.agent.middleware) == ([], before)
 
 
-async def test_people_change_a_call_that_a_rule_approves(bob: Bob, tmp_path: Path) -> None:
+async def test_people_edit_a_call_that_a_rule_approves(bob: Bob, tmp_path: Path) -> None:
     """R13, R18: the rule approves the changed call too, and it runs once, as people changed it."""
     till = Till()
     workflow = WorkflowBuilder(name="refunds", start_executor=AgentExecutor(till.agent, id="clerk")).build()
@@ -376,7 +378,7 @@ async def test_people_change_a_call_that_a_rule_approves(bob: Bob, tmp_path: Pat
     assert till.paid == [40.0]
 
 
-async def test_what_could_run_without_people_is_refused_at_the_start(tmp_path: Path) -> None:
+async def test_workflow_that_could_act_unasked_is_refused(tmp_path: Path) -> None:
     """R19: a provider runs its own tools, out of reach of what asks people."""
     till, approvals = Till({"type": "mcp", "server_label": "depot"}), SlackApprovals("#general", folder=tmp_path)
     workflow = WorkflowBuilder(name="refunds", start_executor=AgentExecutor(till.agent, id="clerk")).build()
@@ -385,7 +387,7 @@ async def test_what_could_run_without_people_is_refused_at_the_start(tmp_path: P
             await running
 
 
-async def test_an_agent_that_is_run_past_the_adapter_says_how_to_start_it(tmp_path: Path) -> None:
+async def test_agent_run_outside_the_adapter_says_how_to_start(tmp_path: Path) -> None:
     """R19: with our middleware alone, and with a stream."""
     approvals = SlackApprovals("#general", folder=tmp_path)
     till = Till(middleware=[approvals])
@@ -396,7 +398,7 @@ async def test_an_agent_that_is_run_past_the_adapter_says_how_to_start_it(tmp_pa
     assert till.paid == []
 
 
-async def test_a_workflow_that_was_killed_after_the_decision_ends(
+async def test_workflow_killed_after_the_decision_ends(
     slack: LocalSlack, bob: Bob, url: str, token: str, tmp_path: Path
 ) -> None:
     """R8: from its last step, and what is kept is for this account alone."""
@@ -412,7 +414,7 @@ async def test_a_workflow_that_was_killed_after_the_decision_ends(
     assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "runs").iterdir() if path.suffix != ".lock")
 
 
-async def test_a_workflow_that_is_left_to_people_goes_on(
+async def test_workflow_left_waiting_continues(
     slack: LocalSlack, bob: Bob, url: str, token: str, tmp_path: Path
 ) -> None:
     """R8"""
@@ -441,9 +443,7 @@ class Sends(Asks):
         await ctx.request_info(asked, bool)
 
 
-async def test_nobody_is_asked_by_a_workflow_that_could_not_go_on(
-    slack: LocalSlack, known: None, tmp_path: Path
-) -> None:
+async def test_workflow_that_could_not_resume_asks_nobody(slack: LocalSlack, known: None, tmp_path: Path) -> None:
     """The framework itself would log it, and ask again after a restart."""
     with pytest.raises(InvalidInput, match="register_checkpoint_type"):
         await Sends(bool).answered(tmp_path, "Deploy 2.1?")

@@ -52,9 +52,10 @@ def test_umask(mask): assert os.umask(0o22) == 0
 """
 
 
+@pytest.mark.slow
 @pytest.mark.real_clock("a clock inside of a faked one is set from the wrong time")
 @pytest.mark.skipif(shutil.which("faketime") is None, reason="wants Debian's faketime")
-def test_run_counts_and_names_failures(tmp_path: Path) -> None:
+def test_matrix_run_counts_and_names_failures(tmp_path: Path) -> None:
     """At another hour, under the condition that it carries."""
     copy = Copy(tmp_path, user=None)
     copy.tree.mkdir(parents=True)

@@ -8,7 +8,8 @@ import pytest
 
 from countersign import NotApproved, requires_approval, slack_input
 from countersign.client import AlreadyRan, ServiceRefused, executions
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.domain.actions import Action
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, cards
@@ -28,6 +29,7 @@ def known(url: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERSIGN_URL", url)
     monkeypatch.setenv("COUNTERSIGN_KEY", token)
     monkeypatch.setattr(executions, "LOOKS", 0)
+    monkeypatch.setattr(executions, "_LOOK_EVERY", 1)
 
 
 @pytest.fixture(params=["thread", "asyncio"])
@@ -63,9 +65,7 @@ async def killed_after_it_paid(bob: Bob, guard: Guard, paid: list[int]) -> None:
         await first
 
 
-async def test_of_two_programs_at_once_one_acts_and_the_other_reads_what_came_of_it(
-    slack: LocalSlack, bob: Bob, guard: Guard
-) -> None:
+async def test_concurrent_programs_act_once_and_share_the_outcome(slack: LocalSlack, bob: Bob, guard: Guard) -> None:
     """R3: and people who were asked because the first one took long need not answer any more."""
     paid, done = list[int](), asyncio.Event()
 
@@ -98,7 +98,7 @@ async def test_of_two_programs_at_once_one_acts_and_the_other_reads_what_came_of
     ],
     ids=["done", "again", "unknown", "in words", "rejected", "nobody"],
 )
-async def test_people_say_whether_it_was_done_of_which_nothing_was_reported(
+async def test_unreported_action_is_in_doubt_and_people_are_asked(
     slack: LocalSlack, bob: Bob, guard: Guard, button: str, window: dict[str, str] | None, reads: str, times: int
 ) -> None:
     """R8, R10: a program killed between action and report; who starts after that is told without a question."""
@@ -128,7 +128,8 @@ async def test_people_say_whether_it_was_done_of_which_nothing_was_reported(
     assert (await called(), len(paid), cards(slack)) == ("Done before." if times == 2 else reads, times, 2)
 
 
-async def test_an_idempotent_function_runs_again_and_asks_nobody(slack: LocalSlack, bob: Bob, guard: Guard) -> None:
+async def test_idempotent_function_runs_again_without_asking(slack: LocalSlack, bob: Bob, guard: Guard) -> None:
+    """After a program died between action and report."""
     paid = list[int]()
     await killed_after_it_paid(bob, guard, paid)
 
@@ -140,7 +141,7 @@ async def test_an_idempotent_function_runs_again_and_asks_nobody(slack: LocalSla
     assert (paid, cards(slack)) == ([17, 17], 1)
 
 
-async def test_two_that_hear_that_it_was_not_done_do_it_once(bob: Bob, guard: Guard) -> None:
+async def test_action_declared_not_done_runs_once(bob: Bob, guard: Guard) -> None:
     """R3: both ask the same question, and read the same answer."""
     paid = list[int]()
     await killed_after_it_paid(bob, guard, paid)
@@ -157,7 +158,7 @@ async def test_two_that_hear_that_it_was_not_done_do_it_once(bob: Bob, guard: Gu
     assert paid == [17, 17]
 
 
-async def test_what_the_policy_refuses_is_not_approved(store: Store, slack: LocalSlack, guard: Guard) -> None:
+async def test_call_refused_by_policy_does_not_run(store: Store, slack: LocalSlack, guard: Guard) -> None:
     """R16, R19: the model reads the sentence."""
     await store.set_rulebook(Rulebook((Clause("no cash", Action.DENY, 1, tool="pay", why="Use the till."),)))
     paid = list[int]()
@@ -172,7 +173,7 @@ async def test_what_the_policy_refuses_is_not_approved(store: Store, slack: Loca
 
 
 @pytest.mark.parametrize("asks", ["a decorated function", "AutoGen's proxy"])
-async def test_what_nobody_decides_in_time_is_not_done(bob: Bob, guard: Guard, asks: str) -> None:
+async def test_expired_call_does_not_run(bob: Bob, guard: Guard, asks: str) -> None:
     """R17: expired, which is no rejection."""
     paid = list[int]()
 
@@ -194,7 +195,7 @@ async def test_what_nobody_decides_in_time_is_not_done(bob: Bob, guard: Guard, a
     assert paid == []
 
 
-async def test_a_key_that_is_revoked_while_people_are_asked_runs_nothing(bob: Bob, guard: Guard) -> None:
+async def test_key_revoked_during_the_question_runs_nothing(bob: Bob, guard: Guard) -> None:
     """R9."""
     paid = list[int]()
 
@@ -211,7 +212,7 @@ async def test_a_key_that_is_revoked_while_people_are_asked_runs_nothing(bob: Bo
     assert paid == []
 
 
-async def test_a_call_that_two_must_approve_runs_after_the_second(
+async def test_call_with_quorum_two_runs_after_the_second_approval(
     store: Store, slack: LocalSlack, bob: Bob, guard: Guard
 ) -> None:
     """R11: a program's request counts people as a team's does."""

@@ -15,9 +15,10 @@ from bot.audit.auditor import Auditor
 from bot.slack.views import answer_modals, home
 from countersign import usecases
 from countersign.client.ask import ask as ask_people
-from countersign.client.client import Client, question
+from countersign.client.client import Client
 from countersign.client.exchange import Decision
 from countersign.domain import api_keys
+from countersign.domain.actions import Action
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import canonical
 from countersign.domain.decision_attempts import Attempt
@@ -27,7 +28,7 @@ from countersign.domain.ids import AttemptId, RequestId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Verb
 from countersign.frameworks.run_files import opened
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.audit_log import Ledger
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
@@ -53,7 +54,7 @@ async def recorded(store: Store) -> list[Json]:
     return [kept.fields() async for _, kept in Ledger(store).all()]
 
 
-async def test_secrets_of_programs_are_hidden_wherever_people_look(
+async def test_secrets_of_programs_are_hidden_everywhere(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient
 ) -> None:
     """R28: on the card, in its windows, in what is reported, and in the record; the program gets what runs."""
@@ -82,7 +83,7 @@ async def test_secrets_of_programs_are_hidden_wherever_people_look(
 EXACT: dict[str, Any] = {"euros": 9000, "euros ": 5, " to": " x\t\n", "big": 2**53 + 1, "rows": [{"a ": "", "a": " "}]}
 
 
-async def test_arguments_arrive_exactly_as_they_were_sent(slack: LocalSlack, program: httpx.AsyncClient) -> None:
+async def test_arguments_arrive_exactly_as_sent(slack: LocalSlack, program: httpx.AsyncClient) -> None:
     """R37: no name and no value is stripped, so what people judge is what the program runs."""
     name = (await ask(program, title="Refund?", call={"tool": "refund", "arguments": EXACT})).json()["id"]
     card = await card_of(slack)
@@ -100,13 +101,13 @@ async def test_arguments_arrive_exactly_as_they_were_sent(slack: LocalSlack, pro
         {"options": ["eu", "eu "]},
     ],
 )
-async def test_names_that_look_like_others_are_refused(program: httpx.AsyncClient, body: dict[str, Any]) -> None:
+async def test_look_alike_argument_names_are_refused(program: httpx.AsyncClient, body: dict[str, Any]) -> None:
     """R37: a policy and people would take one for the other."""
     answer = await ask(program, **{"title": "Refund?", **body})
     assert (answer.status_code, answer.json()["type"]) == (400, "urn:countersign:invalid"), answer.text
 
 
-async def test_a_call_with_a_message_shows_its_arguments_too(slack: LocalSlack, program: httpx.AsyncClient) -> None:
+async def test_arguments_are_shown_above_the_programs_message(slack: LocalSlack, program: httpx.AsyncClient) -> None:
     """R44, R42: they come first, and no line of the message looks like one of them; warnings look at both."""
     call = {"tool": "pay", "arguments": {"euros": 9000, "to": "b\u0430nk"}}
     await ask(program, title="Water the plants?", message="Only a test.\nEuros: 5", call=call)
@@ -116,7 +117,7 @@ async def test_a_call_with_a_message_shows_its_arguments_too(slack: LocalSlack, 
     assert "Approve" in card.buttons
 
 
-async def test_no_button_approves_arguments_that_the_card_hides(slack: LocalSlack, program: httpx.AsyncClient) -> None:
+async def test_hidden_arguments_prevent_every_approve_button(slack: LocalSlack, program: httpx.AsyncClient) -> None:
     """R44, R13: a short message stands for nothing that its call does, on a card of its own and on one of several."""
     rows = {"rows": [{"iban": f"DE{number:020}", "euros": number} for number in range(400)]}
     for number in range(2):
@@ -136,7 +137,7 @@ DRESSED_UP: dict[str, Any] = {
 }
 
 
-async def test_text_that_imitates_a_decision_or_a_person_stays_text(
+async def test_text_imitating_a_decision_or_person_stays_text(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient
 ) -> None:
     """R15: a program that is called as a person is, with a card's words, is still shown as a program."""
@@ -159,7 +160,7 @@ async def test_text_that_imitates_a_decision_or_a_person_stays_text(
     assert "approved" not in (await program.get(f"/v1/requests/{name}")).json()["status"]
 
 
-async def test_whom_a_program_names_gets_no_right_and_is_shown_as_its_word(
+async def test_person_named_by_a_program_gets_no_rights(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient
 ) -> None:
     """R9, R10: they may neither approve alone nor stop it, and the rule about own requests holds for them."""
@@ -189,7 +190,7 @@ async def test_whom_a_program_names_gets_no_right_and_is_shown_as_its_word(
     assert [says in json.dumps(view) for view in drawn] == [True] * 3
 
 
-async def test_whom_a_program_names_may_not_decide_as_a_reviewer(
+async def test_requester_named_by_a_program_may_not_decide(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient
 ) -> None:
     """R10: naming somebody takes them out of those who may."""
@@ -207,7 +208,7 @@ def _parts(node: Any) -> list[Json]:
     return [node, *(part for one in node.values() for part in _parts(one))] if isinstance(node, dict) else []
 
 
-async def test_a_limit_holds_for_requests_at_once(store: Store, program: httpx.AsyncClient) -> None:
+async def test_rate_limit_holds_for_simultaneous_requests(store: Store, program: httpx.AsyncClient) -> None:
     few = api_keys.issue("few", ("C0GENERAL",), await store.now(), per_minute=5)
     await ApiKeys(store).put(few.key)
     program.headers["authorization"] = f"Bearer {few.token}"
@@ -215,9 +216,7 @@ async def test_a_limit_holds_for_requests_at_once(store: Store, program: httpx.A
     assert sorted(answer.status_code for answer in answers) == [201] * 5 + [429] * 15
 
 
-async def test_no_more_requests_wait_than_a_key_may_have_also_of_those_asked_at_once(
-    store: Store, program: httpx.AsyncClient
-) -> None:
+async def test_open_request_limit_holds_for_simultaneous_questions(store: Store, program: httpx.AsyncClient) -> None:
     """R29: each looked before any of the others was counted, and all of them had room."""
     small = api_keys.issue("small", ("C0GENERAL",), await store.now(), most_open=2)
     await ApiKeys(store).put(small.key)
@@ -247,9 +246,7 @@ BAD_JSON = [
 ]
 
 
-async def test_json_that_cannot_be_kept_or_shown_is_refused_in_a_sentence(
-    program: httpx.AsyncClient, subtests: pytest.Subtests
-) -> None:
+async def test_unusable_json_is_refused_with_a_sentence(program: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
     """R29: each ended in a traceback, or held up everybody else for seconds."""
     for value, says in BAD_JSON:
         for of in [OF_A_CALL, OF_A_FORM]:
@@ -261,12 +258,12 @@ async def test_json_that_cannot_be_kept_or_shown_is_refused_in_a_sentence(
                 assert says in answer.text
 
 
-async def test_two_programs_with_one_key_at_once_share_a_request(slack: LocalSlack, url: str, token: str) -> None:
+async def test_two_programs_with_one_key_share_a_request(slack: LocalSlack, url: str, token: str) -> None:
     """Both are threads without an event loop; a third has one of its own."""
 
     def sync() -> Decision:
         with Client(url, token) as client:
-            return client.ask(question("#general", "Deploy?", "To staging."), key="deploy")
+            return client.ask("#general", "Deploy?", "To staging.", key="deploy")
 
     async def alone() -> Decision:
         decision = await ask_people("#general", "Deploy?", "To staging.", key="deploy")
@@ -285,7 +282,7 @@ async def test_two_programs_with_one_key_at_once_share_a_request(slack: LocalSla
     assert {decision.by for decision in decisions} == {("U0BOB",)}
 
 
-async def test_many_polls_hear_of_one_decision(slack: LocalSlack, program: httpx.AsyncClient, url: str) -> None:
+async def test_many_long_polls_receive_one_decision(slack: LocalSlack, program: httpx.AsyncClient, url: str) -> None:
     """R5: `make bench` has 10,000 of them."""
     name = (await ask(program)).json()["id"]
     card = await card_of(slack)
@@ -301,12 +298,10 @@ async def test_many_polls_hear_of_one_decision(slack: LocalSlack, program: httpx
 
 
 @pytest.mark.parametrize("hours", [-3, 3])
-async def test_a_program_whose_clock_is_wrong_gets_its_decision(
+async def test_program_with_a_wrong_clock_gets_its_decision(
     slack: LocalSlack, url: str, token: str, hours: int
 ) -> None:
-    asks = (
-        "import countersign\nwith countersign.client.Client() as c: print(c.ask({'title': 't', 'message': 'm'}).text)"
-    )
+    asks = "import countersign\nwith countersign.client.Client() as c: print(c.ask('', 't', 'm').text)"
     wrong = f"from tests.chaos import clock_skew; clock_skew.shift({hours * 3600})\n{asks}"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", wrong),
@@ -319,7 +314,7 @@ async def test_a_program_whose_clock_is_wrong_gets_its_decision(
     assert words.startswith(b"DECISION: APPROVED")
 
 
-async def test_the_record_names_the_key_that_asked(
+async def test_audit_log_names_the_key_that_asked(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient, token: str, audit: Audit
 ) -> None:
     """R25: its name and its id, in the entries, an export, a receipt and the report, also of what was refused."""
@@ -348,7 +343,7 @@ async def test_the_record_names_the_key_that_asked(
     assert len([event for event in await events(store) if event.type is EventType.REQUEST_DECIDED]) <= 1
 
 
-def test_a_run_that_another_program_has_is_refused(tmp_path: Path) -> None:
+def test_run_held_by_another_program_is_refused(tmp_path: Path) -> None:
     with (
         opened(tmp_path, "key", "task"),
         pytest.raises(InvalidInput, match="Another program is running"),
@@ -357,7 +352,7 @@ def test_a_run_that_another_program_has_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_what_a_run_keeps_is_read_by_its_owner_alone_and_written_nowhere_else(tmp_path: Path) -> None:
+def test_run_file_is_private_and_follows_no_link(tmp_path: Path) -> None:
     """R15: in a folder that others may read, or where a link stands in its place."""
     other = tmp_path / "other"
     other.write_text("kept")

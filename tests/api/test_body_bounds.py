@@ -34,7 +34,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("raw", "says"), [(raw, says) for _, raw, says in HOSTILE], ids=[name for name, *_ in HOSTILE])
-async def test_hostile_structure_is_refused_before_it_is_parsed(
+async def test_hostile_json_structure_is_refused_before_parsing(
     program: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, raw: bytes, says: str
 ) -> None:
     """R29"""
@@ -49,7 +49,7 @@ async def test_hostile_structure_is_refused_before_it_is_parsed(
 
 
 @given(st.binary() | st.text(alphabet='"\\[]{},: 1a').map(str.encode))
-def test_scan_passes_each_byte_once(raw: bytes) -> None:
+def test_json_scan_reads_each_byte_once(raw: bytes) -> None:
     """R29: a text never makes the scan look at a place twice."""
     assert b"".join(token[0] for token in json_bounds._TOKEN.finditer(raw)) == raw
 
@@ -60,13 +60,13 @@ def test_scan_passes_each_byte_once(raw: bytes) -> None:
         lambda x: st.lists(x) | st.dictionaries(st.text(max_size=json_bounds.LONGEST_NAME), x),
     )
 )
-def test_valid_json_passes_the_scan(value: Any) -> None:
+def test_valid_json_passes_the_bounds_check(value: Any) -> None:
     json_bounds.check(json.dumps(value).encode())
     json_bounds.check(json.dumps(value, ensure_ascii=False, indent=2).encode())
 
 
 @pytest.mark.parametrize("character", ["x", "é", "😀", "\n", "\ud800"])
-def test_name_is_bounded_in_characters_however_it_is_escaped(character: str) -> None:
+def test_json_name_length_is_limited_in_characters(character: str) -> None:
     longest = json_bounds.LONGEST_NAME * character
     json_bounds.check(json.dumps({longest: 1}).encode())
     json_bounds.check(json.dumps({longest: 1}, ensure_ascii=False, indent=2).encode(errors="replace"))
@@ -85,7 +85,7 @@ async def test_body_that_is_not_utf_8_is_refused(program: httpx.AsyncClient, enc
     assert (await program.post("/v1/requests", content=raw.encode("utf-8-sig"), headers=headers)).status_code == 201
 
 
-async def test_large_body_holds_up_only_its_own_key(
+async def test_large_body_delays_only_its_own_key(
     store: Store, interface: Interface, program: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R29: others are served meanwhile, and another large one of the same key waits for its turn."""
@@ -124,9 +124,7 @@ async def test_repeated_and_refused_questions_count_against_the_rate(store: Stor
     assert (await ask(program)).status_code == 429
 
 
-async def test_body_that_arrives_late_ends_the_call(
-    url: str, program: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_slow_body_ends_the_call(url: str, program: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """R29"""
     monkeypatch.setattr(bodies, "WITHIN", 0.01)
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
@@ -136,7 +134,7 @@ async def test_body_that_arrives_late_ends_the_call(
     writer.close()
 
 
-async def test_key_makes_a_limited_number_of_calls_at_once(
+async def test_simultaneous_calls_of_a_key_are_limited(
     store: Store, interface: Interface, program: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R29: a key cannot take the connections of all others."""
@@ -167,14 +165,14 @@ def bounded(schema: object) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", worker_calls.BODIES)
-def test_each_part_of_a_workers_call_has_a_bound(name: str) -> None:
+def test_every_field_of_a_workers_call_is_bounded(name: str) -> None:
     """R29: whatever the field is, now and when others are added."""
     schema = json_bounds.within(TypeAdapter(worker_calls.BODIES[name]).core_schema)
     for part in bounded(schema):
         assert json_bounds.BOUNDS.get(part["type"], {}).keys() <= part.keys()
 
 
-def test_sequence_of_a_workers_call_stops_at_its_first_error() -> None:
+def test_list_in_a_workers_call_stops_at_first_error() -> None:
     """R29: an error for each of so many items took seconds, and a gigabyte."""
     reader = SchemaValidator(json_bounds.within(TypeAdapter(worker_calls.BODIES["park"]).core_schema))
     lease = {"fence": 1, "owner": "one"}

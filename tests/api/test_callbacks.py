@@ -24,12 +24,13 @@ from bot.api.callbacks import AFTER, AT_ONCE, QUEUE, CallbackDelivery, _followin
 from bot.slack import http
 from bot.slack.handlers.context import Services
 from countersign.domain import api_keys
+from countersign.domain.actions import Action
 from countersign.domain.callback_signing import headers
 from countersign.domain.calls import Call
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId, RequestId, UserId
 from countersign.domain.requests import Kind, Question, Verb
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.programs import ApiKeys, Callbacks
 from countersign.store.store import Store
 from countersign.usecases.run_requests import submit
@@ -81,7 +82,7 @@ async def settled(slack: LocalSlack, program: httpx.AsyncClient, url: str) -> st
     return str(first.json()["id"])
 
 
-async def test_a_decision_is_posted_signed_until_it_arrives(
+async def test_callback_is_signed_and_retried_until_accepted(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient, token: str, receiver: Receiver
 ) -> None:
     """Standard Webhooks: one id for all attempts, a time for each, and a signature that the key's secret checks."""
@@ -112,7 +113,7 @@ async def test_a_decision_is_posted_signed_until_it_arrives(
         )
 
 
-async def test_a_callback_that_a_newer_version_reads_is_left_for_it(
+async def test_callback_of_a_newer_version_is_left_for_it(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient, receiver: Receiver
 ) -> None:
     """R5: during a rolling update an older process may hold the lease."""
@@ -131,7 +132,7 @@ async def test_a_callback_that_a_newer_version_reads_is_left_for_it(
     assert len(receiver.posted) == 1
 
 
-def test_a_signature_is_that_of_the_specifications_own_library() -> None:
+def test_signature_matches_the_standard_webhooks_library() -> None:
     made = headers(
         ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -142,9 +143,10 @@ def test_a_signature_is_that_of_the_specifications_own_library() -> None:
 
 
 @pytest.mark.parametrize("status", [302, 410])
-async def test_a_redirect_is_not_followed_and_who_is_gone_is_left_alone(
+async def test_redirect_is_not_followed_and_gone_ends_callbacks(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient, receiver: Receiver, status: int
 ) -> None:
+    """After 410 nothing more is sent; after a redirect the next attempt is due later."""
     receiver.statuses = [status]
     name = await settled(slack, program, f"{receiver.url}/hook")
     await deliver(CallbackDelivery(store, "web", LOOPBACK))
@@ -153,7 +155,7 @@ async def test_a_redirect_is_not_followed_and_who_is_gone_is_left_alone(
     assert left == ([] if status == 410 else [name])
 
 
-async def test_nothing_is_posted_inside_or_for_a_revoked_key(
+async def test_callback_to_internal_address_or_revoked_key_is_dropped(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient, token: str, receiver: Receiver
 ) -> None:
     """The address is judged again before each attempt: a name may have moved, or the setting may have changed."""
@@ -170,7 +172,7 @@ async def test_nothing_is_posted_inside_or_for_a_revoked_key(
     assert await Callbacks(store).due(await store.now() + timedelta(days=3), 9) == []
 
 
-async def test_a_callback_is_a_part_of_what_was_asked(program: httpx.AsyncClient) -> None:
+async def test_callback_address_is_part_of_the_request(program: httpx.AsyncClient) -> None:
     assert (await ask(program, "https://example.com/a")).status_code == 201
     other = await ask(program, "https://example.com/b")
     assert (other.status_code, "callback_url" in other.json()["detail"]) == (409, True)
@@ -200,14 +202,15 @@ def test_special_purpose_addresses_are_never_reached(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", INSIDE.split())
-def test_no_address_inside_is_reached_unless_its_network_is_named(address: str) -> None:
+def test_internal_addresses_need_their_network_in_the_settings(address: str) -> None:
     """Loopback, private, link-local and the rest, also dressed up as IPv6."""
     one = ip_address(address)
     assert not callback_addresses.may_reach(one, frozenset())
     assert not callback_addresses.may_reach(one, frozenset({ip_network("192.168.0.0/16")}))
 
 
-def test_public_addresses_and_named_networks_are_reached_and_only_those_without_tls() -> None:
+def test_public_addresses_need_https_and_named_networks_do_not() -> None:
+    """`http` is allowed only to networks that CALLBACK_NETWORKS names."""
     networks = frozenset({ip_network("10.1.0.0/16")})
     assert callback_addresses.may_reach(ip_address("93.184.216.34"), frozenset())
     assert callback_addresses.may_reach(ip_address("2606:2800:220:1::1"), frozenset())
@@ -217,7 +220,7 @@ def test_public_addresses_and_named_networks_are_reached_and_only_those_without_
         callback_addresses.read("http://example.com/", frozenset())
 
 
-def test_attempts_become_rarer_and_end() -> None:
+def test_callback_attempts_become_rarer_and_end() -> None:
     decided = datetime(2026, 11, 23, tzinfo=UTC)
     waits, now = [], decided
     while (following := _following(decided, now)) is not None:
@@ -240,7 +243,7 @@ async def asked(store: Store, token: str, url: str, count: int) -> None:
         await submit(store, key, f"{url} {number}", question, callback=url, **to)  # type: ignore[arg-type]
 
 
-async def test_one_slow_receiver_holds_no_other_back(store: Store, bot: Services, token: str) -> None:
+async def test_slow_receiver_delays_no_other(store: Store, bot: Services, token: str) -> None:
     """A hundred decisions for somebody who never answers are due first, and one for somebody else after them."""
     reached, other = asyncio.Event(), Receiver()
     posted: list[int] = []
@@ -271,9 +274,10 @@ async def test_one_slow_receiver_holds_no_other_back(store: Store, bot: Services
         await asyncio.gather(*delivery.in_hand.values(), return_exceptions=True)
 
 
-async def test_an_attempt_at_somebody_who_never_answers_ends_and_comes_again(
+async def test_silent_receiver_times_out_and_is_retried(
     store: Store, bot: Services, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Its attempt ends, and the callback is due again later."""
     monkeypatch.setattr(callbacks, "_PATIENCE", 0.05)
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -288,7 +292,7 @@ async def test_an_attempt_at_somebody_who_never_answers_ends_and_comes_again(
 
 
 @pytest.mark.longer
-async def test_a_backlog_of_a_thousand_drains(store: Store, bot: Services, token: str, receiver: Receiver) -> None:
+async def test_backlog_of_callbacks_drains(store: Store, bot: Services, token: str, receiver: Receiver) -> None:
     count = 1000 if os.environ.get("LONG") else 20
     await asked(store, token, f"{receiver.url}/hook", count)
     delivery, kept = CallbackDelivery(store, "web", LOOPBACK), Callbacks(store)
@@ -298,7 +302,7 @@ async def test_a_backlog_of_a_thousand_drains(store: Store, bot: Services, token
     assert len({sent["webhook-id"] for sent, _ in receiver.posted}) == len(receiver.posted) == count
 
 
-async def test_a_name_that_moves_between_two_look_ups_leads_nowhere_else(
+async def test_name_rebound_to_an_internal_address_is_not_reached(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DNS rebinding: the name is looked up once for each attempt, and the judged address is connected to."""

@@ -8,11 +8,12 @@ import pytest
 
 from bot.slack.views import review_modals
 from countersign import usecases
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.ids import RequestId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Request
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack, text_of
@@ -38,7 +39,7 @@ async def status(program: httpx.AsyncClient, request: Request) -> str:
     return str((await program.get(f"/v1/requests/{request.id}")).json()["status"])
 
 
-async def test_a_call_of_high_risk_is_approved_by_typing_its_name(
+async def test_high_risk_call_is_approved_by_typing_its_name(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient
 ) -> None:
     """R13: the card has no button that approves, and a wrong word approves nothing."""
@@ -55,7 +56,7 @@ async def test_a_call_of_high_risk_is_approved_by_typing_its_name(
     assert await status(program, request) == "approved"
 
 
-async def test_only_the_channels_reviewers_decide_and_the_one_who_is_named_as_requester_does_not(
+async def test_only_reviewers_other_than_the_named_requester_decide(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient
 ) -> None:
     """R9, R10: what the program says of the requester takes a right away, and gives none."""
@@ -72,7 +73,7 @@ async def test_only_the_channels_reviewers_decide_and_the_one_who_is_named_as_re
 
 
 @pytest.mark.parametrize(("on_timeout", "ends"), [(OnTimeout.REJECT, "expired"), (OnTimeout.WAIT, "pending")])
-async def test_the_channels_timeout_counts(
+async def test_channel_timeout_applies_to_programs(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient, on_timeout: OnTimeout, ends: str
 ) -> None:
     """R17, R20"""
@@ -89,7 +90,7 @@ async def test_the_channels_timeout_counts(
     assert await status(program, request) == ends
 
 
-async def test_people_are_reminded_of_what_a_program_asks(
+async def test_program_requests_are_reminded(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient, bob: Bob
 ) -> None:
     await configure(store, timeout=timedelta(days=2), remind_after=HOUR)
@@ -102,7 +103,7 @@ async def test_people_are_reminded_of_what_a_program_asks(
     assert "your decision is still missing" in text_of(reminder)
 
 
-async def test_claimed_names_pass_no_call(store: Store, program: httpx.AsyncClient) -> None:
+async def test_claimed_team_and_agent_names_pass_no_call(store: Store, program: httpx.AsyncClient) -> None:
     """R43: a key called like a team, and the agent that its program names, are no team and no agent of ours."""
     by_name = (Clause("team", Action.ALLOW, 1, team="ci"), Clause("agent", Action.ALLOW, 2, agent="clerk"))
     await store.set_rulebook(Rulebook(by_name))

@@ -16,7 +16,7 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from countersign.client.approval_decorator import requires_approval
 from countersign.client.ask import ask
-from countersign.client.client import AsyncClient, Client, question
+from countersign.client.client import AsyncClient, Client
 from countersign.client.exchange import Decision, NotApproved, ServiceRefused
 from countersign.client.slack_input import slack_input
 from countersign.domain.errors import InvalidInput
@@ -27,7 +27,7 @@ from tests.slack.test_projector import card_of
 pytestmark = pytest.mark.usefixtures("service_in_environment")
 
 
-async def test_ask_returns_what_people_decided(slack: LocalSlack) -> None:
+async def test_ask_returns_the_decision(slack: LocalSlack) -> None:
     asking = asyncio.create_task(ask("#general", "Deploy now?", "Version 2.1 to staging."))
     card = await card_of(slack)
     assert "Version 2.1 to staging." in text_of(card)
@@ -45,14 +45,14 @@ async def test_ask_returns_what_people_decided(slack: LocalSlack) -> None:
         *(("answered", ("Deploy",), False), ("expired", (), False), ("withdrawn", (), False)),
     ],
 )
-def test_a_decision_is_false_unless_it_was_approved(outcome: str, chosen: tuple[str, ...], approved: bool) -> None:
+def test_decision_is_truthy_only_if_approved(outcome: str, chosen: tuple[str, ...], approved: bool) -> None:
     """R39: `if await ask(…)` is the natural program; “Don't deploy” is an option too."""
     at = datetime(2026, 3, 5, tzinfo=UTC)
     decision = Decision("q1", outcome, "reviewers", at, ("U0BOB",), "no", None, chosen, "text")
     assert bool(decision) is decision.approved is approved
 
 
-async def test_autogens_proxy_asks_in_slack_with_one_line(slack: LocalSlack) -> None:
+async def test_slack_input_asks_for_an_autogen_proxy(slack: LocalSlack) -> None:
     """S1: people judge what the agents wrote, though AutoGen's proxy asks with a fixed prompt."""
     model = ReplayChatCompletionClient(["Dear vendor, ten percent off, please.", "Never said."])
     writer = AssistantAgent("writer", model)
@@ -67,7 +67,7 @@ async def test_autogens_proxy_asks_in_slack_with_one_line(slack: LocalSlack) -> 
     assert last.content == "APPROVE"
 
 
-async def test_a_proxy_whose_program_died_finds_its_cards_by_its_key(slack: LocalSlack) -> None:
+async def test_restarted_proxy_finds_its_cards_by_key(slack: LocalSlack) -> None:
     """R8: the same questions in order, also one that is asked twice; another question is another card."""
     drafts = ["Draft one.", "Draft one.", "Draft two."]
 
@@ -92,15 +92,14 @@ async def test_a_proxy_whose_program_died_finds_its_cards_by_its_key(slack: Loca
 
 
 @pytest.mark.parametrize(("url", "says"), [("", "Set COUNTERSIGN_URL"), ("nowhere", "like https://host")])
-def test_a_proxy_that_could_not_ask_is_refused_before_the_agents_work(
-    monkeypatch: pytest.MonkeyPatch, url: str, says: str
-) -> None:
+def test_slack_input_without_a_valid_url_is_refused(monkeypatch: pytest.MonkeyPatch, url: str, says: str) -> None:
+    """It raises before any agent works."""
     monkeypatch.setenv("COUNTERSIGN_URL", url)
     with pytest.raises(InvalidInput, match=says):
         slack_input("#general")
 
 
-async def test_people_change_a_message_before_they_approve_it(slack: LocalSlack) -> None:
+async def test_message_is_edited_before_approval(slack: LocalSlack) -> None:
     """R13: a program and AutoGen's proxy get it as it was changed; without `edit` nobody may."""
     asking = asyncio.create_task(ask("#general", "Send this?", "Dear vendor, ten percent off.", edit=True))
     await change(slack, "ten percent", "Dear Pia, ten percent off.")
@@ -143,7 +142,7 @@ def remove(path: str) -> str:
     raise FileNotFoundError(path)
 
 
-async def test_a_function_runs_only_with_what_was_approved(slack: LocalSlack) -> None:
+async def test_function_runs_only_with_approved_arguments(slack: LocalSlack) -> None:
     """R13: and its outcome is on the card."""
     calling = asyncio.create_task(refund(17, euros=45))
     card = await card_of(slack)
@@ -152,7 +151,7 @@ async def test_a_function_runs_only_with_what_was_approved(slack: LocalSlack) ->
     assert await calling == "45.00 EUR for order 17"
 
 
-async def test_a_function_that_fails_says_so_and_one_that_is_refused_does_not_run(slack: LocalSlack) -> None:
+async def test_failing_function_reports_and_rejected_one_never_runs(slack: LocalSlack) -> None:
     """The same in a thread, without an event loop, and as AutoGen's tool."""
     tool = FunctionTool(remove, description="deletes")
     calling = asyncio.create_task(tool.run_json({"path": "/x"}, CancellationToken()))
@@ -162,23 +161,23 @@ async def test_a_function_that_fails_says_so_and_one_that_is_refused_does_not_ru
     await slack.wait_message("#approvals", lambda m: "FileNotFoundError" in text_of(m))
 
 
-async def test_a_cancelled_wait_takes_the_request_back_unless_a_key_finds_it_again(slack: LocalSlack) -> None:
+async def test_cancelled_wait_withdraws_unless_it_has_a_key(slack: LocalSlack) -> None:
+    """A request with a key stays open, and asking again finds it."""
     async with AsyncClient() as client:
         for key in (None, "mine"):
-            body = question("#general", "Go on?", f"key {key}")
-            asking = asyncio.create_task(client.ask(body, key=key))
+            asking = asyncio.create_task(client.ask("#general", "Go on?", f"key {key}", key=key))
             await slack.wait_message("#approvals", lambda m, key=key: f"key {key}" in text_of(m))  # type: ignore[misc]
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
         card = await card_of(slack)
         assert "key mine" in text_of(card)
-        again = asyncio.create_task(client.ask(question("#general", "Go on?", "key mine"), key="mine"))
+        again = asyncio.create_task(client.ask("#general", "Go on?", "key mine", key="mine"))
         await slack.user("bob").click(card, "Approve")
         assert (await again).approved
 
 
-async def test_what_cannot_be_asked_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_impossible_question_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ServiceRefused, match="can ask in #general") as refused:
         await ask("#secret", "May I?")
     assert refused.value.kind == "channel"
@@ -189,7 +188,7 @@ async def test_what_cannot_be_asked_is_refused_with_a_sentence(monkeypatch: pyte
         Client()
 
 
-def test_a_function_whose_arguments_nobody_can_judge_is_refused_where_it_is_decorated() -> None:
+def test_function_with_unshowable_arguments_is_refused_at_decoration() -> None:
     """A view, say, which takes the framework's own request."""
 
     def view(request: BaseHandler, order: int) -> None: ...
@@ -202,7 +201,7 @@ def test_a_function_whose_arguments_nobody_can_judge_is_refused_where_it_is_deco
             requires_approval("#general")(function)
 
 
-def test_a_refusal_passes_between_processes() -> None:
+def test_refusal_can_be_pickled() -> None:
     """Task queues and pools of processes pickle what a function raises."""
     at = datetime(2026, 3, 5, tzinfo=UTC)
     decision = Decision("q1", "rejected", "reviewers", at, ("U0BOB",), "no", None, (), "DECISION: CALL REJECTED")

@@ -29,7 +29,7 @@ async def shell(block: str, env: dict[str, str]) -> Any:
 
 
 @NEEDS_CURL
-async def test_the_calls_with_curl_ask_act_and_report(slack: LocalSlack, url: str, token: str) -> None:
+async def test_documented_curl_calls_ask_act_and_report(slack: LocalSlack, url: str, token: str) -> None:
     ask, wait, listed, begin, outcome, withdraw, described = BLOCKS
     env = {"COUNTERSIGN_URL": url, "COUNTERSIGN_KEY": token}
     env["REQUEST"] = (await shell(ask, env))["id"]
@@ -48,13 +48,13 @@ async def test_the_calls_with_curl_ask_act_and_report(slack: LocalSlack, url: st
 
 
 @NEEDS_CURL
-async def test_a_request_is_withdrawn_with_curl(slack: LocalSlack, url: str, token: str) -> None:
+async def test_documented_curl_calls_withdraw_a_request(slack: LocalSlack, url: str, token: str) -> None:
     env = {"COUNTERSIGN_URL": url, "COUNTERSIGN_KEY": token}
     env["REQUEST"] = (await shell(BLOCKS[0], env))["id"]
     assert (await shell(BLOCKS[5], env))["status"] == "withdrawn"
 
 
-def test_each_call_of_a_program_is_shown_with_curl() -> None:
+def test_every_program_call_has_a_curl_example() -> None:
     """Those of workers have clients of their own, and the adapters keep states."""
     ours = {path for path in DOCUMENT["paths"] if path.startswith("/v1/requests") and not path.endswith("/state")}
     shown = {re.sub(r"\$REQUEST", "{id}", path) for path in re.findall(r'\$COUNTERSIGN_URL(/v1/requests[^"?]*)', PAGE)}

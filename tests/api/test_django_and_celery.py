@@ -99,7 +99,7 @@ async def view(request: pytest.FixtureRequest, url: str, token: str, tmp_path: P
 
 
 @pytest.mark.parametrize(("button", "status"), [("Approve", 200), ("Reject", 403)])
-async def test_a_view_of_django_answers_as_people_decided(
+async def test_django_view_answers_as_people_decided(
     slack: LocalSlack, view: str, tmp_path: Path, button: str, status: int
 ) -> None:
     async with httpx.AsyncClient(timeout=PATIENCE) as browser:
@@ -148,7 +148,7 @@ def shop(url: str, token: str, tmp_path: Path) -> Shop:
     return Shop(tmp_path, {**environment(url, token), "PYTHONPATH": str(HERE)})
 
 
-def test_a_call_in_a_task_has_the_same_key_when_it_is_delivered_again_and_no_other_has() -> None:
+def test_celery_redelivery_keeps_the_key_of_a_call() -> None:
     """R8: only where Celery delivers again; equal calls of one task are two, and a retry is another one."""
     app = Celery("shop")
 
@@ -167,7 +167,7 @@ def test_a_call_in_a_task_has_the_same_key_when_it_is_delivered_again_and_no_oth
     assert delivered(early, task_id="t1") == {*keys()} == {None}
 
 
-async def test_a_task_of_celery_runs_as_people_changed_it(slack: LocalSlack, shop: Shop) -> None:
+async def test_celery_task_runs_with_edited_arguments(slack: LocalSlack, shop: Shop) -> None:
     """R13: the worker forked after the function was decorated."""
     async with shop.worker():
         task = await shop.call("tasks.refund.delay(17, 45.0).id")
@@ -180,7 +180,7 @@ async def test_a_task_of_celery_runs_as_people_changed_it(slack: LocalSlack, sho
     assert done(shop.folder) == ["17 40.0"]
 
 
-async def test_a_task_that_people_refused_has_failed(slack: LocalSlack, shop: Shop) -> None:
+async def test_rejected_celery_task_fails(slack: LocalSlack, shop: Shop) -> None:
     async with shop.worker():
         task = await shop.call("tasks.refund.delay(17, 45.0).id")
         bob = slack.user("bob")
@@ -193,9 +193,7 @@ async def test_a_task_that_people_refused_has_failed(slack: LocalSlack, shop: Sh
     assert done(shop.folder) == []
 
 
-async def test_a_task_whose_process_is_killed_while_people_are_asked_has_one_card(
-    slack: LocalSlack, shop: Shop
-) -> None:
+async def test_killed_celery_task_finds_its_card_again(slack: LocalSlack, shop: Shop) -> None:
     """R8: Celery delivers it again, and it finds the same card."""
     async with shop.worker() as worker:
         task = await shop.call("tasks.refund.delay(17, 45.0).id")

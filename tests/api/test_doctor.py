@@ -43,7 +43,7 @@ def read(status: int, lines: list[str]) -> tuple[int, list[str], list[str]]:
     return status, *([line[5:] for line in lines if line[:4] == start] for start in ("ok  ", "FIX "))  # type: ignore[return-value]
 
 
-async def test_a_program_that_reaches_the_service_is_told_so(
+async def test_doctor_confirms_a_program_that_reaches_the_service(
     slack: LocalSlack, url: str, token: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COUNTERSIGN_URL", url)
@@ -57,7 +57,7 @@ async def test_a_program_that_reaches_the_service_is_told_so(
     assert (status, good) == (1, []) and "keys create" in wrong_key
 
 
-async def test_a_program_without_a_service_reads_what_to_do(
+async def test_doctor_tells_programs_without_a_service_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (await found(capsys, "client"))[2][0].startswith("Set COUNTERSIGN_URL and COUNTERSIGN_KEY")
@@ -67,7 +67,7 @@ async def test_a_program_without_a_service_reads_what_to_do(
     assert (await found(capsys))[2] == [f"Can't reach the service at {address}: connection refused. Is `web` running?"]
 
 
-async def test_web_is_checked_all_at_once(
+async def test_doctor_reports_all_problems_of_web_together(
     slack: LocalSlack,
     store: Store,
     redis_url: str,
@@ -93,7 +93,7 @@ async def test_web_is_checked_all_at_once(
     assert ["Redis" in wrong[0], "SLACK_APP_TOKEN" in wrong[1], "U0TYPO" in wrong[2]] == [True] * 3
 
 
-async def test_a_worker_is_checked_all_at_once(
+async def test_doctor_reports_all_problems_of_a_worker_together(
     store: Store,
     wakeups: Wakeups,
     redis_url: str,

@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 
 from countersign.client.ask import ask
 from countersign.client.exchange import NotApproved
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.domain.actions import Action
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.sample_requests import rules
@@ -40,7 +41,7 @@ class Contact(BaseModel):
 pytestmark = pytest.mark.usefixtures("service_in_environment")
 
 
-async def test_a_form_comes_back_as_its_model(slack: LocalSlack, store: Store) -> None:
+async def test_submitted_form_returns_its_model(slack: LocalSlack, store: Store) -> None:
     """No policy that lets calls pass fills it in."""
     await store.set_rulebook(Rulebook((Clause("all", Action.ALLOW, 1, tool="*"),)))
     asking = asyncio.create_task(ask("#general", "How far?", "Version 2.1.", form=Rollout))
@@ -69,7 +70,7 @@ class Staged(BaseModel):
     stages: list[Stage]
 
 
-async def test_objects_and_lists_of_objects_are_filled_in_field_by_field(slack: LocalSlack) -> None:
+async def test_nested_objects_of_a_form_have_their_own_fields(slack: LocalSlack) -> None:
     asking = asyncio.create_task(ask("#general", "Which steps?", form=Staged))
     card = await slack.wait_message("#approvals", lambda m: "Which steps?" in text_of(m) and bool(m.buttons))
     bob = slack.user("bob")
@@ -82,7 +83,7 @@ async def test_objects_and_lists_of_objects_are_filled_in_field_by_field(slack: 
     assert await asking == Staged(contact=contact, stages=[first, last])
 
 
-async def test_a_form_that_nobody_fills_in_gives_no_model(slack: LocalSlack) -> None:
+async def test_rejected_form_returns_no_model(slack: LocalSlack) -> None:
     asking = asyncio.create_task(ask("#general", "How far?", form=Rollout))
     card = await slack.wait_message("#approvals", lambda m: "How far?" in text_of(m) and bool(m.buttons))
     bob = slack.user("bob")
@@ -114,7 +115,7 @@ NOT_SHOWN: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_a_schema_that_slack_cannot_show_is_refused_with_a_sentence(
+async def test_unshowable_schema_is_refused_with_a_sentence(
     program: httpx.AsyncClient, subtests: pytest.Subtests
 ) -> None:
     for form, says in NOT_SHOWN:
@@ -128,7 +129,7 @@ async def test_a_schema_that_slack_cannot_show_is_refused_with_a_sentence(
                 assert (await program.get("/v1/requests")).json() == {"requests": []}
 
 
-async def test_a_schema_that_is_nested_deep_is_an_answer(program: httpx.AsyncClient) -> None:
+async def test_deeply_nested_schema_gets_an_answer(program: httpx.AsyncClient) -> None:
     for depth, statuses in ((50, (201, 400)), (3000, (400,))):
         text = '{"type":"object","properties":{"in":' * depth + '{"type":"string"}' + "}}" * depth
         answer = await program.post(
@@ -139,7 +140,7 @@ async def test_a_schema_that_is_nested_deep_is_an_answer(program: httpx.AsyncCli
         assert answer.status_code in statuses, answer.text
 
 
-async def test_a_form_is_filled_in_by_one_person(store: Store, program: httpx.AsyncClient) -> None:
+async def test_form_with_a_quorum_is_refused(store: Store, program: httpx.AsyncClient) -> None:
     await store.set_defaults(rules(quorum=2))
     answer = await program.post(
         "/v1/requests",

@@ -51,7 +51,7 @@ async def refund_async(order: int, euros: float) -> str:
 @pytest.mark.parametrize(
     ("button", "hears"), [("Approve", "45.00 EUR for order 17"), ("Reject", "DECISION: CALL REJECTED")]
 )
-async def test_a_tool_of_an_agent_asks_and_the_model_hears_what_came_of_it(
+async def test_agents_tool_asks_and_the_model_reads_the_outcome(
     slack: LocalSlack, tool: object, button: str, hears: str
 ) -> None:
     """R13: AutoGen reads the signature of the function behind the decorator."""
@@ -102,7 +102,7 @@ def served() -> Iterator[str]:
             thread.join()
 
 
-async def test_a_view_of_a_synchronous_framework_waits_for_people(slack: LocalSlack) -> None:
+async def test_synchronous_view_waits_for_people(slack: LocalSlack) -> None:
     with served() as view:
         async with httpx.AsyncClient(timeout=PATIENCE) as browser:
             asking = asyncio.create_task(browser.get(view))
@@ -125,7 +125,7 @@ os.wait()
 """
 
 
-async def test_a_task_in_a_forked_worker_waits_for_people(slack: LocalSlack) -> None:
+async def test_forked_worker_waits_for_people(slack: LocalSlack) -> None:
     """The function was decorated before the fork, as a task queue's are."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", FORKED), env=dict(os.environ), stdout=asyncio.subprocess.PIPE
@@ -155,9 +155,7 @@ def pays(request: pytest.FixtureRequest) -> Callable[[Callable[[], str]], Callab
 
 
 @pytest.mark.parametrize(("fails", "words"), [(False, "Done before."), (True, "Failed before: ValueError: no till")])
-async def test_what_was_reported_before_does_not_run_again(
-    slack: LocalSlack, pays: Any, fails: bool, words: str
-) -> None:
+async def test_reported_action_does_not_run_again(slack: LocalSlack, pays: Any, fails: bool, words: str) -> None:
     """R8: a program that died after its report comes back under its key, and reads what came of it."""
     times: list[int] = []
 
@@ -178,7 +176,7 @@ async def test_what_was_reported_before_does_not_run_again(
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_a_report_that_is_refused_hides_no_result(
+async def test_refused_report_hides_no_result(
     slack: LocalSlack, store: Store, pays: Any, caplog: pytest.LogCaptureFixture, fails: bool
 ) -> None:
     """R5: what was done was done, though the key was revoked meanwhile; what failed raises its own error."""
@@ -204,7 +202,7 @@ async def test_a_report_that_is_refused_hides_no_result(
     assert "outcome couldn't be reported: This key was revoked." in caplog.text
 
 
-def test_a_report_that_nobody_takes_is_given_up_after_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_undelivered_report_is_abandoned_after_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     """R5: the result of what was done waits for no service that is away; shorter absences are waited for."""
     talk, waited = exchange.tell("q1", succeeded=True, words=""), 0.0
     step = next(talk)
@@ -216,7 +214,7 @@ def test_a_report_that_nobody_takes_is_given_up_after_a_minute(caplog: pytest.Lo
     assert "outcome couldn't be reported: The service isn't responding." in caplog.text
 
 
-async def test_a_guarded_function_takes_its_key_as_a_text(slack: LocalSlack) -> None:
+async def test_guarded_function_accepts_a_text_as_key(slack: LocalSlack) -> None:
     """R8: as `ask` and `slack_input` do; the second program finds the request of the first one."""
 
     @requires_approval("#general", key="order 17")

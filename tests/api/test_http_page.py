@@ -1,4 +1,4 @@
-"""docs/http-api.md and the README: their programs run, with people who approve everything."""
+"""docs/ask-from-python.md and the README: their programs run, with people who approve everything."""
 
 import asyncio
 import os
@@ -15,11 +15,11 @@ from demo import scripted_model
 from localslack import LocalSlack, text_of
 
 HERE = Path(__file__).resolve().parents[2]
-PAGE = (HERE / "docs" / "http-api.md").read_text()
+PAGE = (HERE / "docs" / "ask-from-python.md").read_text()
 README = (HERE / "README.md").read_text()
 
 
-async def test_the_program_of_the_page_asks_and_goes_on(slack: LocalSlack, url: str, token: str) -> None:
+async def test_documented_program_asks_and_continues(slack: LocalSlack, url: str, token: str) -> None:
     program = re.findall(r"```python\n(.*?)```", PAGE, re.S)[0]
     running = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", program),
@@ -36,9 +36,7 @@ async def test_the_program_of_the_page_asks_and_goes_on(slack: LocalSlack, url: 
 
 
 @pytest.mark.slow  # AutoGen takes seconds to import
-async def test_the_readmes_one_line_asks_in_slack_for_an_autogen_script(
-    slack: LocalSlack, store: Store, url: str
-) -> None:
+async def test_readme_program_asks_in_slack_for_autogen(slack: LocalSlack, store: Store, url: str) -> None:
     """S1: the first code of the README, as it stands there, with the model of the demo."""
     first = re.findall(r"```python\n(.*?)```", README, re.S)[0]
     assert "slack_input(" in first

@@ -27,7 +27,7 @@ async def limited(store: Store, program: httpx.AsyncClient, **limits: int) -> Ap
     return issued.key
 
 
-async def test_two_processes_count_together_what_a_key_may_have_open(
+async def test_open_request_limit_holds_across_two_processes(
     store: Store, interface: Interface, program: httpx.AsyncClient
 ) -> None:
     """R29: also those that both of them are asking at once."""
@@ -42,16 +42,15 @@ async def test_two_processes_count_together_what_a_key_may_have_open(
     assert await store.client.zcard(store.keys.api_asking(key.id)) == 0
 
 
-async def test_a_request_whose_process_died_while_it_was_asked_leaves_room(
-    store: Store, program: httpx.AsyncClient
-) -> None:
+async def test_request_of_a_dead_process_frees_its_place(store: Store, program: httpx.AsyncClient) -> None:
+    """After a minute it no longer counts against the key's limit."""
     key = await limited(store, program, most_open=1)
     long_ago = (await store.now()).timestamp() * 1000 - 61_000
     await store.client.zadd(store.keys.api_asking(key.id), {"of one that died": long_ago})
     assert (await ask(program)).status_code == 201
 
 
-async def test_a_key_holds_no_more_polls_than_it_may(
+async def test_key_holds_a_limited_number_of_long_polls(
     slack: LocalSlack, store: Store, interface: Interface, program: httpx.AsyncClient
 ) -> None:
     """R29: it may look without waiting, and its client asks again by itself."""

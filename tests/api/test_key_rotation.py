@@ -51,7 +51,7 @@ async def test_rotated_key_keeps_requests_and_idempotency_keys(
     assert begun.json()["status"] == "withdrawn"
 
 
-async def test_old_secret_ends_at_once_or_after_the_overlap(
+async def test_old_secret_ends_immediately_or_after_the_overlap(
     store: Store, program: httpx.AsyncClient, key: ApiKey, token: str
 ) -> None:
     """R48"""
@@ -68,7 +68,7 @@ async def test_old_secret_ends_at_once_or_after_the_overlap(
     assert (await ask(program)).status_code == 401
 
 
-async def test_revoked_key_opens_again_by_rotation(store: Store, program: httpx.AsyncClient, key: ApiKey) -> None:
+async def test_revoked_key_is_restored_by_rotation(store: Store, program: httpx.AsyncClient, key: ApiKey) -> None:
     """R48: after a leak, the program continues with its earlier decisions."""
     name = (await ask(program)).json()["id"]
     await program_keys.revoke(store, key.id, "op")
@@ -78,7 +78,7 @@ async def test_revoked_key_opens_again_by_rotation(store: Store, program: httpx.
     assert (await ask(program)).json()["id"] == name
 
 
-async def test_only_the_right_secret_learns_that_it_ended(
+async def test_revocation_is_revealed_only_to_the_right_secret(
     store: Store, url: str, key: ApiKey, token: str, program: httpx.AsyncClient
 ) -> None:
     """R9: a guess is answered alike, whether the key was revoked, is valid or does not exist."""
@@ -97,7 +97,7 @@ async def test_only_the_right_secret_learns_that_it_ended(
     assert await told(token) != before and "was revoked" in await told(token)
 
 
-async def test_operations_on_keys_are_recorded_once(store: Store) -> None:
+async def test_key_operations_are_logged_once(store: Store) -> None:
     """R25: with who ran the command, and no secret."""
     now = await store.now()
     issued = api_keys.issue("nightly", ("C0GENERAL",), now)
@@ -119,7 +119,7 @@ async def test_operations_on_keys_are_recorded_once(store: Store) -> None:
     ]
 
 
-async def test_renamed_channel_gives_a_key_no_other_one(slack: LocalSlack, program: httpx.AsyncClient) -> None:
+async def test_key_keeps_its_channel_when_names_change(slack: LocalSlack, program: httpx.AsyncClient) -> None:
     """R43: the key keeps its channel, and gets no channel that takes the earlier name."""
     general, other = slack.channel("#general"), slack.add_channel("other", ("alice",))
     slack.invite(slack.workspace.bot_user, "#other")

@@ -19,7 +19,7 @@ from tests.sample_requests import GENERAL
 pytestmark = pytest.mark.slow
 
 
-def test_the_module_makes_a_key_and_prints_it_alone(redis_url: str, namespace: str) -> None:
+def test_keys_command_prints_only_the_new_key(redis_url: str, namespace: str) -> None:
     command = (sys.executable, "-m", "bot.api.keys_cli", "create", "--name", "demo", "--channel", "C0GENERAL")
     environment = {**os.environ, "REDIS_URL": redis_url, "NAMESPACE": namespace}
     made = subprocess.run(command, env=environment, check=True, text=True, capture_output=True)
@@ -41,9 +41,7 @@ async def content(store: Store, key: bytes) -> Any:
     return await reads[kind.decode() if isinstance(kind, bytes) else kind]()
 
 
-async def test_keys_are_created_rotated_and_revoked_without_a_stored_secret(
-    store: Store, url: str, namespace: str, redis_url: str
-) -> None:
+async def test_keys_command_stores_no_secret(store: Store, url: str, namespace: str, redis_url: str) -> None:
     """R9, R43, R48: by the program's name, in a channel by its id; no value of Redis opens the interface."""
 
     async def keys(*arguments: str) -> str:

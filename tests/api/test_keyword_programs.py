@@ -38,7 +38,7 @@ def said(result: TaskResult) -> list[tuple[str, str]]:
     return [(m.source, m.content) for m in result.messages[1:] if isinstance(m, TextMessage)]
 
 
-async def test_the_tutorial_ends_when_people_approve(bob: Bob) -> None:
+async def test_tutorial_team_ends_when_people_approve(bob: Bob) -> None:
     """R38: AutoGen's own termination reads what it reads from a keyboard."""
     running = asyncio.create_task(tutorial().run(task="Write a poem."))
     await bob.presses("Roses are red.", "Approve")
@@ -56,7 +56,7 @@ async def test_the_tutorial_ends_when_people_approve(bob: Bob) -> None:
         ("Reject", {}, "REJECT"),
     ],
 )
-async def test_the_tutorial_continues_until_people_approve(
+async def test_tutorial_team_continues_until_people_approve(
     bob: Bob, button: str, window: dict[str, str], hears: str
 ) -> None:
     """R38: the writer reads the feedback, and no refusal ends the team as an approval does."""
@@ -70,7 +70,7 @@ async def test_the_tutorial_continues_until_people_approve(
     ]
 
 
-async def test_the_tutorial_stops_when_nobody_answers(slack: LocalSlack, bob: Bob) -> None:
+async def test_tutorial_team_stops_when_nobody_answers(slack: LocalSlack, bob: Bob) -> None:
     """R38: one card, no keyword; the same team runs again, and stops again."""
     team = tutorial()
     for number in (1, 2):
@@ -85,7 +85,7 @@ async def test_the_tutorial_stops_when_nobody_answers(slack: LocalSlack, bob: Bo
     assert (await running).stop_reason == "Text 'APPROVE' mentioned"
 
 
-async def test_a_team_continues_after_silence_if_told_so(slack: LocalSlack, bob: Bob) -> None:
+async def test_team_continues_after_silence_if_configured(slack: LocalSlack, bob: Bob) -> None:
     running = asyncio.create_task(tutorial(on_silence="continue").run(task="Write a poem."))
     await bob.card("Roses are red.")
     await bob.lets_time_run_out()
@@ -121,7 +121,7 @@ async def test_every_kind_of_team_stops_when_nobody_answers(
     assert cards(slack) == 1
 
 
-async def test_a_team_around_the_team_stops_by_a_condition(slack: LocalSlack, bob: Bob) -> None:
+async def test_outer_team_stops_by_its_condition_after_silence(slack: LocalSlack, bob: Bob) -> None:
     """The inner team stops automatically; the outer one has a line of its own."""
     proxy = UserProxyAgent("user_proxy", input_func=slack_input("#general"))
     inner = RoundRobinGroupChat([writer(), proxy], name="inner", termination_condition=MaxMessageTermination(9))
@@ -144,7 +144,7 @@ async def test_a_team_around_the_team_stops_by_a_condition(slack: LocalSlack, bo
         ("", None, UNANSWERED),
     ],
 )
-async def test_a_checkpoint_hears_proceed_or_cancel(
+async def test_checkpoint_hears_proceed_or_cancel(
     bob: Bob, button: str, window: dict[str, str] | None, done: str
 ) -> None:
     """R38: the checkpoint pattern with one line."""
@@ -162,13 +162,13 @@ async def test_a_checkpoint_hears_proceed_or_cancel(
     assert await running == done
 
 
-async def test_a_proxy_offers_options_and_returns_the_chosen_one(bob: Bob) -> None:
+async def test_proxy_offers_options_and_returns_the_chosen_one(bob: Bob) -> None:
     asking = asyncio.ensure_future(slack_input("#general", options=["eu", "us"])("Which region?"))
     await bob.presses("Which region?", "us")
     assert await asking == "us"
 
 
-def test_keywords_that_could_be_confused_are_refused_at_once() -> None:
+def test_confusable_keywords_are_refused_immediately() -> None:
     """R38: before the agents work."""
     with pytest.raises(InvalidInput, match="would take one answer for the other"):
         slack_input("#general", approve="APPROVED", reject="NOT APPROVED")

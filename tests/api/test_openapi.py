@@ -21,9 +21,10 @@ from bot.api.endpoints import Interface, app
 from bot.api.problems import Problem
 from bot.slack import http
 from countersign.domain import api_keys
+from countersign.domain.actions import Action
 from countersign.domain.ids import ChannelId
 from countersign.domain.run_calls import RUN_CALLS
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from localslack import LocalSlack
@@ -54,12 +55,12 @@ def inside(part: Any) -> Iterator[dict[str, Any]]:
         yield from inside(one)
 
 
-def test_an_example_of_a_problem_is_one() -> None:
+def test_problem_example_is_a_real_problem() -> None:
     (example,) = DOCUMENT["components"]["schemas"]["ProblemView"]["properties"]["type"]["examples"]
     assert json.loads(bytes(problems.answer(Problem(401, "unknown-key", "Who?")).body))["type"] == example
 
 
-def test_the_document_is_well_formed() -> None:
+def test_openapi_document_is_well_formed() -> None:
     """OpenAPI 3.1, by its sections 4.8: no validator of it is installed here."""
     assert set(DOCUMENT) <= {"openapi", "info", "servers", "paths", "webhooks", "components", "security", "tags"}
     assert re.fullmatch(r"3\.1\.\d", DOCUMENT["openapi"])
@@ -84,7 +85,7 @@ def test_the_document_is_well_formed() -> None:
     assert set(DOCUMENT["security"][0]) == set(DOCUMENT["components"]["securitySchemes"])
 
 
-def test_the_document_has_every_route(interface: Interface) -> None:
+def test_openapi_document_has_every_route(interface: Interface) -> None:
     routes = {
         (method.lower(), route.path.replace("{call}", name))
         for route in app(interface).routes
@@ -95,7 +96,7 @@ def test_the_document_has_every_route(interface: Interface) -> None:
     assert routes == {(method, path) for path, item in DOCUMENT["paths"].items() for method in item}
 
 
-def test_the_document_has_the_form_of_each_worker_call() -> None:
+def test_openapi_document_describes_each_worker_call() -> None:
     for name, kind in RUN_CALLS.items():
         operation = DOCUMENT["paths"][f"/v1/runs/{{run}}/{name}"]["post"]
         body = operation["requestBody"]["content"]["application/json"]["schema"]
@@ -116,7 +117,7 @@ def test_the_document_has_the_form_of_each_worker_call() -> None:
         (REFUND, "", None, "expired"),
     ],
 )
-async def test_a_decided_request_of_each_kind_is_as_described(
+async def test_decided_request_of_each_kind_matches_the_openapi_document(
     bob: Bob, program: httpx.AsyncClient, body: dict[str, Any], button: str, window: Any, status: str
 ) -> None:
     name = checked(await ask(program, **{**body, "title": "Really?"}), "post", "/v1/requests", 201)["id"]
@@ -136,7 +137,7 @@ async def test_a_decided_request_of_each_kind_is_as_described(
     assert found["status"] == status
 
 
-async def test_each_refusal_is_as_described(
+async def test_each_refusal_matches_the_openapi_document(
     store: Store, interface: Interface, program: httpx.AsyncClient, token: str
 ) -> None:
     """RFC 9457: 400, 401, 403, 404, 413, 415, 422, 429 and 503."""
@@ -173,7 +174,7 @@ async def test_each_refusal_is_as_described(
         checked(await ask(client, "new"), "post", path, 503)
 
 
-async def test_what_is_posted_to_a_callback_is_as_described(
+async def test_callback_matches_the_openapi_document(
     slack: LocalSlack, store: Store, bob: Bob, program: httpx.AsyncClient
 ) -> None:
     posted: list[tuple[dict[str, str], Any]] = []

@@ -52,7 +52,7 @@ async def ask(program: httpx.AsyncClient, *bodies: Mapping[str, Any]) -> list[Re
     return list(await asyncio.gather(*map(one, bodies)))
 
 
-async def test_twenty_calls_at_once_are_four_cards_and_one_click_approves_a_whole_card(
+async def test_twenty_calls_make_four_cards_with_one_click_each(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient
 ) -> None:
     """R1, R26: each row is a decision of its own, and says what came of it alone."""
@@ -78,7 +78,7 @@ async def test_twenty_calls_at_once_are_four_cards_and_one_click_approves_a_whol
     assert (await decided(program, rows_of(others[0])[4]))["status"] == "rejected"
 
 
-async def test_a_damaged_request_keeps_no_later_one_of_its_program_back(
+async def test_damaged_request_does_not_block_the_programs_next_card(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient
 ) -> None:
     """R4: its card is the one on which the next was to be a row."""
@@ -90,7 +90,7 @@ async def test_a_damaged_request_keeps_no_later_one_of_its_program_back(
     assert ["order 2" in text_of(card) for card in shown(slack)] == [False, True]
 
 
-async def test_each_row_is_changed_taken_back_or_ends_in_time_by_itself(
+async def test_rows_are_edited_withdrawn_and_expired_individually(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient
 ) -> None:
     """R1, R17: the others wait on."""
@@ -122,7 +122,7 @@ async def test_each_row_is_changed_taken_back_or_ends_in_time_by_itself(
     assert last is not None and last.value.status is Status.PENDING
 
 
-async def test_what_another_key_asks_or_needs_a_card_of_its_own_shares_none(
+async def test_other_keys_and_messages_do_not_share_a_card(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient
 ) -> None:
     """R9, R26: another program's call shares no card, and a message is no row."""
@@ -137,7 +137,7 @@ async def test_what_another_key_asks_or_needs_a_card_of_its_own_shares_none(
     assert sorted(cards) == sorted([[], sorted(mine[:2]), sorted(others)])
 
 
-async def test_what_comes_after_people_read_the_card_has_its_own(
+async def test_later_call_gets_a_card_of_its_own(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R26: no button moves under a reader's hand."""
@@ -149,7 +149,7 @@ async def test_what_comes_after_people_read_the_card_has_its_own(
     assert [len(rows_of(card)) for card in shown(slack)] == [2, 0]
 
 
-def test_calls_share_a_card_by_key_and_not_by_name() -> None:
+def test_calls_share_a_card_by_key_not_name() -> None:
     """R9"""
     first, second = (
         replace(request(run=f"p{n}", asked=call(order=n)), program=AskingProgram(ApiKeyId(key), "ci", False))
@@ -159,7 +159,7 @@ def test_calls_share_a_card_by_key_and_not_by_name() -> None:
     assert not batching.together(first, second)
 
 
-def test_one_click_decides_on_rows_of_one_program_only() -> None:
+def test_approve_all_needs_rows_of_one_program() -> None:
     """R1, R9: also where a full channel lets requests of several share a card."""
 
     def buttons(*programs: str) -> list[str]:

@@ -30,7 +30,7 @@ async def begin(program: httpx.AsyncClient, name: str, execution: str, replaces:
     return await program.post(f"/v1/requests/{name}/begin", json=body)
 
 
-async def test_first_execution_begins_and_is_told_so_again(bob: Bob, program: httpx.AsyncClient) -> None:
+async def test_first_execution_begins_and_its_repeat_agrees(bob: Bob, program: httpx.AsyncClient) -> None:
     """R3, R8: ten at once agree on one; the one whose answer was lost asks again and is no other."""
     name = await approved(bob, program)
     answers = await asyncio.gather(*(begin(program, name, f"execution {number}") for number in range(10)))
@@ -40,7 +40,7 @@ async def test_first_execution_begins_and_is_told_so_again(bob: Bob, program: ht
     assert (await program.get(f"/v1/requests/{name}")).json()["begun_by"] == first
 
 
-async def test_an_execution_that_did_nothing_is_replaced_by_one_other(bob: Bob, program: httpx.AsyncClient) -> None:
+async def test_idle_execution_is_replaced_by_exactly_one_other(bob: Bob, program: httpx.AsyncClient) -> None:
     """R10: of all that hear from people that it was not done, one does it."""
     name = await approved(bob, program)
     await begin(program, name, "killed")
@@ -52,14 +52,14 @@ async def test_an_execution_that_did_nothing_is_replaced_by_one_other(bob: Bob, 
     assert (await begin(program, name, "next")).json()["begun_by"] == "next"
 
 
-async def test_what_was_reported_is_not_begun(bob: Bob, program: httpx.AsyncClient) -> None:
+async def test_reported_request_does_not_begin(bob: Bob, program: httpx.AsyncClient) -> None:
     name = await approved(bob, program)
     await bob.reports(succeeded=True, words="Paid.")
     answer = (await begin(program, name, "late")).json()
     assert (answer["begun_by"], answer["outcome"]) == (None, {"succeeded": True, "words": "Paid."})
 
 
-async def test_what_nobody_reported_for_a_day_can_still_begin(bob: Bob, program: httpx.AsyncClient) -> None:
+async def test_approved_request_can_begin_after_a_day(bob: Bob, program: httpx.AsyncClient) -> None:
     """R8: a program that comes back after a weekend does what was approved, and reports it."""
     name = await approved(bob, program)
     await bob.lets_a_day_pass()
@@ -69,7 +69,7 @@ async def test_what_nobody_reported_for_a_day_can_still_begin(bob: Bob, program:
 
 
 @pytest.mark.parametrize("ended", ["pending", "rejected", "answered", "expired", "withdrawn"])
-async def test_only_what_was_approved_begins(store: Store, program: httpx.AsyncClient, ended: str) -> None:
+async def test_only_an_approved_request_begins(store: Store, program: httpx.AsyncClient, ended: str) -> None:
     """R12: words in the place of an approval are none."""
     name = (await ask(program)).json()["id"]
     seen = await store.request(RequestId(name))
@@ -82,7 +82,7 @@ async def test_only_what_was_approved_begins(store: Store, program: httpx.AsyncC
     assert (await program.get(f"/v1/requests/{name}")).json()["begun_by"] is None
 
 
-async def test_what_people_stopped_does_not_begin(store: Store, bob: Bob, program: httpx.AsyncClient) -> None:
+async def test_stopped_request_does_not_begin(store: Store, bob: Bob, program: httpx.AsyncClient) -> None:
     name = await approved(bob, program)
     seen = await store.request(RequestId(name))
     assert seen is not None
@@ -92,7 +92,7 @@ async def test_what_people_stopped_does_not_begin(store: Store, bob: Bob, progra
     assert "stopped" in answer.json()["detail"]
 
 
-async def test_another_key_begins_nothing(store: Store, bob: Bob, program: httpx.AsyncClient) -> None:
+async def test_another_key_cannot_begin_a_request(store: Store, bob: Bob, program: httpx.AsyncClient) -> None:
     """R9."""
     name = await approved(bob, program)
     other = api_keys.issue("other", ("C0GENERAL",), await store.now())
@@ -107,12 +107,12 @@ async def test_another_key_begins_nothing(store: Store, bob: Bob, program: httpx
 @pytest.mark.parametrize(
     "body", [{}, {"execution": ""}, {"execution": "x" * 101}, {"execution": "a", "replaces": "x" * 101}]
 )
-async def test_an_execution_has_a_name(bob: Bob, program: httpx.AsyncClient, body: dict[str, str]) -> None:
+async def test_begin_needs_an_execution_name(bob: Bob, program: httpx.AsyncClient, body: dict[str, str]) -> None:
     name = await approved(bob, program)
     assert (await program.post(f"/v1/requests/{name}/begin", json=body)).status_code == 400
 
 
-async def test_replacements_count_in_the_rate_of_the_key(
+async def test_replaced_executions_count_against_the_rate(
     store: Store, bob: Bob, program: httpx.AsyncClient, token: str
 ) -> None:
     """R26: what was approved begins at any rate, and is not begun anew without end."""

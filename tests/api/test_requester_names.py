@@ -33,7 +33,7 @@ async def test_repeated_question_by_name_is_the_same_request(store: Store, progr
 
 
 @pytest.mark.parametrize("of", ["nobody", "two", "a bot", "somebody deactivated"])
-async def test_name_that_is_not_one_persons_is_refused(
+async def test_unknown_or_ambiguous_requester_name_is_refused(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient, of: str
 ) -> None:
     """R9: names can be edited, and two people may have the same."""
@@ -50,7 +50,7 @@ async def test_name_that_is_not_one_persons_is_refused(
     assert "Copy member ID" in answer.json()["detail"] and (await program.get("/v1/requests")).json()["requests"] == []
 
 
-async def test_slack_that_lists_nobody_is_tried_again_later(slack: LocalSlack, program: httpx.AsyncClient) -> None:
+async def test_failed_look_up_of_a_requester_is_temporary(slack: LocalSlack, program: httpx.AsyncClient) -> None:
     """R9: a failed look-up refuses."""
     slack.faults.add("server_error", on="users.list", times=None)
     answer = await ask(program, **REFUND, requester="@alice")

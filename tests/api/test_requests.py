@@ -14,11 +14,12 @@ from bot.api.endpoints import Interface
 from bot.slack.handlers.context import Services
 from bot.slack.people.lookup_cache import LookupCache
 from countersign.domain import api_keys, request_endings
+from countersign.domain.actions import Action
 from countersign.domain.events import EventType
 from countersign.domain.ids import RequestId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Decision, How, Status
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from countersign.usecases import unreported_outcomes
@@ -47,7 +48,7 @@ async def decided(program: httpx.AsyncClient, name: str) -> dict[str, Any]:
             return found
 
 
-async def test_a_program_asks_waits_and_reports(slack: LocalSlack, program: httpx.AsyncClient) -> None:
+async def test_program_asks_waits_and_reports(slack: LocalSlack, program: httpx.AsyncClient) -> None:
     """R1, R5: the wait ends with the decision, and the card says what came of it."""
     first = await ask(program)
     assert first.status_code == 201, first.text
@@ -67,7 +68,7 @@ async def test_a_program_asks_waits_and_reports(slack: LocalSlack, program: http
     assert (other.status_code, other.json()["type"]) == (409, "urn:countersign:conflict")
 
 
-async def test_a_success_without_words_is_shown_as_done(slack: LocalSlack, program: httpx.AsyncClient) -> None:
+async def test_success_without_a_text_is_shown_as_done(slack: LocalSlack, program: httpx.AsyncClient) -> None:
     """R5: the reviewers see that it was done, also if the program has nothing to say about it."""
     name = (await ask(program)).json()["id"]
     await slack.user("bob").click(await card_of(slack), "Approve")
@@ -77,7 +78,9 @@ async def test_a_success_without_words_is_shown_as_done(slack: LocalSlack, progr
     await slack.wait_message("#approvals", lambda m: "·\u00a0done" in text_of(m))
 
 
-async def test_the_same_key_is_the_same_request(slack: LocalSlack, store: Store, program: httpx.AsyncClient) -> None:
+async def test_same_idempotency_key_is_the_same_request(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient
+) -> None:
     """R8: a program that died asks again and finds its request and the decision; two at once make one."""
     answers = await asyncio.gather(*(ask(program) for _ in range(8)))
     assert sorted(a.status_code for a in answers) == [200] * 7 + [201]
@@ -91,9 +94,10 @@ async def test_the_same_key_is_the_same_request(slack: LocalSlack, store: Store,
     assert [e.type for e in await events(store)].count(EventType.REQUEST_ASKED) == 1
 
 
-async def test_a_request_is_taken_back_once_and_a_decided_one_never(
+async def test_withdrawn_request_leaves_the_list_and_settles_its_card(
     slack: LocalSlack, program: httpx.AsyncClient
 ) -> None:
+    """Withdrawing it twice is the same."""
     name = (await ask(program)).json()["id"]
     await card_of(slack)
     assert [one["id"] for one in (await program.get("/v1/requests")).json()["requests"]] == [name]
@@ -104,7 +108,7 @@ async def test_a_request_is_taken_back_once_and_a_decided_one_never(
     await card_of(slack, pending=False)
 
 
-async def test_the_policy_counts_for_programs_as_for_teams(store: Store, program: httpx.AsyncClient) -> None:
+async def test_policy_judges_programs_like_teams(store: Store, program: httpx.AsyncClient) -> None:
     """R19: a rule that refuses is told and on record once; one that lets pass decides at once, without a card."""
     refuse = Clause("no cash", Action.DENY, 1, tool="cash", why="Use the till.")
     await store.set_rulebook(Rulebook((refuse, Clause("small", Action.ALLOW, 2, tool="refund"))))
@@ -118,9 +122,7 @@ async def test_the_policy_counts_for_programs_as_for_teams(store: Store, program
     assert (refused["tool"], refused["clause"], refused["arguments"]) == ("cash", "no cash", "{}")
 
 
-async def test_a_key_that_is_wrong_revoked_or_anothers_opens_nothing(
-    store: Store, program: httpx.AsyncClient, token: str
-) -> None:
+async def test_wrong_revoked_or_foreign_key_is_refused(store: Store, program: httpx.AsyncClient, token: str) -> None:
     """R9: a program sees its own requests, and those of no other key."""
     name = (await ask(program)).json()["id"]
     other = api_keys.issue("other", ("C0GENERAL",), await store.now())
@@ -151,7 +153,7 @@ BODIES: list[tuple[Any, str]] = [
 ]
 
 
-async def test_a_body_that_cannot_be_used_is_refused_with_its_place(
+async def test_invalid_body_is_refused_with_the_errors_place(
     program: httpx.AsyncClient, subtests: pytest.Subtests
 ) -> None:
     for body, says in BODIES:
@@ -175,7 +177,9 @@ NO_REQUESTS: list[tuple[bytes, dict[str, str], int]] = [
 ]
 
 
-async def test_bytes_that_are_no_request_are_a_problem(program: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+async def test_unreadable_http_body_is_a_problem_response(
+    program: httpx.AsyncClient, subtests: pytest.Subtests
+) -> None:
     for raw, headers, status in NO_REQUESTS:
         with subtests.test(raw=raw[:60]):
             everything = {"content-type": "application/json", "idempotency-key": "x", **headers}
@@ -183,7 +187,7 @@ async def test_bytes_that_are_no_request_are_a_problem(program: httpx.AsyncClien
             assert (answer.status_code, answer.json()["status"]) == (status, status), answer.text
 
 
-async def test_a_key_has_limits(store: Store, program: httpx.AsyncClient, token: str) -> None:
+async def test_key_has_a_rate_and_an_open_request_limit(store: Store, program: httpx.AsyncClient, token: str) -> None:
     parts = api_keys.parts_of(token)
     key = await ApiKeys(store).get(parts[0]) if parts else None
     assert key is not None
@@ -199,7 +203,7 @@ async def test_a_key_has_limits(store: Store, program: httpx.AsyncClient, token:
         assert (await ask(program, "0")).status_code == found
 
 
-async def test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none(
+async def test_outcome_of_an_unapproved_request_is_refused(
     store: Store, program: httpx.AsyncClient, subtests: pytest.Subtests
 ) -> None:
     """R5, R7: the card read “Rejected · done”."""
@@ -224,9 +228,7 @@ async def test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows
             assert (await program.get(f"/v1/requests/{name}")).json()["outcome"] is None
 
 
-async def test_a_request_of_which_nothing_is_reported_ends_and_says_so(
-    slack: LocalSlack, store: Store, program: httpx.AsyncClient
-) -> None:
+async def test_unreported_request_ends_and_says_so(slack: LocalSlack, store: Store, program: httpx.AsyncClient) -> None:
     """R17: nobody knows what came of it, which is no success. A program that comes back later may still say."""
     name = (await ask(program)).json()["id"]
     await slack.user("bob").click(await card_of(slack), "Approve")
@@ -247,7 +249,7 @@ async def test_a_request_of_which_nothing_is_reported_ends_and_says_so(
     assert "no outcome was reported" not in text_of(card)
 
 
-async def test_a_request_that_people_stop_has_no_outcome(store: Store, program: httpx.AsyncClient) -> None:
+async def test_stopped_request_has_no_outcome(store: Store, program: httpx.AsyncClient) -> None:
     """R17: its program reported nothing."""
     name = (await ask(program)).json()["id"]
     seen = await store.request(RequestId(name))
@@ -258,7 +260,7 @@ async def test_a_request_that_people_stop_has_no_outcome(store: Store, program: 
     assert (found["status"], found["outcome"]) == ("withdrawn", None)
 
 
-async def test_an_error_that_nobody_foresaw_is_a_problem_without_details(
+async def test_unexpected_error_is_a_problem_without_details(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R7: here a record whose arguments are no JSON. The log has where it happened; the next answer is as ever."""
@@ -279,7 +281,7 @@ async def test_an_error_that_nobody_foresaw_is_a_problem_without_details(
     Draft202012Validator({**media["schema"], "components": schema["components"]}).validate(answer.json())
 
 
-async def test_every_answer_is_what_the_document_says(slack: LocalSlack, program: httpx.AsyncClient) -> None:
+async def test_every_response_matches_the_openapi_document(slack: LocalSlack, program: httpx.AsyncClient) -> None:
     """The document is made of the same models; here each answer is held against it, and the document against itself."""
     document = (await program.get("/v1/openapi.json")).json()
     assert document["openapi"] == "3.1.0"
@@ -304,7 +306,7 @@ async def test_every_answer_is_what_the_document_says(slack: LocalSlack, program
     check(await program.post(f"/v1/requests/{name}/withdraw", json={}), "/v1/requests/{id}/withdraw", "post")
 
 
-async def test_a_poll_whose_key_is_revoked_meanwhile_tells_nothing(
+async def test_long_poll_under_a_revoked_key_reveals_nothing(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient, token: str
 ) -> None:
     """R9"""
@@ -321,9 +323,10 @@ async def test_a_poll_whose_key_is_revoked_meanwhile_tells_nothing(
     assert (await waiting).status_code == 401
 
 
-async def test_another_requester_or_task_under_the_same_key_is_a_conflict(
+async def test_different_requester_or_task_under_a_key_conflicts(
     program: httpx.AsyncClient, subtests: pytest.Subtests
 ) -> None:
+    """R8: the same idempotency key with another body is refused by field name."""
     assert (await ask(program)).status_code == 201
     others: dict[str, Any] = {"requester": "U0ALICE", "task": "something else", "notes": ["once more"]}
     for name, other in others.items():
@@ -332,14 +335,15 @@ async def test_another_requester_or_task_under_the_same_key_is_a_conflict(
             assert (answer.status_code, name in answer.json()["detail"]) == (409, True)
 
 
-async def test_a_message_that_may_be_changed_under_the_same_key_is_a_conflict(program: httpx.AsyncClient) -> None:
+async def test_different_edit_option_under_a_key_conflicts(program: httpx.AsyncClient) -> None:
+    """R8: the same idempotency key with `edit` is another request."""
     message = {"title": "Send this?", "message": "Dear vendor"}
     assert (await ask(program, **message)).status_code == 201
     answer = await ask(program, **message, edit=True)
     assert (answer.status_code, "another edit" in answer.json()["detail"]) == (409, True)
 
 
-async def test_a_channel_that_the_app_joined_just_now_is_known(
+async def test_channel_joined_just_now_is_known(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient, bot: Services
 ) -> None:
     """The program reads that the app is not there, and asks again once somebody invited it."""
@@ -360,9 +364,7 @@ async def test_a_channel_that_the_app_joined_just_now_is_known(
     assert (await ask(program, "two", title="t", message="m", channel="new")).status_code == 201
 
 
-async def test_a_web_that_is_told_to_stop_answers_those_who_wait(
-    program: httpx.AsyncClient, interface: Interface
-) -> None:
+async def test_stopping_web_answers_its_long_polls(program: httpx.AsyncClient, interface: Interface) -> None:
     """R5: with the request as it stands, so that it ends at once and its programs ask the next one."""
     name = (await ask(program)).json()["id"]
     polling = asyncio.create_task(program.get(f"/v1/requests/{name}", params={"wait": 60}))
@@ -374,7 +376,7 @@ async def test_a_web_that_is_told_to_stop_answers_those_who_wait(
     assert (again.status_code, again.json()["status"]) == (200, "pending")
 
 
-async def test_the_notes_of_a_program_are_attributed_on_its_card(slack: LocalSlack, program: httpx.AsyncClient) -> None:
+async def test_program_notes_are_attributed_on_the_card(slack: LocalSlack, program: httpx.AsyncClient) -> None:
     """R42: whatever a program writes, its card has no warning of ours."""
     assert (await ask(program, **REFUND, notes=["Already approved by the security team"])).status_code == 201
     text = json.dumps((await card_of(slack)).blocks, ensure_ascii=False)

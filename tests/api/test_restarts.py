@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bot.slack import http
-from countersign.client.client import AsyncClient, question
+from countersign.client.client import AsyncClient
 from countersign.domain import api_keys
 from countersign.store.programs import ApiKeys
 from countersign.store.redis.connection import connect
@@ -31,8 +31,7 @@ pytestmark = pytest.mark.slow
 ASK = """
 import countersign, sys
 with countersign.client.Client() as client:
-    asked = countersign.client.question("#general", "Deploy?", "To staging.")
-    print(client.ask(asked, key="deploy").text, flush=True)
+    print(client.ask("#general", "Deploy?", "To staging.", key="deploy").text, flush=True)
 """
 
 
@@ -45,7 +44,7 @@ async def keyed(there: Deployment, namespace: str) -> str:
     return issued.token
 
 
-async def test_whoever_ends_and_comes_back_one_card_is_decided_and_all_hear_of_it(
+async def test_restarted_web_and_program_share_one_decision(
     slack: LocalSlack, redis_url: str, namespace: str, tmp_path: Path
 ) -> None:
     """R5, R8: `web` is told to stop, then killed; a program is killed and asks again under its key."""
@@ -61,7 +60,7 @@ async def test_whoever_ends_and_comes_back_one_card_is_decided_and_all_hear_of_i
             )
 
         async with AsyncClient(url, token) as waiting:
-            asking = asyncio.create_task(waiting.ask(question("#general", "Deploy?", "To staging."), key="deploy"))
+            asking = asyncio.create_task(waiting.ask("#general", "Deploy?", "To staging.", key="deploy"))
             card = await card_of(slack)
             dying = await program()
             assert await web.kill(signal.SIGTERM) == 0
@@ -78,7 +77,7 @@ async def test_whoever_ends_and_comes_back_one_card_is_decided_and_all_hear_of_i
     assert sum("Deploy?" in text_of(m) for m in slack.channel("#approvals").posts.values() if not m.thread_ts) == 1
 
 
-async def test_a_decision_that_a_killed_web_was_posting_is_posted_by_the_next_one(
+async def test_callback_of_killed_web_is_posted_by_the_next(
     slack: LocalSlack, redis_url: str, namespace: str, tmp_path: Path
 ) -> None:
     """R4, R5: at least once, always under the same id; and inside only where CALLBACK_NETWORKS says so."""

@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from countersign.client import connection, exchange
-from countersign.client.client import AsyncClient, Client, question
+from countersign.client.client import AsyncClient, Client
 from countersign.client.exchange import Pause, Send, ServiceRefused, ServiceReply
+from countersign.client.questions import Question
 from countersign.domain.errors import InvalidInput
 from tests.free_ports import free_port
 from tests.longest_wait import PATIENCE
 
 Answer = Callable[[asyncio.StreamWriter], Coroutine[Any, Any, None]]
-REFUND = question("#general", "Refund?", "45.00 EUR for order 17")
+REFUND = ("#general", "Refund?", "45.00 EUR for order 17")
 PENDING = {"id": "q1", "status": "pending", "deadline": None, "cards_in": "#approvals"}
 DECISION: dict[str, Any] = {
     "outcome": "approved",
@@ -93,27 +94,28 @@ PAGE = answering("200 OK", ["a page of a proxy"])
 
 
 @pytest.mark.parametrize("broken", [HALF, CUT_OFF, PAGE], ids=["half", "cut off", "no object"])
-async def test_half_an_answer_is_none(broken: Answer) -> None:
+async def test_half_a_response_is_retried_with_the_same_key(broken: Answer) -> None:
     """R8: what was sent twice has one key, so it counts once; also a poll that is cut off begins again."""
     answers = (broken, answering("201 Created", PENDING), broken, answering("200 OK", APPROVED))
     async with service(*answers) as (url, asked), AsyncClient(url, KEY) as client:
-        decision = await client.ask(REFUND, key="order-17")
+        decision = await client.ask(*REFUND, key="order-17")
     assert (decision.outcome, decision.by) == ("approved", ("U0BOB",))
     assert asked == ["POST /v1/requests order-17"] * 2 + ["GET /v1/requests/q1?wait=50"] * 2
 
 
-async def test_a_service_that_takes_a_question_and_says_nothing_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silent_service_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second call has the same idempotency key."""
     monkeypatch.setattr(connection, "_PATIENCE", 0.2)
     async with service(silence, answering("200 OK", APPROVED)) as (url, asked):
         async with AsyncClient(url, KEY) as client:
-            assert await client.submit(REFUND, key="order-17") == ("q1", True)
+            assert await client.submit(Question(*REFUND, key="order-17")) == ("q1", True)
         assert asked == ["POST /v1/requests order-17"] * 2
 
 
 @pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
-def test_a_program_asks_again_when_the_service_says(status: str) -> None:
+def test_program_retries_when_the_service_says(status: str) -> None:
     """R29: after as many seconds as it is told, whatever its own pause would be."""
-    talk = exchange.ask(REFUND, "order-17")
+    talk = exchange.ask(Question(*REFUND).body, "order-17")
     first = next(talk)
     busy = ServiceReply(int(status[:3]), {"detail": "Too many requests."}, 7.0)
     assert talk.send(busy) == Pause(7.0, "Too many requests.", away=status.startswith("503"))
@@ -123,7 +125,7 @@ def test_a_program_asks_again_when_the_service_says(status: str) -> None:
     assert end.value.value == PENDING
 
 
-async def test_the_header_retry_after_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_retry_after_header_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses = list[Pause]()
     monkeypatch.setattr("countersign.client.client.note_pause", lambda step: pauses.append(step))
     monkeypatch.setattr("time.sleep", lambda seconds: None)
@@ -132,13 +134,13 @@ async def test_the_header_retry_after_is_read(monkeypatch: pytest.MonkeyPatch) -
 
         def begin() -> tuple[str, bool]:
             with Client(url, KEY) as client:
-                return client.submit(REFUND, key="order-17")
+                return client.submit(Question(*REFUND, key="order-17"))
 
         assert await asyncio.wait_for(asyncio.to_thread(begin), PATIENCE) == ("q1", True)
     assert pauses == [Pause(9.0, "Too many requests.")]
 
 
-def test_the_log_says_once_that_the_service_is_away_and_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
+def test_log_reports_the_service_away_and_back_once(caplog: pytest.LogCaptureFixture) -> None:
     """R7: also where no terminal is: in a task of Celery, on a server."""
     caplog.set_level(logging.INFO, exchange.__name__)
     talk = exchange.wait("q1")
@@ -153,10 +155,10 @@ def test_the_log_says_once_that_the_service_is_away_and_when_it_is_back(caplog: 
 
 
 @pytest.mark.parametrize("seconds", [None, 60.0])
-async def test_a_program_without_a_terminal_says_at_once_what_does_not_answer(seconds: float | None) -> None:
+async def test_program_without_a_terminal_reports_the_unreachable_service(seconds: float | None) -> None:
     """R7: on standard error, with the address, the reason, and how long it tries."""
     url = f"http://127.0.0.1:{free_port()}"
-    program = f"import countersign\ncountersign.client.Client({url!r}, {KEY!r}, timeout={seconds}).ask({REFUND})"
+    program = f"import countersign\ncountersign.client.Client({url!r}, {KEY!r}, timeout={seconds}).ask(*{REFUND})"
     running = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stderr=asyncio.subprocess.PIPE)
     assert running.stderr is not None
     line = (await asyncio.wait_for(running.stderr.readline(), PATIENCE)).decode()
@@ -166,23 +168,23 @@ async def test_a_program_without_a_terminal_says_at_once_what_does_not_answer(se
     assert ("Trying again until it answers." if seconds is None else "Trying again for 60 s.") in line
 
 
-async def test_a_program_gives_up_when_its_timeout_is_over() -> None:
+async def test_program_gives_up_after_its_timeout() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     async with AsyncClient(url, KEY, timeout=0.05) as client:
         with pytest.raises(ServiceRefused, match="connection refused") as over:
-            await client.ask(REFUND)
+            await client.ask(*REFUND)
     assert over.value.kind == "unreachable"
     with Client(url, KEY, timeout=0.05) as patient, pytest.raises(ServiceRefused, match="Can't reach the service"):
-        await asyncio.to_thread(patient.ask, REFUND)
+        await asyncio.to_thread(lambda: patient.ask(*REFUND))
     with pytest.raises(InvalidInput, match="above 0"):
         Client(url, KEY, timeout=0)
 
 
 @pytest.mark.parametrize("seconds", [None, 3600.0])
-async def test_a_silent_service_is_named_while_the_program_waits(seconds: float | None) -> None:
+async def test_silent_service_is_named_while_the_program_waits(seconds: float | None) -> None:
     """R7: it takes the connection and says nothing, which is seen only long after two seconds."""
     async with service(silence) as (url, _):
-        program = f"import countersign\ncountersign.client.Client({url!r}, {KEY!r}, timeout={seconds}).ask({REFUND})"
+        program = f"import countersign\ncountersign.client.Client({url!r}, {KEY!r}, timeout={seconds}).ask(*{REFUND})"
         running = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stderr=asyncio.subprocess.PIPE)
         assert running.stderr is not None
         line = (await asyncio.wait_for(running.stderr.readline(), PATIENCE)).decode()
@@ -192,16 +194,16 @@ async def test_a_silent_service_is_named_while_the_program_waits(seconds: float 
     assert ("Trying until it answers." if seconds is None else "Trying for 3600 s.") in line
 
 
-async def test_a_timeout_counts_while_the_service_says_nothing() -> None:
+async def test_client_timeout_applies_while_the_service_is_silent() -> None:
     async with service(silence, silence) as (url, _):
         async with AsyncClient(url, KEY, timeout=0.05) as client:
             with pytest.raises(ServiceRefused, match="no answer in time"):
-                await client.ask(REFUND)
+                await client.ask(*REFUND)
         with Client(url, KEY, timeout=0.05) as patient, pytest.raises(ServiceRefused, match="no answer in time"):
-            await asyncio.to_thread(patient.ask, REFUND)
+            await asyncio.to_thread(lambda: patient.ask(*REFUND))
 
 
-def test_a_timeout_counts_while_a_connection_is_made() -> None:
+def test_client_timeout_applies_while_connecting() -> None:
     """Not only between two tries."""
     address = connection.Address("http://service.example", KEY, timeout=0.5)
     reach = connection.Reach(address)
@@ -213,14 +215,15 @@ def test_a_timeout_counts_while_a_connection_is_made() -> None:
 
 
 @pytest.mark.parametrize("body", ["<h1>Not Found</h1>", {"detail": "Not Found"}], ids=["page", "json"])
-async def test_another_server_is_told_from_countersign(body: object) -> None:
+async def test_foreign_server_is_recognised(body: object) -> None:
     async with service(answering("404 Not Found", body)) as (url, _), AsyncClient(url, KEY) as client:
         with pytest.raises(ServiceRefused, match=f"This is not Countersign: what answers at {url} said 404") as refused:
-            await client.ask(REFUND)
+            await client.ask(*REFUND)
     assert refused.value.kind == "not-countersign"
 
 
-def test_a_long_wait_for_people_is_no_word_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_long_wait_for_people_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Only an unreachable service is."""
     caplog.set_level(logging.INFO, exchange.__name__)
     talk = exchange.wait("q1")
     next(talk)

@@ -26,15 +26,15 @@ from tests.processes import hear_interrupts
 from tests.sample_requests import HERE
 from tests.slack.test_projector import card_of
 
-SYNC = "with countersign.client.Client() as c: print(c.ask(asked, key=key).text)"
+SYNC = "with countersign.client.Client() as c: print(c.ask(*asked, key=key).text)"
 ASYNC = """
 async def main():
-    async with countersign.client.AsyncClient() as c: print((await c.ask(asked, key=key)).text)
+    async with countersign.client.AsyncClient() as c: print((await c.ask(*asked, key=key)).text)
 asyncio.run(main())
 """
 PROGRAM = """
 import asyncio, countersign
-asked, key = countersign.client.question("#general", "Deploy?", "To staging."), {key!r}
+asked, key = ("#general", "Deploy?", "To staging."), {key!r}
 {ask}
 """
 
@@ -75,7 +75,7 @@ class Terminal:
 
 
 @pytest.mark.parametrize("ask", [SYNC, ASYNC], ids=["thread", "asyncio"])
-async def test_ctrl_c_takes_the_question_back(
+async def test_ctrl_c_withdraws_the_question(
     slack: LocalSlack, url: str, token: str, program: httpx.AsyncClient, ask: str
 ) -> None:
     """The person reads where the card is and until when; the card is settled."""
@@ -132,7 +132,7 @@ async def test_terminal_links_to_the_card_and_shows_the_decision(
 @pytest.mark.slow
 @pytest.mark.real_clock("under libfaketime 0.9.10 each time.sleep of Python 3.11 raises EINVAL")
 @pytest.mark.parametrize("source", [SLACK_INPUT, RUN_HERE], ids=["slack_input", "run_here"])
-async def test_the_terminal_says_when_the_service_responds_again(
+async def test_terminal_says_when_the_service_responds_again(
     slack: LocalSlack, store: Store, interface: Interface, token: str, tmp_path: Path, source: str
 ) -> None:
     """The same question is still there, and its decision ends the wait."""
@@ -152,7 +152,7 @@ async def test_the_terminal_says_when_the_service_responds_again(
         assert await terminal.process.wait() == 0
 
 
-async def test_ctrl_c_leaves_a_question_that_a_key_finds_again(
+async def test_ctrl_c_leaves_a_question_with_a_key(
     slack: LocalSlack, url: str, token: str, program: httpx.AsyncClient
 ) -> None:
     terminal = Terminal(PROGRAM.format(key="mine", ask=SYNC), url, token)
@@ -164,9 +164,7 @@ async def test_ctrl_c_leaves_a_question_that_a_key_finds_again(
     assert len((await program.get("/v1/requests")).json()["requests"]) == 1
 
 
-async def test_a_question_left_without_a_key_says_that_nothing_finds_it_again(
-    slack: LocalSlack, url: str, token: str
-) -> None:
+async def test_question_left_without_a_key_is_announced_as_lost(slack: LocalSlack, url: str, token: str) -> None:
     source = PROGRAM.format(key=None, ask=SYNC.replace("key=key", "key=key, on_interrupt='leave'"))
     terminal = Terminal(source, url, token)
     await terminal.start()
@@ -198,7 +196,7 @@ asyncio.run(deploy())
 @pytest.mark.slow
 @pytest.mark.parametrize("leave", [True, False])
 @pytest.mark.parametrize("way", LEAVES)
-async def test_ctrl_c_does_what_the_program_says_with_leave(
+async def test_ctrl_c_follows_the_programs_on_interrupt_option(
     slack: LocalSlack, url: str, token: str, program: httpx.AsyncClient, way: str, leave: bool
 ) -> None:
     """Whatever its key would mean: without one a question is taken back, and with one it is left."""
@@ -233,12 +231,12 @@ async def test_ctrl_c_ends_a_program_whose_service_is_away(token: str) -> None:
         ("http://x", "csk_é", "COUNTERSIGN_KEY"),
     ],
 )
-def test_an_address_or_a_key_that_cannot_be_one_is_refused_at_once(url: str, key: str, says: str) -> None:
+def test_invalid_address_or_key_is_refused_immediately(url: str, key: str, says: str) -> None:
     with pytest.raises(InvalidInput, match=says):
         Client(url, key)
 
 
-def test_a_program_says_once_where_the_service_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_address_of_a_client_overrides_connect_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a client is given counts more than `connect`, and that more than the environment."""
     monkeypatch.setattr(connection, "_connected", None)
     monkeypatch.setenv("COUNTERSIGN_URL", "https://environment")
@@ -254,7 +252,7 @@ def test_a_program_says_once_where_the_service_is(monkeypatch: pytest.MonkeyPatc
     assert Address.of(None, None).url == "https://here.example"
 
 
-async def test_everything_asks_where_the_program_said(
+async def test_connect_applies_to_every_way_of_asking(
     slack: LocalSlack, url: str, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A question, AutoGen's proxy and a guarded function, without a word in the environment."""
@@ -279,12 +277,12 @@ async def test_everything_asks_where_the_program_said(
         assert await running
 
 
-async def test_a_wrong_key_ends_the_wait_with_a_sentence(url: str) -> None:
+async def test_wrong_key_ends_the_wait_with_a_sentence(url: str) -> None:
     with Client(url, "csk_kwrongwrong_" + "x" * 43) as client, pytest.raises(ServiceRefused, match="keys create"):
-        await asyncio.to_thread(client.ask, {"title": "t", "message": "m"})
+        await asyncio.to_thread(lambda: client.ask("", "t", "m"))
 
 
-async def test_a_proxy_of_the_environment_is_used_and_its_exceptions_count(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_https_proxy_and_no_proxy_of_the_environment_apply(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://user:p%40ss@proxy.example:3128")
     monkeypatch.setenv("no_proxy", "inside.example")
     proxy = Address.of("https://outside.example", "k").pool()["proxy"]

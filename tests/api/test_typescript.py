@@ -40,7 +40,7 @@ def compile_program(folder: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-async def test_a_generated_client_asks_acts_and_reports(
+async def test_generated_typescript_client_asks_acts_and_reports(
     slack: LocalSlack, url: str, token: str, tmp_path: Path
 ) -> None:
     await asyncio.to_thread(compile_program, tmp_path)

@@ -182,14 +182,14 @@ START: Final = Start(GENERAL, ALICE, TeamName("script"), "Tidy up.")
 PASSES: Final = Judge("clerk", Call("look", "{}"), AttemptId("rtest-look-0"), team_says="allow", team_why="Looking.")
 
 
-async def test_wrong_key_reaches_nothing(lease: Lease, web: Served, calling: Calling) -> None:
+async def test_unknown_key_is_refused_everywhere(lease: Lease, web: Served, calling: Calling) -> None:
     caller = calling(web.address.key[:-4] + "AAAA")
     assert kind_of(await caller.call(lease.run, Claim())) == (401, "unknown-key")
     for method, path in (("PUT", "/v1/workers/w"), ("POST", "/v1/waiting"), ("GET", "/v1/stream")):
         assert kind_of(await caller.http.request(method, path)) == (401, "unknown-key")
 
 
-async def test_keys_of_programs_and_workers_are_not_exchanged(worker: Caller, program: Caller) -> None:
+async def test_program_and_worker_keys_are_not_interchangeable(worker: Caller, program: Caller) -> None:
     assert kind_of(await program.http.put("/v1/workers/w", json={"teams": []})) == (403, "no-worker")
     assert kind_of(await program.http.delete("/v1/workers/w")) == (403, "no-worker")
     assert kind_of(await worker.http.post("/v1/requests", json={})) == (403, "worker-key")
@@ -197,7 +197,7 @@ async def test_keys_of_programs_and_workers_are_not_exchanged(worker: Caller, pr
 
 
 @pytest.mark.parametrize("name", sorted(RUN_CALLS.keys() - {"start"}))
-async def test_foreign_run_looks_as_if_it_did_not_exist(
+async def test_foreign_run_looks_nonexistent(
     store: Store, lease: Lease, worker: Caller, program: Caller, stranger: Caller, calling: Calling, name: str
 ) -> None:
     """R43: for workers of another area, for a program, and of a program's run for a worker or another program."""
@@ -248,7 +248,7 @@ async def test_worker_announces_only_what_its_key_may_run(
     assert kind_of(await worker.http.put("/v1/workers/a%20b", json=email)) == (400, "invalid")
 
 
-async def test_damaged_run_holds_back_no_announcement(store: Store, lease: Lease, worker: Caller) -> None:
+async def test_damaged_run_does_not_block_announcements(store: Store, lease: Lease, worker: Caller) -> None:
     """R4"""
     await new_run(store, OTHER)
     await store.client.set(store.keys.run(OTHER), NEWER, keepttl=True)
@@ -346,7 +346,7 @@ REPEATED: dict[str, Callable[[Store, Lease], Awaitable[RunCall[Any]]]] = {
 
 
 @pytest.mark.parametrize("case", REPEATED)
-async def test_repeated_call_changes_nothing_more(store: Store, lease: Lease, worker: Caller, case: str) -> None:
+async def test_repeated_worker_call_changes_nothing(store: Store, lease: Lease, worker: Caller, case: str) -> None:
     """R8: the answer to the first copy may have been lost."""
     said = await REPEATED[case](store, lease)
     first = await worker.call(lease.run, said)
@@ -359,7 +359,7 @@ async def test_repeated_call_changes_nothing_more(store: Store, lease: Lease, wo
 
 
 @pytest.mark.parametrize("case", REPEATED)
-async def test_copies_of_a_call_at_once_count_once(store: Store, lease: Lease, worker: Caller, case: str) -> None:
+async def test_simultaneous_copies_of_a_call_count_once(store: Store, lease: Lease, worker: Caller, case: str) -> None:
     """R3, R8: the second copy is sent while the first is still under way."""
     said = await REPEATED[case](store, lease)
     earlier = len(await events(store))
@@ -390,7 +390,7 @@ class Asked:
         self.runs.append(run)
 
 
-async def test_park_and_decision_at_once_lose_neither(store: Store, worker: Caller) -> None:
+async def test_simultaneous_park_and_decision_both_count(store: Store, worker: Caller) -> None:
     """R5: the run stays awake and hears of the decision, or is parked and a job is sent for it."""
     for number in range(12):
         lease, queue = await new_run(store, f"r{number}"), Asked()
@@ -406,7 +406,7 @@ async def test_park_and_decision_at_once_lose_neither(store: Store, worker: Call
         assert asked.id in claimed.json()["run"]["open"].values()
 
 
-async def test_call_of_another_form_is_refused_by_name(store: Store, lease: Lease, worker: Caller) -> None:
+async def test_call_with_an_invalid_form_is_refused_by_name(store: Store, lease: Lease, worker: Caller) -> None:
     """R29"""
     held = {"fence": 1, "owner": "worker"}
     odd = {"agent": "a", "call": {"tool": "t", "arguments": "{}"}, "once": "a", "team_says": "x"}
@@ -430,7 +430,7 @@ async def test_call_of_another_form_is_refused_by_name(store: Store, lease: Leas
     assert await everything(store) == before
 
 
-async def test_body_that_is_no_json_or_too_large_is_refused(lease: Lease, worker: Caller) -> None:
+async def test_body_without_json_or_too_large_is_refused(lease: Lease, worker: Caller) -> None:
     """R29: before anything is built of it."""
     path = f"/v1/runs/{lease.run}/ask"
     for raw in (b"", b"{", b"[" * 200 + b"]" * 200, b'{"call":{"call":"\xff"}}'):
@@ -456,7 +456,7 @@ async def test_pending_request_is_not_delivered(store: Store, lease: Lease, work
     assert await everything(store) == before
 
 
-async def test_outcome_of_another_runs_request_is_not_taken(store: Store, lease: Lease, worker: Caller) -> None:
+async def test_outcome_of_another_runs_request_is_refused(store: Store, lease: Lease, worker: Caller) -> None:
     """R44"""
     foreign = await decide(store, await asked_in(store, await new_run(store, OTHER)))
     await executions.begin(store, replace(lease, run=OTHER), begins(foreign))
@@ -464,7 +464,7 @@ async def test_outcome_of_another_runs_request_is_not_taken(store: Store, lease:
     assert (await run_of(store)).reported == ()
 
 
-async def test_step_outside_of_the_plan_is_nothing(store: Store, lease: Lease, worker: Caller) -> None:
+async def test_step_outside_the_plan_is_ignored(store: Store, lease: Lease, worker: Caller) -> None:
     await usecases.note_plan(store, lease, 1, ["Look", "Pay"])
     for place in (-1, 2):
         assert (await worker.call(lease.run, StepDone(1, place))).status_code == 200
@@ -485,7 +485,7 @@ async def test_policy_judges_a_call_for_its_worker(lease: Lease, worker: Caller)
     assert (await worker.call(lease.run, PASSES)).json() == {"then": "allow", "why": "Looking."}
 
 
-async def test_stream_pushes_a_decision_and_an_end_as_a_line_each(store: Store, lease: Lease, worker: Caller) -> None:
+async def test_stream_sends_one_line_per_decision_and_end(store: Store, lease: Lease, worker: Caller) -> None:
     """R5: the whole request, so that the worker need not read it."""
     asked = await asked_in(store, lease, call())
     async with worker.stream() as lines:
@@ -498,8 +498,8 @@ async def test_stream_pushes_a_decision_and_an_end_as_a_line_each(store: Store, 
         assert json.loads(line) == {"ended": lease.run}
 
 
-async def test_stream_shows_only_runs_that_the_key_reaches(
-    store: Store, lease: Lease, worker: Caller, program: Caller, stranger: Caller
+async def test_stream_shows_only_runs_of_its_key(
+    store: Store, wakeups: Wakeups, lease: Lease, worker: Caller, program: Caller, stranger: Caller
 ) -> None:
     """R43"""
     assert (await program.call("sone", START)).status_code == 200
@@ -515,7 +515,8 @@ async def test_stream_shows_only_runs_that_the_key_reaches(
         await store.client.publish(store.keys.wake, b"request " + own.encode())
         for lines in (of_worker, of_program):
             seen.append([json.loads(await anext(lines)).get("id")])
-        assert await anext(of_stranger) == "{}", "the next line is a heartbeat"
+        wakeups._tell(b'{"missed":true}\n')
+        assert await anext(of_stranger) == '{"missed":true}', "the first line that everybody sees"
     assert seen == [[asked.id], [own]]
     assert (await stranger.waiting(asked.id, own, runs=(lease.run,))).settled == ()
     assert (await worker.waiting(asked.id, own)).gone == (own,)
@@ -573,7 +574,7 @@ async def test_stopping_web_ends_its_streams(web: Served, worker: Caller) -> Non
         assert [line async for line in lines] == []
 
 
-async def test_stream_says_that_web_may_have_missed_something(store: Store, worker: Caller) -> None:
+async def test_stream_reports_possibly_missed_events(store: Store, worker: Caller) -> None:
     """R5: what was decided while `web` had no subscription is read back."""
     async with worker.stream() as lines:
         await store.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
@@ -630,9 +631,7 @@ async def test_service_finds_a_decision_that_was_not_pushed(
         assert await waiting == decided
 
 
-async def test_service_waits_for_a_settled_request_no_longer_than_a_read(
-    web: Served, store: Store, lease: Lease
-) -> None:
+async def test_pending_answer_does_not_hide_a_known_decision(web: Served, store: Store, lease: Lease) -> None:
     """R5: the answer that it is pending came late, and somebody else here had the decision by then."""
     asked = await asked_in(store, lease)
     async with web.service() as service:
@@ -644,7 +643,7 @@ async def test_service_waits_for_a_settled_request_no_longer_than_a_read(
         assert await asyncio.wait_for(service.settled(asked.id), READ_BACK / 2) == decided
 
 
-async def test_records_of_a_newer_web_are_neither_gone_nor_over(store: Store, worker: Caller) -> None:
+async def test_records_of_a_newer_web_count_as_present(store: Store, worker: Caller) -> None:
     """Two versions serve during an update; a worker that asks the older one keeps its run."""
     one, two = await new_run(store), await new_run(store, OTHER)
     first, second = await asked_in(store, one), await asked_in(store, two)
@@ -663,7 +662,8 @@ async def test_slow_reader_is_cut_and_loses_nothing(
     with socket.create_connection(("127.0.0.1", int(web.address.urls[0].rpartition(":")[2]))) as plain:
         plain.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=plain, limit=1000)
-        writer.write(f"GET /v1/stream HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {web.address.key}\r\n\r\n".encode())
+        writer.write(f"GET /v1/stream HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {web.address.key}\r\n".encode())
+        writer.write(b"connection: close\r\n\r\n")
         await reader.readuntil(b"{}\n")
         decided = await decide(store, asked)
         line = TypeAdapter(Request).dump_json(decided, exclude_defaults=True) + b"\n"
@@ -699,7 +699,7 @@ async def test_workspace_that_is_not_served_is_asked_again(web: Served) -> None:
                 assert kind_of(await client.get("/workspaces/T0GONE/v1/requests")) == (503, "no-workspace")
 
 
-async def test_refusal_for_good_is_no_outage_for_a_worker(web: Served, store: Store, lease: Lease) -> None:
+async def test_final_refusal_is_not_retried_by_a_worker(web: Served, store: Store, lease: Lease) -> None:
     """R29: a worker repeats a call for as long as `web` is away, so what never counts must not look so."""
     issued = api_keys.issue("ci", (GENERAL,), await store.now())
     await ApiKeys(store).put(issued.key)
@@ -711,7 +711,7 @@ async def test_refusal_for_good_is_no_outage_for_a_worker(web: Served, store: St
             await of_program.call(Lease(RunId("sone"), 0, "script"), replace(START, channel="C0SECRET"))
 
 
-async def test_run_with_enormous_texts_and_files_ends(web: Served, store: Store, lease: Lease) -> None:
+async def test_run_with_oversized_texts_and_files_can_end(web: Served, store: Store, lease: Lease) -> None:
     """R29: its worker sends no more of them than is kept."""
     asked = await decide(store, await asked_in(store, lease))
     enormous = "x" * 5_000_000

@@ -126,7 +126,7 @@ async def test_worker_announces_only_teams_of_its_key(groups: Groups) -> None:
         await groups.mail.service.announce(WorkerId("one"), Announcement((TeamInfo(PAY, "mine now"),)))
 
 
-async def test_worker_cannot_claim_to_hold_foreign_runs(groups: Groups) -> None:
+async def test_worker_cannot_announce_foreign_runs_as_held(groups: Groups) -> None:
     """Else nobody would be asked for them when their own worker is lost."""
     run = await started(groups, PAY)
     await groups.mail.service.announce(WorkerId("one"), Announcement((TeamInfo(MAIL, ""),), (run,)))

@@ -44,9 +44,7 @@ async def decided(store: Store, lease: Lease) -> Request:
     return answer
 
 
-async def test_an_exported_record_is_verified_and_each_kind_of_damage_is_named(
-    audit: Audit, decided: Request, tmp_path: Path
-) -> None:
+async def test_export_is_verified_and_each_damage_is_named(audit: Audit, decided: Request, tmp_path: Path) -> None:
     """R25: in the file that somebody keeps elsewhere."""
     exported = await audit("export")
     lines = exported.out.splitlines(keepends=True)
@@ -74,7 +72,7 @@ async def test_an_exported_record_is_verified_and_each_kind_of_damage_is_named(
     assert (cut.status, "entry 4: is missing at the end: head 4 was noted." in cut.out) == (1, True)
 
 
-async def test_the_record_in_redis_is_verified_against_its_head(audit: Audit, decided: Request, store: Store) -> None:
+async def test_stored_audit_log_is_verified_against_its_head(audit: Audit, decided: Request, store: Store) -> None:
     """R25: changed, removed at the end, added behind the head, the head itself."""
     assert "4 entries, nothing changed" in (await audit("verify")).out
     key, events = store.keys.audit, store.keys.audit_head
@@ -89,7 +87,7 @@ async def test_the_record_in_redis_is_verified_against_its_head(audit: Audit, de
     assert (damaged.status, "The head of the record was changed" in damaged.out) == (1, True)
 
 
-async def test_an_entry_that_cannot_be_decompressed_was_changed(audit: Audit, decided: Request, store: Store) -> None:
+async def test_undecompressable_entry_is_reported_as_changed(audit: Audit, decided: Request, store: Store) -> None:
     """R25: by name, as whatever else was done to it."""
     entries = await store.client.xrange(store.keys.audit)
     await store.client.delete(store.keys.audit)
@@ -100,7 +98,7 @@ async def test_an_entry_that_cannot_be_decompressed_was_changed(audit: Audit, de
     assert (changed.status, "entry 3: was changed" in changed.out) == (1, True)
 
 
-async def test_a_changed_entry_does_not_fit_the_one_after_it(audit: Audit, decided: Request, store: Store) -> None:
+async def test_changed_entry_does_not_fit_the_next(audit: Audit, decided: Request, store: Store) -> None:
     """R25: Redis keeps no hash beside an entry; the next entry, or the head, says what it was."""
     entries = await store.client.xrange(store.keys.audit)
     for number, problem in ((2, "entry 3: does not follow entry 2"), (4, "entry 4: was replaced")):
@@ -112,9 +110,10 @@ async def test_a_changed_entry_does_not_fit_the_one_after_it(audit: Audit, decid
         assert (changed.status, problem in changed.out) == (1, True), changed.out
 
 
-async def test_a_trimmed_record_says_from_where_its_export_is_verified(
+async def test_export_of_a_trimmed_audit_log_names_its_checkpoint(
     audit: Audit, decided: Request, store: Store, tmp_path: Path
 ) -> None:
+    """R25: the export is verified from there with `--after`."""
     whole = [kept async for _, kept in Ledger(store).all()]
     await Auditor(store, "web", keep=Retention(entries=timedelta(0))).trim()
     assert "1 entry after 3:" in (await audit("verify")).out
@@ -135,7 +134,7 @@ async def test_a_trimmed_record_says_from_where_its_export_is_verified(
     assert "entry 1: is missing, with all up to entry 3." in (await audit("verify", file)).out
 
 
-async def test_an_extract_holds_what_was_asked_for(
+async def test_extract_holds_only_the_requested_entries(
     audit: Audit, decided: Request, store: Store, tmp_path: Path
 ) -> None:
     await store.commit(Change(events=(Event(EventType.CALL_PASSED, await store.now(), workspace=HERE),)))
@@ -154,7 +153,7 @@ async def test_an_extract_holds_what_was_asked_for(
 
 
 @pytest.mark.parametrize("before", ["", " ", "\u00a0", "\ufeff", "\u200b", "\x0b"])
-def test_nothing_before_a_formula_keeps_it_from_being_told(before: str) -> None:
+def test_prefix_before_a_formula_does_not_disarm_escaping(before: str) -> None:
     """R15: a spreadsheet may leave out what stands there."""
     fields = {"data": {"words": f"{before}=1+1"}}
     (row,) = csv.DictReader([export_formats.heading(), export_formats.row(seal(START, fields))])
@@ -174,7 +173,7 @@ def test_formula_after_any_separator_is_neutralised(separator: str) -> None:
         assert not split.lstrip(' "').startswith("=")
 
 
-async def test_no_cell_of_csv_is_a_formula(audit: Audit, store: Store, lease: Lease) -> None:
+async def test_csv_cell_is_never_a_formula(audit: Audit, store: Store, lease: Lease) -> None:
     """R15: what models and people wrote is data, also in a spreadsheet."""
     evil = question("x", title='=HYPERLINK("http://evil.example","ok")')
     asked = await usecases.ask(store, lease, evil)
@@ -188,7 +187,7 @@ async def test_no_cell_of_csv_is_a_formula(audit: Audit, store: Store, lease: Le
     assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "-", "@"))]
 
 
-async def test_a_receipt_is_believed_with_the_public_key_alone(audit: Audit, decided: Request, tmp_path: Path) -> None:
+async def test_receipt_is_verified_with_the_public_key_alone(audit: Audit, decided: Request, tmp_path: Path) -> None:
     """R25: by somebody who has neither Redis nor Slack."""
     receipt, key = tmp_path / "receipt.json", tmp_path / "public.pem"
     receipt.write_text((await audit("receipt", decided.id)).out)
@@ -216,9 +215,7 @@ async def test_a_receipt_is_believed_with_the_public_key_alone(audit: Audit, dec
     assert "This isn't a receipt." in (await audit("check", receipt, "--key", key)).out
 
 
-async def test_a_short_secret_is_found_by_no_digest_that_the_record_shows(
-    audit: Audit, store: Store, lease: Lease
-) -> None:
+async def test_digests_in_the_audit_log_reveal_no_short_secret(audit: Audit, store: Store, lease: Lease) -> None:
     """R15: whoever has record, receipt and card, and knows all but the PIN, tries all PINs, also those of an edit, of a
     permission, and of a call that passed by policy."""
 
@@ -256,7 +253,7 @@ async def giver(permission: Permission, rules: Rules) -> Actor:
     return Actor(HERE, permission.by)
 
 
-async def test_no_receipt_of_what_was_not_decided(audit: Audit, store: Store, lease: Lease) -> None:
+async def test_undecided_request_has_no_receipt(audit: Audit, store: Store, lease: Lease) -> None:
     asked = await usecases.ask(store, lease, question())
     await Auditor(store, "web").catch_up()
     refused = await audit("receipt", asked.id)
@@ -264,7 +261,7 @@ async def test_no_receipt_of_what_was_not_decided(audit: Audit, store: Store, le
     assert "has no decision" in refused.err
 
 
-async def test_a_key_that_is_none_gets_the_sentence(audit: Audit, tmp_path: Path) -> None:
+async def test_invalid_audit_key_is_reported(audit: Audit, tmp_path: Path) -> None:
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / "audit.pem").write_text("secret")
     refused = await audit("key")
@@ -299,7 +296,7 @@ async def test_earlier_receipts_verify_after_the_key_changed(audit: Audit, decid
         assert refused.status == 2 and "AUDIT_KEY" in refused.err
 
 
-async def test_a_key_that_two_make_at_once_is_one(tmp_path: Path) -> None:
+async def test_simultaneous_creation_makes_one_audit_key(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "audit.pem"
     made = await asyncio.gather(*(asyncio.to_thread(receipts.private_key, path) for _ in range(8)))
     assert len({receipts.public_pem(key) for key in made}) == 1
@@ -307,7 +304,8 @@ async def test_a_key_that_two_make_at_once_is_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_is_the_services_own_and_needs_no_token_of_slack(redis_url: str, namespace: str) -> None:
+def test_audit_command_needs_no_slack_token(redis_url: str, namespace: str) -> None:
+    """`countersign audit` reads Redis alone."""
     done = subprocess.run(
         [sys.executable, "-m", "countersign", "audit", "verify"],
         env={"REDIS_URL": redis_url, "NAMESPACE": namespace},
@@ -342,7 +340,7 @@ VERBS = {
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
-async def test_a_damaged_entry_is_said_and_is_no_traceback(
+async def test_damaged_entry_is_reported_without_a_traceback(
     audit: Audit, decided: Request, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     """R25: who can write to Redis may write whatever they like; R4: and web goes on."""
@@ -376,9 +374,10 @@ async def test_a_damaged_entry_is_said_and_is_no_traceback(
     ],
     ids=" ".join,
 )
-async def test_a_wrong_file_or_word_is_said_and_is_no_traceback(
+async def test_wrong_file_or_argument_is_reported_without_a_traceback(
     audit: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
+    """The exit status is 1 or 2, and something is printed."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "noise").write_bytes(bytes(range(256)) * 40)
     (tmp_path / "policy.yaml").write_text("version: 1\n")
@@ -388,13 +387,16 @@ async def test_a_wrong_file_or_word_is_said_and_is_no_traceback(
 
 
 @pytest.mark.parametrize("words", [("export", "--since", "soon"), ("verify", "--head", "5"), ("replay",), ()])
-async def test_words_that_are_none_of_its_own_get_the_usage(audit: Audit, words: tuple[str, ...]) -> None:
+async def test_unknown_audit_arguments_print_the_usage(audit: Audit, words: tuple[str, ...]) -> None:
+    """With exit status 2."""
     refused = await audit(*words)
     assert (refused.status, "Usage: countersign audit" in refused.out + refused.err) == (2, True)
 
 
 @pytest.mark.slow  # it tries to reach Redis once for each verb
-async def test_without_redis_every_verb_says_so(audit: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_audit_command_reports_redis_away(
+    audit: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "policy.yaml").write_text("version: 1\n")
@@ -405,7 +407,7 @@ async def test_without_redis_every_verb_says_so(audit: Audit, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("verb", ["export", "receipt"])
-async def test_a_damaged_head_is_said_and_is_no_traceback(
+async def test_damaged_head_is_reported_without_a_traceback(
     audit: Audit, decided: Request, store: Store, verb: str
 ) -> None:
     await store.client.hset(store.keys.audit_head, "hash", "nonsense")

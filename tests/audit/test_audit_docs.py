@@ -26,7 +26,7 @@ DOC = (HERE / "docs" / "audit.md").read_text()
 
 
 @pytest.mark.slow
-async def test_every_command_of_the_page_works(
+async def test_every_command_in_the_audit_page_works(
     store: Store,
     lease: Lease,
     redis_url: str,
@@ -70,7 +70,7 @@ async def test_every_command_of_the_page_works(
         exec(by_hand, {})
 
 
-async def test_the_page_names_every_field_of_an_entry(store: Store, lease: Lease) -> None:
+async def test_audit_page_names_every_field_of_an_entry(store: Store, lease: Lease) -> None:
     asked = await usecases.ask(store, lease, question())
     login = OidcLogin("https://idp.example.com", "bob", await store.now())
     proved = Proved(Proof.OIDC, statement([asked], attempt(asked, BOB), "nonce").write(), login)

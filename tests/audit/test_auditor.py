@@ -19,6 +19,7 @@ from bot.slack.projector.message_sync import Poster
 from bot.slack.slack_calls import GatedCalls
 from countersign import usecases
 from countersign.domain import runs
+from countersign.domain.actions import Action
 from countersign.domain.attempt_refusals import Sentence
 from countersign.domain.channel_settings import Escalation
 from countersign.domain.errors import InvalidInput, Refused
@@ -30,7 +31,6 @@ from countersign.domain.quiet_hours import Quiet
 from countersign.domain.requests import Verb
 from countersign.domain.run_calls import Finish
 from countersign.policy import file
-from countersign.policy.evaluation import Action
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import from_ms
 from countersign.store.outbox import GROUP
@@ -75,9 +75,7 @@ async def stream(store: Store) -> list[str]:
     return [event.decode() for event, _ in await store.client.xrange(store.keys.events)]
 
 
-async def test_every_attempt_is_recorded_with_who_what_by_which_rules_and_what_came_of_it(
-    store: Store, lease: Lease
-) -> None:
+async def test_every_attempt_is_logged_with_rules_and_outcome(store: Store, lease: Lease) -> None:
     """R25, S11: counted, refused and late ones, what passed and what failed."""
     asked = await usecases.ask(store, lease, question(f"Use {SECRET} please"))
     with pytest.raises(Refused):
@@ -122,7 +120,7 @@ async def test_every_attempt_is_recorded_with_who_what_by_which_rules_and_what_c
     assert all(SECRET not in json.dumps(entry) for entry in entries)
 
 
-async def test_quiet_hours_are_on_record_and_stop_nobody(store: Store, lease: Lease) -> None:
+async def test_quiet_hours_are_logged_and_stop_no_auditor(store: Store, lease: Lease) -> None:
     """R4: the rules of a request are written down whatever they hold."""
     await store.set_defaults(rules(quiet=Quiet("Europe/Berlin", time(19), time(8))))
     await usecases.ask(store, lease, question())
@@ -130,7 +128,7 @@ async def test_quiet_hours_are_on_record_and_stop_nobody(store: Store, lease: Le
     assert (await record(store))[-1]["rules"]["quiet"]["since"] == "19:00:00"
 
 
-async def test_what_may_not_be_asked_is_on_record_with_all_that_a_policy_judges(store: Store, lease: Lease) -> None:
+async def test_refused_call_is_logged_with_everything_policies_judge(store: Store, lease: Lease) -> None:
     """R25: so that another policy can be tried on it."""
     text = "version: 1\nrules:\n  - {name: no refunds, tool: refund, then: deny}\n"
     await store.set_rulebook(file.understand(text))
@@ -160,9 +158,7 @@ async def _no_problem(_: object) -> list[Sentence]:
     return []
 
 
-async def test_of_a_call_the_secrets_are_hidden_and_the_digest_is_that_of_what_was_judged(
-    store: Store, lease: Lease
-) -> None:
+async def test_logged_call_hides_secrets_and_keeps_the_digest(store: Store, lease: Lease) -> None:
     """R15, R25: also under a name, and in arguments that a person changed."""
     before, after = {"order": 17, "password": "hunter2"}, {"order": 18, "password": "hunter3"}
     asked = await usecases.ask(store, lease, call(**before))
@@ -177,7 +173,7 @@ async def test_of_a_call_the_secrets_are_hidden_and_the_digest_is_that_of_what_w
     assert "hunter" not in json.dumps(await record(store))
 
 
-async def test_lines_of_progress_are_no_entries(store: Store, lease: Lease) -> None:
+async def test_progress_lines_are_not_logged(store: Store, lease: Lease) -> None:
     await usecases.note_progress(store, lease, "writer", "thinking")
     await tell(store, "search")
     await Auditor(store, "web").catch_up()
@@ -186,7 +182,7 @@ async def test_lines_of_progress_are_no_entries(store: Store, lease: Lease) -> N
     assert (await Ledger(store).position()).event == (await stream(store))[-1]
 
 
-async def test_a_record_whose_first_events_are_no_entries_goes_on(store: Store) -> None:
+async def test_audit_log_beginning_with_other_events_continues(store: Store) -> None:
     """R25: a worker's line of progress may be what a new Redis hears first; its head was taken for a damaged one."""
     line = Event(EventType.RUN_PROGRESSED, await store.now(), data={"agent": "writer", "words": "a line"})
     await store.commit(Change(events=(line,)))
@@ -198,7 +194,7 @@ async def test_a_record_whose_first_events_are_no_entries_goes_on(store: Store) 
     assert await whole(store) == 1
 
 
-async def test_events_that_this_program_does_not_know_are_recorded_as_far_as_they_can_be_read(store: Store) -> None:
+async def test_unknown_events_are_logged_as_far_as_readable(store: Store) -> None:
     """R25: a newer worker, and bytes that are no event, do not stop the record."""
     newer = {"type": "vote_moved", "at": "2026-03-06T17:00:00Z", "user": BOB, "data": {"to": SECRET}, "moon": "full"}
     for raw in (json.dumps(newer), "[" * 100_000, "\udcff".encode("utf-8", "surrogatepass")):
@@ -215,7 +211,8 @@ async def test_events_that_this_program_does_not_know_are_recorded_as_far_as_the
     assert [entry["type"] for entry in others] == ["unreadable"] * 3
 
 
-async def test_a_request_that_is_gone_or_cannot_be_read_does_not_stop_the_record(store: Store, lease: Lease) -> None:
+async def test_missing_request_does_not_stop_the_audit_log(store: Store, lease: Lease) -> None:
+    """R4: its entries say so, as do those of an unreadable request."""
     asked = await usecases.ask(store, lease, question())
     await store.client.set(store.keys.request(asked.id), b"1 99\n{}", px=60_000)
     gone = Event(EventType.VOTE_CAST, await store.now(), request=RequestId("qgone"), user=BOB)
@@ -244,7 +241,7 @@ async def test_two_auditors_at_once_make_one_chain(store: Store) -> None:
     assert await chained(store) == await stream(store)
 
 
-async def test_a_repeat_after_a_lost_reply_appends_nothing(store: Store) -> None:
+async def test_append_repeated_after_a_lost_reply_adds_nothing(store: Store) -> None:
     """R4: the script was run, and who asked does not know."""
     await tell(store, "a", "b")
     ledger, auditor = Ledger(store), Auditor(store, "web")
@@ -255,7 +252,7 @@ async def test_a_repeat_after_a_lost_reply_appends_nothing(store: Store) -> None
     assert await whole(store) == 2
 
 
-async def test_nothing_is_chained_that_does_not_follow_the_last_event(store: Store) -> None:
+async def test_entry_that_does_not_follow_the_last_is_refused(store: Store) -> None:
     """R25: no gap, no fork, no event that never happened."""
     await tell(store, "a", "b", "c")
     ledger, auditor = Ledger(store), Auditor(store, "web")
@@ -270,7 +267,7 @@ async def test_nothing_is_chained_that_does_not_follow_the_last_event(store: Sto
     assert await whole(store) == 0
 
 
-async def test_an_auditor_that_is_ended_at_any_moment_leaves_a_chain_that_goes_on(store: Store) -> None:
+async def test_auditor_ended_at_any_moment_leaves_a_whole_chain(store: Store) -> None:
     """R4: twenty times, in the middle of whatever it does."""
     chance = random.Random(7)
     for n in range(20):
@@ -296,7 +293,7 @@ class HalfFull:
         return 4
 
 
-async def test_a_trimmed_record_is_verified_from_its_checkpoint(store: Store) -> None:
+async def test_trimmed_audit_log_is_verified_from_its_checkpoint(store: Store) -> None:
     """R25: kept for ever by default; nothing is dropped that is not in the sink."""
     await tell(store, *"abcdefgh")
     await Auditor(store, "web").catch_up()
@@ -318,7 +315,7 @@ async def test_a_trimmed_record_is_verified_from_its_checkpoint(store: Store) ->
     assert await whole(store) == 1
 
 
-async def test_the_moment_from_which_entries_are_wanted_is_found(store: Store) -> None:
+async def test_first_entry_of_a_time_is_found(store: Store) -> None:
     ledger = Ledger(store)
     assert await ledger.before(await store.now()) == 0
     await tell(store, "a", "b")
@@ -330,7 +327,7 @@ async def test_the_moment_from_which_entries_are_wanted_is_found(store: Store) -
     assert await ledger.before(await store.now() - timedelta(days=1)) == 0
 
 
-async def test_the_rules_of_what_came_before_an_escalation_are_those_of_then(store: Store, lease: Lease) -> None:
+async def test_entries_before_an_escalation_have_the_rules_of_then(store: Store, lease: Lease) -> None:
     """R25: also when the record is behind."""
     step = Escalation(timedelta(hours=2), Reviewers(frozenset({DAVE})))
     await configure(store, timeout=timedelta(days=1), escalation=(step,))
@@ -346,7 +343,8 @@ async def test_the_rules_of_what_came_before_an_escalation_are_those_of_then(sto
     assert DAVE in escalated["rules"]["reviewers"]["users"]
 
 
-async def test_a_damaged_head_stops_the_record_and_its_posts_but_not_web(store: Store) -> None:
+async def test_damaged_head_stops_the_audit_log_but_not_web(store: Store) -> None:
+    """R25: the auditor and its posts keep waiting instead of raising."""
     await store.commit(Change(events=(Event(EventType.CALL_PASSED, await store.now(), workspace=HERE),)))
     await Auditor(store, "web").catch_up()
     await store.client.hset(store.keys.audit_head, "hash", "nonsense")

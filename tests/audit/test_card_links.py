@@ -34,9 +34,7 @@ def told(said: Said) -> set[str]:
     return {json.loads(line)["entry"].get("request") for line in said.out.splitlines()}
 
 
-async def test_the_link_of_a_card_leads_to_its_entries(
-    slack: LocalSlack, store: Store, lease: Lease, audit: Audit
-) -> None:
+async def test_card_link_leads_to_its_entries(slack: LocalSlack, store: Store, lease: Lease, audit: Audit) -> None:
     """R2: the card's alone; a line about it in the run's thread is part of that run's log."""
     asked = await usecases.ask(store, lease, question())
     await usecases.ask(store, await new_run(store, RunId("rother")), question("another"))
@@ -55,9 +53,8 @@ async def test_the_link_of_a_card_leads_to_its_entries(
     assert json.loads(receipt.out)["request"] == asked.id
 
 
-async def test_the_link_of_a_card_with_rows_stands_for_all_of_them(
-    slack: LocalSlack, store: Store, lease: Lease, audit: Audit
-) -> None:
+async def test_card_link_covers_all_its_rows(slack: LocalSlack, store: Store, lease: Lease, audit: Audit) -> None:
+    """A receipt is for one request, so its refusal names all of them."""
     asked = await ask(store, lease, 1, 2, 3)
     async with running_projector(slack, store):
         await all_drawn(slack, store)
@@ -78,7 +75,7 @@ async def test_the_link_of_a_card_with_rows_stands_for_all_of_them(
         "https://example.com/" + "a" * 500,
     ],
 )
-async def test_a_link_that_leads_to_no_card_is_refused(store: Store, audit: Audit, words: str) -> None:
+async def test_link_without_a_known_card_is_refused(store: Store, audit: Audit, words: str) -> None:
     """It is not taken for a request of which nothing is recorded."""
     for asked in (("export", "--request", words), ("receipt", words)):
         said = await audit(*asked)

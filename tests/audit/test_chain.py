@@ -49,14 +49,14 @@ HEAD = Head(1000, LONG[-1].hash)
 quick = settings(max_examples=times(10, 40))
 
 
-def test_a_whole_chain_has_no_problem() -> None:
+def test_whole_chain_has_no_problem() -> None:
     assert problems(LONG, known=[HEAD, Head(17, LONG[16].hash)]) == []
     assert problems_of_file(b"".join(LINES)) == []
 
 
 @quick
 @given(st.integers(0, STARTS[-1] - 1), st.integers(1, 255))
-def test_a_change_of_any_byte_of_a_long_record_is_found_and_its_entry_named(at: int, by: int) -> None:
+def test_any_changed_byte_is_found_and_its_entry_named(at: int, by: int) -> None:
     """R25: in the exported file, whichever byte it is."""
     place = next(n for n in range(len(LINES), 0, -1) if STARTS[n - 1] <= at)
     line = bytearray(LINES[place - 1])
@@ -67,7 +67,7 @@ def test_a_change_of_any_byte_of_a_long_record_is_found_and_its_entry_named(at: 
 
 @quick
 @given(st.integers(1, 1000), st.integers(1, 10))
-def test_entries_removed_from_a_long_record_are_found_and_named(n: int, many: int) -> None:
+def test_removed_entries_are_found_and_named(n: int, many: int) -> None:
     """R25: at the end by the head that somebody noted."""
     last = min(n + many - 1, 1000)
     found = problems([*LONG[: n - 1], *LONG[last:]], known=[HEAD])
@@ -77,14 +77,14 @@ def test_entries_removed_from_a_long_record_are_found_and_named(n: int, many: in
 
 @quick
 @given(st.integers(1, 1000), st.integers(1, 1000))
-def test_entries_swapped_in_a_long_record_are_found_and_named(one: int, other: int) -> None:
+def test_swapped_entries_are_found_and_named(one: int, other: int) -> None:
     """R25: both of them."""
     swapped = list(LONG)
     swapped[one - 1], swapped[other - 1] = swapped[other - 1], swapped[one - 1]
     assert {problem.n for problem in problems(swapped)} == ({one, other} if one != other else set())
 
 
-def test_every_single_byte_of_a_small_chain_counts() -> None:
+def test_any_changed_byte_of_a_small_chain_is_found() -> None:
     """R25: each byte, each to another digit, a space and a quote; entries are in the file as they were hashed."""
     chain = a_chain(4)
     raw = exported(chain)
@@ -96,7 +96,7 @@ def test_every_single_byte_of_a_small_chain_counts() -> None:
                 assert place in {p.n for p in found}, (at, byte, found)
 
 
-def test_a_file_that_ends_early_is_found() -> None:
+def test_truncated_file_is_found() -> None:
     chain = a_chain(5)
     raw = exported(chain)
     for end in range(1, len(raw)):
@@ -109,14 +109,15 @@ def test_a_file_that_ends_early_is_found() -> None:
             assert problems_of_file(cut), end
 
 
-def test_an_entry_rewritten_with_a_hash_that_fits_breaks_the_link_of_the_next() -> None:
+def test_rewritten_entry_breaks_the_link_of_the_next() -> None:
+    """R25: although its own hash fits."""
     chain = a_chain(5)
     forged = write({**chain[2].fields(), "user": "U0MALLORY"})
     found = problems([*chain[:2], Kept(forged, hash_of(forged)), *chain[3:]])
     assert [str(p) for p in found] == ["entry 4: does not follow entry 3: one of the two was replaced."]
 
 
-def test_a_chain_rewritten_to_its_end_does_not_go_through_the_head_that_was_noted() -> None:
+def test_rewritten_chain_does_not_match_a_noted_head() -> None:
     """R25: only who noted a head can know; that is why it is posted, signed and copied."""
     true, forged = a_chain(5), a_chain(5, "rejected")
     assert problems(forged) == []
@@ -124,7 +125,8 @@ def test_a_chain_rewritten_to_its_end_does_not_go_through_the_head_that_was_note
     assert str(found) == f"entry 3: was replaced: its hash was noted as {true[2].hash}."
 
 
-def test_an_entry_that_stands_twice_or_before_the_beginning_is_named() -> None:
+def test_repeated_or_early_entry_is_named() -> None:
+    """R25: an entry that stands twice, or before the beginning."""
     chain = a_chain(5)
     assert "entry 3: appears twice." in map(str, problems([*chain[:3], chain[2], *chain[3:]]))
     after = Head(2, chain[1].hash)
@@ -132,13 +134,14 @@ def test_an_entry_that_stands_twice_or_before_the_beginning_is_named() -> None:
     assert "entry 2: comes before the beginning." in map(str, problems(chain[1:], after))
 
 
-def test_the_same_event_is_not_told_twice() -> None:
+def test_repeated_event_is_found() -> None:
     first = seal(START, {"event": "7-0", "type": "x"})
     again = seal(Head(1, first.hash), {"event": "7-0", "type": "x"})
     assert [p.n for p in problems([first, again])] == [2]
 
 
-def test_of_an_extract_each_entry_and_their_order_is_checked() -> None:
+def test_extract_is_checked_for_entries_and_order() -> None:
+    """R25: gaps are allowed there."""
     chain = a_chain(9)
 
     def of(entries: list[Kept]) -> list[int]:
@@ -152,20 +155,21 @@ def test_of_an_extract_each_entry_and_their_order_is_checked() -> None:
     assert of([chain[1], Kept(chain[2].entry.replace("approved", "rejected"), chain[2].hash)]) == [3]
 
 
-def test_what_says_the_same_in_other_bytes_is_no_entry_even_with_a_hash_that_fits() -> None:
+def test_entry_with_equal_content_in_other_bytes_is_refused() -> None:
+    """R25: even with a hash that fits."""
     (first,) = a_chain(1)
     spaced = first.entry.replace(",", ", ", 1)
     (found,) = problems([Kept(spaced, hash_of(spaced))])
     assert str(found) == "entry 1: was changed: it is not written as entries are."
 
 
-def test_a_later_schema_is_refused_by_name() -> None:
+def test_entry_of_a_later_schema_is_refused_by_name() -> None:
     entry = write({"event": "7-0", "n": 1, "previous": START.hash, "schema": 99})
     (found,) = problems([Kept(entry, hash_of(entry))])
     assert "has schema 99; this program reads 1" in str(found)
 
 
-def test_a_head_is_written_and_read() -> None:
+def test_audit_head_round_trips_as_text() -> None:
     assert read_head(str(HEAD)) == HEAD
     with pytest.raises(ValueError, match="is no head"):
         read_head("17:abc")

@@ -70,7 +70,7 @@ async def told(store: Store) -> list[str]:
     return [entry["data"]["tool"] for entry in await record(store)]
 
 
-async def test_events_leave_within_seconds_once_they_are_drawn_and_chained(store: Store) -> None:
+async def test_drawn_and_chained_events_leave_within_seconds(store: Store) -> None:
     """R25: by default, again and again, and without waiting for the minute at which old entries are looked for."""
     outbox = Outbox(store)
     await outbox.open()
@@ -88,7 +88,7 @@ async def test_events_leave_within_seconds_once_they_are_drawn_and_chained(store
     assert await told(store) == [*"abc"] * 2
 
 
-async def test_events_that_are_to_be_kept_stay(store: Store) -> None:
+async def test_events_within_their_retention_are_kept(store: Store) -> None:
     """R25: KEEP_EVENTS says for how long."""
     outbox = Outbox(store)
     await outbox.open()
@@ -108,7 +108,7 @@ async def test_events_that_are_to_be_kept_stay(store: Store) -> None:
     assert await stream(store) == []
 
 
-async def test_events_that_are_drawn_and_not_chained_yet_stay(store: Store) -> None:
+async def test_drawn_but_unchained_events_stay(store: Store) -> None:
     """R25: the projector may be faster than who keeps the record."""
     outbox = Outbox(store)
     await outbox.open()
@@ -126,7 +126,7 @@ async def test_events_that_are_drawn_and_not_chained_yet_stay(store: Store) -> N
     assert await told(store) == ["a", "b"]
 
 
-async def test_what_is_drawn_and_chained_goes_even_if_the_servers_clock_went_back(store: Store) -> None:
+async def test_finished_events_leave_despite_a_clock_set_back(store: Store) -> None:
     """R8: ids of a stream only grow, so events may be stored under an hour that has not come yet."""
     hour = int((await store.now() + timedelta(hours=1)).timestamp() * 1000)
     await tell(store, "a")
@@ -143,7 +143,7 @@ async def test_what_is_drawn_and_chained_goes_even_if_the_servers_clock_went_bac
     assert await told(store) == ["a", "a", "b"]
 
 
-async def test_an_event_in_somebodys_hand_is_never_dropped_and_is_found_when_it_is_overlooked(store: Store) -> None:
+async def test_event_in_hand_is_kept_and_found_when_overlooked(store: Store) -> None:
     """R5: whatever is older and younger than it has left, so one that can never be drawn fills no memory."""
     outbox = Outbox(store)
     await outbox.open()
@@ -164,7 +164,7 @@ async def test_an_event_in_somebodys_hand_is_never_dropped_and_is_found_when_it_
     assert await stream(store) == []
 
 
-async def test_however_many_follow_one_that_can_never_be_drawn_they_leave(store: Store) -> None:
+async def test_undrawable_event_keeps_no_later_event(store: Store) -> None:
     """R4: a run whose card Slack refuses for weeks keeps its own events, and not all of everybody's."""
     outbox = Outbox(store)
     await outbox.open()
@@ -188,7 +188,7 @@ async def test_however_many_follow_one_that_can_never_be_drawn_they_leave(store:
     assert await Ledger(store).trim_events() == 0
 
 
-async def test_an_auditor_that_looked_before_everything_left_chains_nothing_twice_and_skips_nothing(
+async def test_outdated_auditor_chains_nothing_twice_and_skips_nothing(
     store: Store,
 ) -> None:
     """R25: its place in the events is gone from the stream."""
@@ -215,7 +215,7 @@ async def test_an_auditor_that_looked_before_everything_left_chains_nothing_twic
 
 
 @pytest.mark.slow
-async def test_the_place_in_an_empty_stream_survives_a_restart_and_a_rewritten_file(tmp_path: Path) -> None:
+async def test_position_in_an_empty_stream_survives_a_restart(tmp_path: Path) -> None:
     """R4: new events come after those that have left, to the record and to the projector."""
     async with EmbeddedRedis(tmp_path) as server:
         client = RedisClient.from_url(server.url, retry=Retry(ConstantBackoff(0.02), 200))

@@ -18,7 +18,7 @@ from tests.servers import running_cluster
 pytestmark = pytest.mark.slow
 
 
-async def test_the_record_is_kept_verified_and_trimmed_on_a_cluster(tmp_path: Path) -> None:
+async def test_audit_log_is_verified_and_trimmed_on_a_cluster(tmp_path: Path) -> None:
     """R25: as on one server."""
     async with running_cluster(tmp_path / "cluster") as nodes:
         url = nodes[0].url.replace("redis://", "redis+cluster://").removesuffix("/0")

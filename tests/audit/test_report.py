@@ -29,7 +29,7 @@ from tests.audit.generated_record import entries, fill, samples
 from tests.sample_requests import HERE, NOW, call, request
 
 
-async def test_the_figures_are_those_of_the_record(audit: Audit, store: Store) -> None:
+async def test_report_figures_match_the_audit_log(audit: Audit, store: Store) -> None:
     """R25: each sum again, by hand, from the entries."""
     made = list(entries(1500, datetime.now(UTC)))
     await fill(store, made)
@@ -53,7 +53,7 @@ async def test_the_figures_are_those_of_the_record(audit: Audit, store: Store) -
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("audit")
-async def test_a_record_six_times_as_long_takes_no_more_memory(store: Store) -> None:
+async def test_report_memory_does_not_grow_with_the_log(store: Store) -> None:
     """Entries are read one by one, and nothing of them is kept but sums."""
 
     async def peak(count: int) -> int:
@@ -70,7 +70,7 @@ async def test_a_record_six_times_as_long_takes_no_more_memory(store: Store) -> 
     assert await peak(6_000) < 1.5 * few
 
 
-async def test_the_report_names_people_as_slack_did(audit: Audit, tmp_path: Path) -> None:
+async def test_report_names_people_as_slack_did(audit: Audit, tmp_path: Path) -> None:
     """By their last decision; a name from `--names` counts more."""
     entry = {**samples()["approved"], "at": datetime.now(UTC).isoformat()}
     entry["decision"] = {**entry["decision"], "names": ["Bob"]}
@@ -83,7 +83,7 @@ async def test_the_report_names_people_as_slack_did(audit: Audit, tmp_path: Path
 
 
 @pytest.mark.slow
-async def test_the_page_needs_no_network_and_no_text_of_it_acts(audit: Audit, tmp_path: Path) -> None:
+async def test_report_page_needs_no_network_and_escapes_text(audit: Audit, tmp_path: Path) -> None:
     """R15: what models and people wrote is data, in the page too."""
     head, lines = START, []
     evil = "<script src=//evil.example></script>"
@@ -111,9 +111,7 @@ async def test_the_page_needs_no_network_and_no_text_of_it_acts(audit: Audit, tm
     [r"$\frac{$", "$5 and $6", "\x1b[2J\x1b]0;title\x07", "a\u202eb"],
     ids=["TeX", "money", "escapes", "a turned name"],
 )
-async def test_no_name_of_a_rule_or_tool_ends_the_report_or_acts_in_a_terminal(
-    audit: Audit, tmp_path: Path, odd: str
-) -> None:
+async def test_hostile_names_neither_break_nor_escape_the_report(audit: Audit, tmp_path: Path, odd: str) -> None:
     """R15: a worker says them; what looked like a formula of TeX ended the page, and escapes reached the terminal."""
     (passed,) = [entry for entry in samples().values() if entry["type"] == EventType.CALL_PASSED]
     said = {**passed, "at": datetime.now(UTC).isoformat(), "data": {**passed["data"], "clause": odd, "tool": odd}}
@@ -126,7 +124,7 @@ async def test_no_name_of_a_rule_or_tool_ends_the_report_or_acts_in_a_terminal(
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", shown.out)
 
 
-async def test_what_cannot_be_read_is_counted_and_named(audit: Audit, tmp_path: Path) -> None:
+async def test_unreadable_entry_is_counted_and_named(audit: Audit, tmp_path: Path) -> None:
     record = tmp_path / "record.jsonl"
     record.write_text("noise\n")
     answer = await audit("report", "--file", record, "--json")
@@ -136,7 +134,7 @@ async def test_what_cannot_be_read_is_counted_and_named(audit: Audit, tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", samples())
-def test_an_entry_with_a_wrong_type_is_counted_and_the_others_are_still_reported(name: str) -> None:
+def test_entry_with_a_wrong_type_leaves_the_rest_reported(name: str) -> None:
     """R29: of each field, at each level; a table of mixed types ended in a traceback."""
     entry: dict[str, Any] = {"at": NOW.isoformat(), **samples()[name]}
     wrong: list[Any] = [None, 7, 1e300, "x", "1e300", "nan", [], {}, [[]], {"x": {}}, True, [1], [{}]]
@@ -157,7 +155,7 @@ def test_an_entry_with_a_wrong_type_is_counted_and_the_others_are_still_reported
             recorded_calls.recorded(seal(START, one))
 
 
-def test_quantiles_are_within_a_percent_and_a_permission_ends() -> None:
+def test_quantiles_are_within_a_percent_and_permissions_end() -> None:
     waits = Waits()
     for seconds in range(1, 10_001):
         waits.add(seconds)
@@ -170,7 +168,7 @@ def test_quantiles_are_within_a_percent_and_a_permission_ends() -> None:
     assert [name for name, _ in figures.in_use(datetime(2026, 3, 7, tzinfo=UTC))] == ["2026-03-08T17:00:00+00:00"]
 
 
-def test_days_without_decisions_keep_their_room_and_labels_do_not_meet() -> None:
+def test_chart_keeps_empty_days_and_readable_labels() -> None:
     """Three days now and three a month later; beyond five weeks a bar is a week."""
     figures = Figures()
     for day in (date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 30)):
@@ -186,7 +184,7 @@ def test_days_without_decisions_keep_their_room_and_labels_do_not_meet() -> None
     assert len(axes.get_xticks()) <= 6
 
 
-def test_an_action_that_failed_is_on_record_and_named_with_its_reason() -> None:
+def test_failed_action_is_reported_with_its_reason() -> None:
     """R25: the entry is made of the event that the run wrote."""
     asked, figures = request(asked=call()), Figures()
     for failed in ("yes", "no"):
@@ -199,7 +197,7 @@ def test_an_action_that_failed_is_on_record_and_named_with_its_reason() -> None:
     assert failed_part.rows == [["action", "refund", "1", "2026-03-06 17:00", "rtest", "The account is closed."]]
 
 
-def test_calls_of_one_rule_are_one_bar_under_its_name() -> None:
+def test_report_draws_calls_of_a_rule_as_one_bar() -> None:
     """Whatever the tools are called."""
     sums = Figures()
     sums.passed.update({("small refunds", "refund"): 3, ("small refunds", "refund_all"): 2, ("", "look_up"): 1})

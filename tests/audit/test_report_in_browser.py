@@ -24,7 +24,7 @@ LONG = "#approvals-for-everything-that-finance-and-logistics-do-together"
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
-async def test_the_report_is_as_wide_as_its_screen_and_each_plot_is_seen(
+async def test_report_fits_its_screen_and_shows_each_plot(
     open_page: OpenPage, tmp_path: Path, colours: Literal["light", "dark"], *, phone: bool
 ) -> None:
     """Nothing is beside the screen; letters and lines of the plots differ from the paper."""

@@ -41,7 +41,7 @@ async def of(store: Store, lease: Lease) -> Request:
     return of
 
 
-async def test_a_receipt_alone_shows_what_was_signed(audit: Audit, of: Request, tmp_path: Path) -> None:
+async def test_receipt_alone_shows_the_signature(audit: Audit, of: Request, tmp_path: Path) -> None:
     """Without Redis, Slack, a network or a key: which passkey signed what, and what that does not prove."""
     receipt = tmp_path / "receipt.json"
     receipt.write_text((await audit("receipt", of.id)).out)
@@ -90,7 +90,7 @@ def mutated(receipt: Json, path: tuple[str | int, ...], change: Callable[[Any], 
     return dict(copy)
 
 
-async def test_each_of_many_mutations_is_noticed(audit: Audit, of: Request, tmp_path: Path) -> None:
+async def test_every_changed_byte_of_a_receipt_is_noticed(audit: Audit, of: Request, tmp_path: Path) -> None:
     """Every value of the receipt, one after another; every character of both keys; added and removed parts."""
     whole = json.loads((await audit("receipt", of.id)).out)
     public = (await audit("key")).out.encode()
@@ -186,9 +186,7 @@ async def test_service_key_forges_no_signed_decision(audit: Audit, of: Request, 
         assert problem_of(signed_again(emptied, key), public) is not None
 
 
-async def test_receipt_says_what_a_click_does_not_prove(
-    audit: Audit, store: Store, lease: Lease, tmp_path: Path
-) -> None:
+async def test_receipt_of_a_click_says_its_limits(audit: Audit, store: Store, lease: Lease, tmp_path: Path) -> None:
     of = await usecases.ask(store, lease, call())
     await usecases.decide(store, NoQueue(), of.id, attempt(of))
     await Auditor(store, "web").catch_up()

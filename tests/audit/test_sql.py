@@ -65,7 +65,7 @@ def sqlite(tmp_path: Path) -> str:
     return f"sqlite+aiosqlite:///{tmp_path / 'audit.db'}"
 
 
-async def test_a_copy_holds_the_chain_in_columns_that_one_can_ask(store: Store, sqlite: str) -> None:
+async def test_database_copy_holds_the_chain_in_queryable_columns(store: Store, sqlite: str) -> None:
     """R25: more than a batch of them."""
     await tell(store, 600)
     await Auditor(store, "web").catch_up()
@@ -82,7 +82,7 @@ async def test_a_copy_holds_the_chain_in_columns_that_one_can_ask(store: Store, 
     await sink.close()
 
 
-async def test_who_copies_goes_on_after_what_another_copied(store: Store, sqlite: str) -> None:
+async def test_database_copy_continues_in_another_process(store: Store, sqlite: str) -> None:
     """R4: what it remembers itself counts for nothing."""
     sinks = [SqlSink(Ledger(store), sqlite) for _ in range(2)]
     for turn in range(6):
@@ -94,7 +94,7 @@ async def test_who_copies_goes_on_after_what_another_copied(store: Store, sqlite
         await sink.close()
 
 
-async def test_two_that_copy_at_once_lose_nothing_and_copy_nothing_twice(store: Store, postgres: Postgres) -> None:
+async def test_two_simultaneous_copies_lose_and_repeat_nothing(store: Store, postgres: Postgres) -> None:
     """R3: the lease of the auditor may have changed hands; the slower one tries again."""
     postgres.start()
     await postgres.up()
@@ -117,7 +117,7 @@ async def rows_or_none(url: str) -> list[tuple[int, str, str]]:
         return []
 
 
-async def test_a_table_that_holds_another_record_is_left_alone(
+async def test_database_table_of_another_audit_log_is_left_alone(
     store: Store, sqlite: str, redis_url: str, namespace: str
 ) -> None:
     """R25: Redis lost its data, or the URL is that of another installation."""
@@ -136,7 +136,7 @@ async def test_a_table_that_holds_another_record_is_left_alone(
     await sink.close()
 
 
-async def test_nothing_is_trimmed_that_the_database_does_not_have(store: Store, sqlite: str) -> None:
+async def test_audit_log_is_not_trimmed_before_it_is_copied(store: Store, sqlite: str) -> None:
     await tell(store, 5)
     sink = SqlSink(Ledger(store), sqlite)
     auditor = Auditor(store, "web", keep=Retention(entries=timedelta(0)), sink=sink)
@@ -156,7 +156,7 @@ async def test_nothing_is_trimmed_that_the_database_does_not_have(store: Store, 
 
 
 @pytest.mark.parametrize("url", ["nonsense", "sqlite:///x.db", "oracle+nothing://x"])
-def test_a_url_that_cannot_be_used_gets_the_sentence(store: Store, url: str) -> None:
+def test_invalid_database_url_is_reported(store: Store, url: str) -> None:
     with pytest.raises(WrongSettings, match="AUDIT_SQL_URL"):
         SqlSink(Ledger(store), url)
 
@@ -175,7 +175,7 @@ async def web(redis_url: str, namespace: str, url: str) -> AsyncIterator[Forked]
         await process.wait()
 
 
-async def test_after_kills_of_either_side_the_database_holds_exactly_the_chain(
+async def test_database_copy_survives_kills_of_either_side(
     store: Store, postgres: Postgres, redis_url: str, namespace: str
 ) -> None:
     """R4, R25, S13: kill -9 of who copies, and of PostgreSQL, five times each, while entries come."""
@@ -214,7 +214,7 @@ async def arrived(postgres: Postgres, count: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_database_that_is_away_for_an_hour_gets_everything_afterwards(store: Store, postgres: Postgres) -> None:
+async def test_database_away_for_an_hour_receives_everything_later(store: Store, postgres: Postgres) -> None:
     """R25: who copies tries again at least twice a minute; the test moves the clock."""
     waited: list[float] = []
     away = asyncio.Event()

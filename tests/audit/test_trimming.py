@@ -52,7 +52,7 @@ def losing(script: Callable[..., Awaitable[Any]], *, after: bool) -> Callable[..
 
 @pytest.mark.parametrize("upto", [1, 20, COUNT - 1, COUNT, 999])
 @pytest.mark.parametrize("lost", ["no reply", "the reply before", "the reply after"])
-async def test_a_record_is_trimmed_to_the_entry_and_once(store: Store, upto: int, lost: str) -> None:
+async def test_audit_log_is_trimmed_to_the_entry_and_once(store: Store, upto: int, lost: str) -> None:
     """R25: KEEP_AUDIT holds for each entry, the last one stays; R4: killed or cut off at either side of the script."""
     await happen(store, COUNT)
     recorded, last = await everything(store), min(upto, COUNT - 1)
@@ -71,7 +71,7 @@ async def test_a_record_is_trimmed_to_the_entry_and_once(store: Store, upto: int
     assert await problems(store) == []
 
 
-async def test_an_entry_that_is_damaged_is_never_what_the_rest_is_verified_from(store: Store) -> None:
+async def test_damaged_entry_never_becomes_the_checkpoint(store: Store) -> None:
     """R25, R4: it stays with all before it, and web goes on."""
     await happen(store, 5)
     recorded = await store.client.xrange(store.keys.audit)
@@ -85,7 +85,7 @@ async def test_an_entry_that_is_damaged_is_never_what_the_rest_is_verified_from(
     assert await problems(store) == []
 
 
-async def test_whatever_happens_in_whatever_order_the_record_is_one(store: Store) -> None:
+async def test_audit_log_stays_whole_under_random_appends_and_trims(store: Store) -> None:
     """R25: entries come and are dropped, by chance; who reads a part of it reads just that part."""
     chance = random.Random(11)
     model: list[tuple[int, Kept]] = []

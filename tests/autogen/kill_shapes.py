@@ -21,8 +21,8 @@ from autogen_core.memory import ListMemory, MemoryContent
 from autogen_core.models import UserMessage
 from autogen_core.tools import FunctionTool, StaticWorkbench, ToolSchema
 
+from countersign.domain.actions import Action
 from countersign.frameworks.autogen.run_context import Run
-from countersign.policy.evaluation import Action
 from tests.autogen.rebuild_shapes import merged
 from tests.autogen.rebuild_teams import SCRIPT, SLOW, World
 

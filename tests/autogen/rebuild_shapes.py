@@ -14,9 +14,9 @@ from autogen_core import CancellationToken
 from autogen_core.models import CreateResult, LLMMessage
 from autogen_core.tools import FunctionTool, StaticWorkbench, ToolSchema
 
+from countersign.domain.actions import Action
 from countersign.frameworks.autogen.models.wrapper import WrappedModel
 from countersign.frameworks.autogen.run_context import Run
-from countersign.policy.evaluation import Action
 from tests.autogen.rebuild_teams import SCRIPT, SLOW, World
 
 SCRIPT.update(

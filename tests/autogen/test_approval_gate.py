@@ -13,6 +13,7 @@ from autogen_core import CancellationToken
 from autogen_core.tools import FunctionTool, StaticWorkbench
 
 from countersign.domain import request_endings
+from countersign.domain.actions import Action
 from countersign.domain.calls import LONGEST_ARGUMENTS, canonical
 from countersign.domain.errors import ActionFailed, GivenUp, WrongTeam
 from countersign.domain.ids import RequestId
@@ -21,7 +22,6 @@ from countersign.frameworks.autogen.gated_function import requires_approval
 from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.tools.permits import Permit, ProposedAction
 from countersign.frameworks.autogen.tools.team_policy import Proposal, Verdict
-from countersign.policy.evaluation import Action
 from countersign.usecases.ports import Change, Put
 from tests.autogen.harness import House, fact
 from tests.autogen.test_gated_tools import call, life
@@ -55,7 +55,7 @@ async def count(house: House, kind: str) -> int:
     return sum(event["type"] == kind for event in await house.events())
 
 
-async def test_people_are_asked_unless_a_team_says_otherwise_and_what_they_approve_runs(house: House) -> None:
+async def test_gate_asks_by_default_and_runs_the_approved_call(house: House) -> None:
     """R13: the request holds exactly what runs."""
     await house.start()
     till = Till()
@@ -82,7 +82,7 @@ async def test_people_are_asked_unless_a_team_says_otherwise_and_what_they_appro
         (Verb.RESPOND, "APPROVED", "CALL ANSWERED, NOT ALLOWED", "Nobody has allowed it, whatever the words say"),
     ],
 )
-async def test_a_call_that_is_not_approved_does_not_run_and_the_model_reads_why(
+async def test_unapproved_call_does_not_run_and_model_reads_why(
     house: House, verb: Verb, words: str, title: str, says: str
 ) -> None:
     """R12, R16: words are no approval, and the run lives."""
@@ -99,7 +99,7 @@ async def test_a_call_that_is_not_approved_does_not_run_and_the_model_reads_why(
     assert not till.paid
 
 
-async def test_an_edited_call_runs_as_edited_and_the_model_is_told_what_was_changed(house: House) -> None:
+async def test_edited_call_runs_as_edited_and_reports_the_changes(house: House) -> None:
     """R18: with secrets left out."""
     await house.start()
     till = Till()
@@ -116,7 +116,7 @@ async def test_an_edited_call_runs_as_edited_and_the_model_is_told_what_was_chan
     assert till.paid == [(17, 5)]
 
 
-async def test_one_approval_is_one_action(house: House) -> None:
+async def test_one_approval_permits_one_action(house: House) -> None:
     """R13: the same call once more is asked about once more, after the first is done."""
     await house.start()
     till = Till()
@@ -134,7 +134,7 @@ async def test_one_approval_is_one_action(house: House) -> None:
 
 
 @pytest.mark.parametrize("verb", [Verb.REJECT, Verb.EXPIRE])
-async def test_identical_calls_that_wait_share_a_no(house: House, verb: Verb) -> None:
+async def test_identical_waiting_calls_share_a_rejection(house: House, verb: Verb) -> None:
     """R26: one card for both."""
     await house.start()
     till = Till()
@@ -167,7 +167,7 @@ async def expire(house: House, request: Request) -> None:
     await fact(once)
 
 
-async def test_a_rejected_call_made_again_is_answered_at_once_by_whichever_agent(house: House) -> None:
+async def test_rejected_call_repeated_by_any_agent_is_refused(house: House) -> None:
     """R16, R26: by any other way it is refused too, and nobody is asked twice."""
     await house.start()
     till = Till()
@@ -185,7 +185,8 @@ async def test_a_rejected_call_made_again_is_answered_at_once_by_whichever_agent
     assert not till.paid
 
 
-async def test_the_next_version_of_a_refused_call_carries_what_was_refused(house: House) -> None:
+async def test_revised_call_carries_its_refused_version(house: House) -> None:
+    """The card shows the reviewer what changed."""
     await house.start()
     till = Till()
     async with life(house) as run:
@@ -201,7 +202,7 @@ async def test_the_next_version_of_a_refused_call_carries_what_was_refused(house
         assert await job == ("paid 10", False)
 
 
-async def test_secrets_reach_the_tool_and_nobody_else(house: House) -> None:
+async def test_secrets_reach_only_the_tool(house: House) -> None:
     """R15: what is drawn and recorded holds none; what runs holds all."""
     await house.start()
     seen: list[Any] = []
@@ -236,7 +237,7 @@ async def test_secrets_reach_the_tool_and_nobody_else(house: House) -> None:
 
 
 @pytest.mark.parametrize("show", [lambda a: 1 / 0, lambda a: "", lambda a: None])
-async def test_a_view_that_fails_shows_the_arguments_and_says_so(house: House, show: Callable[[Any], Any]) -> None:
+async def test_failing_view_shows_the_raw_arguments(house: House, show: Callable[[Any], Any]) -> None:
     await house.start()
     async with life(house) as run:
         job = asking(run, Till(), show={"refund": show})
@@ -262,9 +263,7 @@ POLICIES: list[tuple[Any, Action]] = [
 
 
 @pytest.mark.parametrize(("ask", "tier"), POLICIES)
-async def test_a_policy_passes_asks_or_refuses_and_what_it_does_alone_is_recorded_once(
-    house: House, ask: Any, tier: Action
-) -> None:
+async def test_policy_verdict_is_logged_once_even_after_a_rebuild(house: House, ask: Any, tier: Action) -> None:
     """R19, R25: also when the run is rebuilt."""
     await house.start()
     till = Till()
@@ -325,7 +324,7 @@ class Callable_:
         (Callable_(), ""),
     ],
 )
-async def test_a_policy_that_fails_asks_and_the_card_says_why(
+async def test_failing_policy_asks_and_the_card_says_why(
     house: House, ask: Any, note: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R19: closed, and the other runs go on meanwhile."""
@@ -345,7 +344,8 @@ async def test_a_policy_that_fails_asks_and_the_card_says_why(
     STUCK.set()
 
 
-async def test_a_policy_is_not_asked_again_when_the_run_is_rebuilt(house: House) -> None:
+async def test_policy_is_not_called_again_after_a_rebuild(house: House) -> None:
+    """R4: its verdict is in the journal."""
     await house.start()
     till = Till()
     asked: list[Proposal] = []
@@ -378,7 +378,7 @@ async def test_a_policy_is_not_asked_again_when_the_run_is_rebuilt(house: House)
         ({"amount": 1}, "Field required"),
     ],
 )
-async def test_arguments_that_nobody_could_judge_are_refused_and_the_model_goes_on(
+async def test_unjudgeable_arguments_are_refused_and_the_model_continues(
     house: House, arguments: Any, says: str
 ) -> None:
     """R13: and nobody is bothered with what would not run."""
@@ -393,7 +393,8 @@ async def test_arguments_that_nobody_could_judge_are_refused_and_the_model_goes_
     assert not till.paid
 
 
-async def test_two_tools_of_one_name_and_rules_for_none_are_refused_when_the_team_is_built(house: House) -> None:
+async def test_duplicate_tool_names_and_rules_without_tools_are_refused(house: House) -> None:
+    """When the team is built."""
     await house.start()
     till = Till()
     async with life(house) as run:
@@ -407,7 +408,7 @@ async def test_two_tools_of_one_name_and_rules_for_none_are_refused_when_the_tea
             run.tools("clerk", [till.refund])
 
 
-async def test_a_workbench_with_a_rule_for_no_tool_ends_the_run(house: House) -> None:
+async def test_rule_for_an_unknown_workbench_tool_ends_the_run(house: House) -> None:
     """R19: a typing error in a policy must not let anything pass."""
     await house.start()
     till = Till()
@@ -419,7 +420,7 @@ async def test_a_workbench_with_a_rule_for_no_tool_ends_the_run(house: House) ->
     assert not till.paid
 
 
-async def test_the_question_after_the_last_one_ends_the_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_question_over_the_limit_ends_the_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """R26: a model that asks without end is ended, and a rebuilt run counts the same."""
     few = house.settings().model_copy(update={"requests": 2})
     monkeypatch.setattr(house, "settings", lambda: few)
@@ -446,7 +447,7 @@ async def both_open(house: House) -> bool | None:
     return True if len((await house.run()).open) == 2 else None
 
 
-def test_a_permit_admits_nothing_but_what_was_judged() -> None:
+def test_permit_admits_only_the_judged_call() -> None:
     """R13: at the door, byte for byte."""
     wanted = ProposedAction("clerk", "refund", canonical({"order": 17}), True, ("refund",))
     permit = Permit(wanted, "key", wanted.arguments)
@@ -456,7 +457,7 @@ def test_a_permit_admits_nothing_but_what_was_judged() -> None:
             permit.check(tool, arguments)
 
 
-async def test_a_tool_that_does_the_same_inside_itself_is_asked_about_twice_and_does_not_wait_for_itself(
+async def test_nested_gated_tool_asks_twice_without_deadlock(
     house: House,
 ) -> None:
     """R19: each door has its own question."""
@@ -485,9 +486,7 @@ async def test_a_tool_that_does_the_same_inside_itself_is_asked_about_twice_and_
     assert done == ["/tmp"]
 
 
-async def test_a_request_whose_content_is_not_what_people_judged_is_given_to_no_team(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_tampered_request_is_given_to_no_team(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """R13: a team that does by itself what was approved takes it from there."""
     await house.start()
     async with life(house) as run:

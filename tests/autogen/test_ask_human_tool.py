@@ -29,7 +29,7 @@ async def said(run: Run, arguments: dict[str, Any]) -> tuple[str, bool]:
     return result.to_text(), result.is_error
 
 
-async def test_a_model_asks_which_and_reads_what_was_chosen(house: House) -> None:
+async def test_model_asks_a_choice_and_reads_the_answer(house: House) -> None:
     await house.start()
     for _ in range(2):
         async with life(house) as run:
@@ -47,7 +47,7 @@ async def test_a_model_asks_which_and_reads_what_was_chosen(house: House) -> Non
     assert sum(event["type"] == "request_asked" for event in await house.events()) == 1
 
 
-async def test_a_model_asks_in_words_and_no_answer_is_an_approval(house: House) -> None:
+async def test_answer_to_an_open_question_approves_nothing(house: House) -> None:
     """R12: there is nothing to approve."""
     await house.start()
     async with life(house) as run:
@@ -59,7 +59,7 @@ async def test_a_model_asks_in_words_and_no_answer_is_an_approval(house: House) 
         assert "Nobody has allowed it" in (await job)[0]
 
 
-async def test_the_same_question_asked_while_it_waits_is_one_card(house: House) -> None:
+async def test_repeated_waiting_question_shares_one_card(house: House) -> None:
     """R26: identical pending questions merge; later it is asked again."""
     await house.start()
     async with life(house) as run:
@@ -85,9 +85,10 @@ async def test_the_same_question_asked_while_it_waits_is_one_card(house: House) 
         ({"question": "Which?", "options": "eu"}, "valid list"),
     ],
 )
-async def test_a_question_that_cannot_be_shown_is_an_error_for_the_model(
+async def test_unshowable_question_is_an_error_for_the_model(
     house: House, arguments: dict[str, Any], says: str
 ) -> None:
+    """Nobody is asked, and the run continues."""
     await house.start()
     async with life(house) as run:
         text, failed = await ask(run, **arguments)
@@ -122,7 +123,7 @@ def look(item: str) -> int:
     return len(item)
 
 
-def test_a_gated_function_looks_to_a_model_like_the_function_itself() -> None:
+def test_gated_function_keeps_its_signature_for_the_model() -> None:
     tool = FunctionTool(pay, description=pay.__doc__ or "")
     assert tool.name == "pay"
     assert tool.schema["description"] == "Pay somebody."
@@ -132,7 +133,7 @@ def test_a_gated_function_looks_to_a_model_like_the_function_itself() -> None:
     assert parameters["required"] == ["amount", "iban"]
 
 
-async def test_a_gated_function_asks_and_runs_with_what_was_approved(house: House) -> None:
+async def test_gated_function_asks_and_runs_with_approved_arguments(house: House) -> None:
     """R13, R18: in the types that it wants, changed arguments too."""
     await house.start()
     PAID.clear()
@@ -157,7 +158,7 @@ async def test_a_gated_function_asks_and_runs_with_what_was_approved(house: Hous
     assert PAID == [(100, "DE00 1234", Size.LARGE)]
 
 
-async def test_a_gated_function_among_other_tools_asks_once_and_leaves_nothing_under_way(house: House) -> None:
+async def test_gated_function_among_tools_asks_once_and_can_park(house: House) -> None:
     """R19, R22: its own gate is the one, and its run may park while people think."""
     await house.start()
     PAID.clear()

@@ -62,7 +62,7 @@ CALL = CreateResult(
         (the_human_alone, [CALL], "ten pens"),
     ],
 )
-async def test_a_human_inside_a_tool_is_asked_about_the_words_inside(
+async def test_human_inside_a_tool_sees_the_inner_messages(
     house: House,
     inside: Callable[[Run], BaseTool[Any, Any]],
     answers: list[CreateResult | str],
@@ -112,9 +112,7 @@ class Mute(BaseChatAgent):
     async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
 
 
-async def test_a_run_whose_human_is_asked_where_nobody_hears_it_ends_and_says_what_to_do(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_run_with_an_unheard_human_ends_with_instructions(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waited for ever, and no card came."""
     monkeypatch.setattr("countersign.frameworks.autogen.people.input_func.WORDS_WITHIN", timedelta(milliseconds=300))
     await house.start(team="t")

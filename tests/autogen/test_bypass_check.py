@@ -303,7 +303,7 @@ async def ending(house: House, build: Build) -> tuple[Status, str]:
 
 
 @pytest.mark.parametrize("door", DOORS)
-async def test_a_door_past_the_gate_is_refused_before_anything_is_done(house: House, door: str) -> None:
+async def test_team_with_a_way_past_the_gate_is_refused(house: House, door: str) -> None:
     """R19: the run ends with a sentence that says whose door it is and how to mend it; nothing was said or done."""
     build, sentence = DOORS[door]
     status, result = await ending(house, build)
@@ -360,7 +360,7 @@ def as_member_and_tool(run: Run) -> list[Any]:
         (as_member_and_tool, "“expert” is (a member of|the tool).* and (a member of|the tool)"),
     ],
 )
-async def test_agent_that_could_be_called_twice_at_once_is_refused(
+async def test_agent_with_two_possible_callers_is_refused(
     house: House, agents: Callable[[Run], list[Any]], ways: str
 ) -> None:
     """An agent that is a tool remembers its conversations, and calls at once would mix them."""
@@ -380,13 +380,14 @@ class Endless(Sequence[int]):
         raise AssertionError("The table was asked.")
 
 
-def test_looking_through_a_team_runs_no_code_of_its_own_and_ends() -> None:
+def test_team_inspection_runs_no_team_code_and_terminates() -> None:
+    """Objects that hold each other, or are endless."""
     held: list[Any] = [Endless(), range(10**12), bytearray(10**8)]
     held.append(held)
     look_through(alone(Holds(held, {"again": held})))
 
 
-async def test_what_is_wrapped_around_a_gated_function_is_asked_about_itself(house: House) -> None:
+async def test_wrapper_of_a_gated_function_is_asked_about_itself(house: House) -> None:
     """R19: it was taken for a function that asks by itself, and did what it does before."""
     DONE.clear()
     await house.start()
@@ -419,7 +420,7 @@ def through_the_run(run: Run) -> list[Any]:
     ]
 
 
-async def test_what_goes_through_the_run_has_no_effect_or_is_the_teams_own_agent_passes(house: House) -> None:
+async def test_gated_or_effect_free_parts_pass_the_check(house: House) -> None:
     """R19: hand-offs, gated functions, agents as tools, models around the run's; an agent class of the team's own is
     trusted with what it holds."""
     status, result = await ending(house, lambda run: RoundRobinGroupChat(through_the_run(run), max_turns=1))

@@ -33,9 +33,10 @@ async def kept(
 
 @pytest.mark.parametrize("again", [False, True], ids=["whole", "streaming"])
 @pytest.mark.parametrize("first", [False, True], ids=["whole", "streaming"])
-async def test_the_same_question_is_asked_once_whether_it_streams_or_not(
+async def test_streamed_and_plain_question_share_a_kept_answer(
     first: bool, again: bool, house: House, openai: OpenAIServer
 ) -> None:
+    """The model is asked once."""
     openai.will("first", Says("One answer."))
     async with kept(openai, house) as client:
         _, answer = await answer_of(client, streaming=first)
@@ -48,9 +49,10 @@ async def test_the_same_question_is_asked_once_whether_it_streams_or_not(
     assert len(openai.asked) == 1
 
 
-async def test_another_question_choice_of_tool_or_configuration_is_another_answer(
+async def test_different_messages_tools_or_configuration_have_different_answers(
     house: House, openai: OpenAIServer
 ) -> None:
+    """Each is a question of its own in the cache."""
     async with kept(openai, house) as client:
         await client.create(MESSAGES)
         await client.create(MESSAGES[:1])
@@ -63,9 +65,8 @@ async def test_another_question_choice_of_tool_or_configuration_is_another_answe
     assert len(openai.asked) == 7
 
 
-async def test_the_same_models_with_another_key_from_the_environment_give_the_kept_answers(
-    house: House, openai: OpenAIServer
-) -> None:
+async def test_kept_answers_survive_a_changed_api_key(house: House, openai: OpenAIServer) -> None:
+    """The key comes from the environment and does not belong to the question."""
     path = written(house.folder, [component(openai, "first", api_key="${KEY}")], cache="1h")
     for key in ("sk-old", "sk-new"):
         client = load_model(path, {"KEY": key}, answers=RedisAnswers(house.area))
@@ -74,7 +75,8 @@ async def test_the_same_models_with_another_key_from_the_environment_give_the_ke
     assert len(openai.asked) == 1
 
 
-async def test_answers_are_kept_for_as_long_as_the_file_says(house: House, openai: OpenAIServer) -> None:
+async def test_answers_are_kept_for_the_configured_time(house: House, openai: OpenAIServer) -> None:
+    """`cache: 1h` in the model file."""
     async with kept(openai, house) as client:
         await client.create(MESSAGES)
     names = [key async for key in house.store.client.scan_iter(f"{house.area.keys.prefix}answer:*")]
@@ -84,7 +86,7 @@ async def test_answers_are_kept_for_as_long_as_the_file_says(house: House, opena
 
 
 @pytest.mark.filterwarnings("ignore:No text content")
-async def test_what_is_no_answer_is_not_kept(house: House, openai: OpenAIServer) -> None:
+async def test_empty_answer_is_not_kept(house: House, openai: OpenAIServer) -> None:
     openai.will("first", Says(""), Says(""), Fails(500))
     openai.will("second", Says(""), Says(""))
     async with kept(openai, house) as client:
@@ -93,7 +95,9 @@ async def test_what_is_no_answer_is_not_kept(house: House, openai: OpenAIServer)
         assert (await answer_of(client, streaming=False))[1].by == "second"
 
 
-async def test_a_cache_that_is_away_or_holds_something_else_is_none(house: House, openai: OpenAIServer) -> None:
+async def test_unavailable_or_damaged_cache_is_ignored(house: House, openai: OpenAIServer) -> None:
+    """The model is asked."""
+
     class Away(RedisAnswers):
         async def get(self, question: Digest) -> bytes | None:
             raise StoreUnavailable("gone")

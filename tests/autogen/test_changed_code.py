@@ -96,7 +96,7 @@ async def waiting_with_two_drafts(house: House, model: ReplayChatCompletionClien
         return await house.asked(not_this=first)
 
 
-async def test_tool_that_came_later_pauses_no_run(house: House) -> None:
+async def test_later_added_tool_pauses_no_run(house: House) -> None:
     """A recorded answer stays an answer, whatever else its model could call by now."""
     model = ReplayChatCompletionClient(["draft 1", "draft 2", "draft 3"])
     model.model_info["function_calling"] = True
@@ -108,7 +108,7 @@ async def test_tool_that_came_later_pauses_no_run(house: House) -> None:
     assert (third.question.kind, third.question.content) == (Kind.MESSAGE, "draft 3")
 
 
-async def test_a_run_whose_code_changed_asks_before_it_repeats_anything(house: House) -> None:
+async def test_changed_code_is_asked_about_before_any_repeat(house: House) -> None:
     """R4: never a silent repeat. Continued, it goes on from there, asks its new question, and does not ask again."""
     model = ReplayChatCompletionClient(["draft 1", "draft 2", "new draft", "last draft"])
     model.model_info["function_calling"] = True
@@ -135,7 +135,7 @@ async def test_a_run_whose_code_changed_asks_before_it_repeats_anything(house: H
     assert len(model.create_calls) == 4
 
 
-async def test_each_change_of_the_code_is_asked_about_by_itself(house: House) -> None:
+async def test_each_code_change_is_asked_about_separately(house: House) -> None:
     """R4: what was set aside at the first change does not count at the second."""
     model = ReplayChatCompletionClient(["draft 1", "draft 2", "new draft", "last draft"])
     asked = await waiting_with_two_drafts(house, model)
@@ -151,7 +151,7 @@ async def test_each_change_of_the_code_is_asked_about_by_itself(house: House) ->
     assert asked.question.content == "last draft"
 
 
-async def test_a_question_that_the_changed_code_no_longer_asks_is_taken_back(house: House) -> None:
+async def test_question_dropped_by_changed_code_is_withdrawn(house: House) -> None:
     """R4: a deploy while people think: the old card goes when the run goes on and asks in other words."""
     await house.start(team="t")
     model = ReplayChatCompletionClient(["draft", "new draft"])
@@ -175,7 +175,7 @@ async def shown(house: House, words: str) -> Request | None:
     return asked if asked.question.content == words else None
 
 
-async def test_people_may_stop_a_run_whose_code_changed(house: House) -> None:
+async def test_reviewers_may_stop_a_run_whose_code_changed(house: House) -> None:
     model = ReplayChatCompletionClient(["draft 1", "draft 2", "new draft"])
     asked = await waiting_with_two_drafts(house, model)
     await house.decide(asked, Verb.APPROVE)
@@ -203,7 +203,7 @@ class Late(Through):
 
 
 @pytest.mark.parametrize("passes", [False, True], ids=["asked about", "allowed automatically"])
-async def test_calls_whose_decisions_are_found_late_are_no_change_of_the_code(house: House, passes: bool) -> None:
+async def test_late_found_decisions_are_not_a_code_change(house: House, passes: bool) -> None:
     """R4: an agent made three calls at once, and its worker was lost before the last one."""
     done: list[str] = []
 

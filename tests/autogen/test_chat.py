@@ -25,7 +25,8 @@ def conversation(*said: str) -> list[str]:
     return answers
 
 
-def test_the_parts_of_a_task_are_its_steps_and_words_are_one_more() -> None:
+def test_chat_steps_are_the_tasks_parts_and_replies() -> None:
+    """Each part of the task is a step, and each reply of a person adds one."""
     said = conversation("plan it; invite Ann, then buy bread", GO_ON, "take Bob too", GO_ON, GO_ON, "and Eve", GO_ON)
     steps = [
         "1 of 3: plan it",
@@ -42,17 +43,17 @@ def test_the_parts_of_a_task_are_its_steps_and_words_are_one_more() -> None:
 
 
 @pytest.mark.parametrize("task", ["", " ", ";", "?", "x" * 10_000])
-def test_any_task_comes_to_an_end(task: str) -> None:
+def test_any_chat_task_ends(task: str) -> None:
     assert conversation(task, GO_ON)[-1].endswith("TERMINATE")
 
 
-def test_every_mode_of_0_2_can_be_chosen() -> None:
+def test_chat_team_offers_every_human_input_mode() -> None:
     mode = next(option for option in chat.TEAM.options if option.name == "mode")
     assert set(mode.choices) == {*HumanInputMode, "adaptive"}
     assert {info.name: len(info.options) for info in registry.find().infos()}["chat"] == 2
 
 
-async def test_a_choice_that_is_gone_ends_the_run_by_name(house: House) -> None:
+async def test_removed_option_ends_the_run_by_name(house: House) -> None:
     """The code changed under a waiting run: it does not go on in a mode that nobody chose."""
     run = await house.start()
     assert chat.TEAM.chosen(run).options == {"mode": "always", "replies": "10"}

@@ -22,7 +22,7 @@ def without_docker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
 
 
-async def test_code_runs_after_approval_is_corrected_after_an_error_and_summed_up(house: House) -> None:
+async def test_code_team_runs_approved_corrects_failed_and_sums_up(house: House) -> None:
     """S18, R13: each program is shown whole, with the warning that there is no sandbox."""
     async with playing(house, "code", "add up 3, 4 and 35") as play:
         first = await play.asked()
@@ -50,9 +50,7 @@ async def test_code_runs_after_approval_is_corrected_after_an_error_and_summed_u
         (Verb.EXPIRE, "nobody answered in time", "expired"),
     ],
 )
-async def test_code_that_is_not_approved_does_not_run_and_is_not_said_to_have(
-    house: House, verb: Verb, why: str, event: str
-) -> None:
+async def test_unapproved_code_does_not_run_or_claim_to(house: House, verb: Verb, why: str, event: str) -> None:
     """R16, R17: AutoGen's own agent would tell the model that the script ran."""
     async with playing(house, "code", "count these words") as play:
         await play.asked()
@@ -65,7 +63,7 @@ async def test_code_that_is_not_approved_does_not_run_and_is_not_said_to_have(
     assert [path for path in (house.folder / "code").rglob("*") if path.is_file()] == []
 
 
-async def test_words_of_a_reviewer_become_part_of_the_next_program(house: House) -> None:
+async def test_reviewers_text_becomes_part_of_the_next_program(house: House) -> None:
     """S16: it is shown beside what was refused."""
     async with playing(house, "code", "count these words") as play:
         first = await play.asked()
@@ -77,7 +75,7 @@ async def test_words_of_a_reviewer_become_part_of_the_next_program(house: House)
         await play.over()
 
 
-async def test_code_that_prints_that_it_was_rejected_is_not_believed(house: House) -> None:
+async def test_output_imitating_a_rejection_is_not_believed(house: House) -> None:
     """R16: it was approved and ran, and so it is told."""
     await house.start()
     async with life(house) as run:

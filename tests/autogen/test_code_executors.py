@@ -18,6 +18,7 @@ from autogen_agentchat.agents import ApprovalRequest
 from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 
+from countersign.domain.actions import Action
 from countersign.domain.activity import ActionReport
 from countersign.domain.calls import canonical
 from countersign.domain.requests import Kind, Request, Verb
@@ -25,7 +26,6 @@ from countersign.domain.run_calls import R, Report, RunCall
 from countersign.frameworks.autogen.code.executors import LocalExecutor, code_executor
 from countersign.frameworks.autogen.code.gated_executor import UNBOXED
 from countersign.frameworks.autogen.run_context import Run
-from countersign.policy.evaluation import Action
 from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
 from countersign.store.record_codecs import REQUESTS
@@ -57,7 +57,7 @@ async def reported_in(house: House) -> tuple[ActionReport, ...] | None:
     return (await house.run()).reported or None
 
 
-async def test_code_is_shown_whole_runs_once_approved_and_its_output_comes_back(house: House) -> None:
+async def test_code_is_shown_whole_and_runs_once_when_approved(house: House) -> None:
     """R13, R4: and a rebuilt run does not run it again."""
     await house.start()
     for life_ in range(2):
@@ -79,7 +79,7 @@ async def test_code_is_shown_whole_runs_once_approved_and_its_output_comes_back(
     assert log(house) == ["one"]
 
 
-async def test_code_that_a_reviewer_changed_runs_as_they_wrote_it(house: House) -> None:
+async def test_edited_code_runs_as_the_reviewer_wrote_it(house: House) -> None:
     """R13, R18: once, in a rebuilt run too, and the agent reads what was changed."""
     changed = canonical(
         {"blocks": [{"language": "sh", "code": "echo three >> log"}, {"language": "python", "code": "print('four')"}]}
@@ -106,9 +106,7 @@ async def test_code_that_a_reviewer_changed_runs_as_they_wrote_it(house: House) 
         [("sh", "echo five >> log"), ("sh", "echo six >> log")],
     ],
 )
-async def test_code_changed_into_what_could_not_be_shown_does_not_run(
-    house: House, blocks: list[tuple[str, str]]
-) -> None:
+async def test_code_edited_beyond_the_form_does_not_run(house: House, blocks: list[tuple[str, str]]) -> None:
     """R13: other blocks, languages, or none, as no window offers them."""
     changed = canonical({"blocks": [{"language": language, "code": text} for language, text in blocks]})
     await house.start()
@@ -145,7 +143,7 @@ LEFT_BEHIND = {
 @pytest.mark.parametrize("ends", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["it ends", "it hangs"])
 @pytest.mark.parametrize("isolated", [True, False], ids=["ids of its own", "a subreaper"])
 @pytest.mark.parametrize("left", LEFT_BEHIND)
-async def test_nothing_that_code_starts_outlives_it(
+async def test_processes_started_by_code_are_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str, isolated: bool, ends: bool
 ) -> None:
     monkeypatch.setattr("countersign.frameworks.autogen.code.executors.ISOLATE", isolated)
@@ -164,7 +162,7 @@ async def test_nothing_that_code_starts_outlives_it(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives processes ids of their own")
-async def test_code_with_ids_of_its_own_does_not_see_what_ends_it(tmp_path: Path) -> None:
+async def test_code_in_a_pid_namespace_cannot_see_its_supervisor(tmp_path: Path) -> None:
     """So it cannot get rid of it. Nothing is killed here: past the supervisor that would be anybody's process."""
     code = CodeBlock("echo $$ $PPID; ls -d /proc/[0-9]* | wc -l", "sh")
     result = await LocalExecutor(tmp_path, timedelta(seconds=60)).execute_code_blocks([code], CancellationToken())
@@ -177,7 +175,7 @@ async def test_code_with_ids_of_its_own_does_not_see_what_ends_it(tmp_path: Path
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-async def test_code_ends_with_a_worker_that_is_killed(tmp_path: Path) -> None:
+async def test_code_ends_when_its_worker_is_killed(tmp_path: Path) -> None:
     seconds = f"600.{secrets.randbelow(10**9)}"
     worker = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -204,7 +202,7 @@ async def test_code_ends_with_a_worker_that_is_killed(tmp_path: Path) -> None:
     await fact(none, within=120)
 
 
-async def test_what_runs_is_what_was_approved_whatever_lies_in_the_folder(
+async def test_approved_code_ignores_other_files_and_reads_no_secrets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R13: no file can be changed under it or stand for a module of Python's, and no secret of the worker is there."""
@@ -225,7 +223,8 @@ async def test_what_runs_is_what_was_approved_whatever_lies_in_the_folder(
     assert "s3cr3t" not in result.output and "not Python" not in result.output
 
 
-async def test_much_output_is_cut_and_a_named_block_is_kept_for_later_ones(house: House) -> None:
+async def test_long_output_is_cut_and_named_blocks_are_kept(house: House) -> None:
+    """A block with a file name stays for later blocks."""
     await house.start()
     blocks = [
         CodeBlock("# filename: mine.py\nHOW_MANY = 200_000", "python"),
@@ -239,12 +238,12 @@ async def test_much_output_is_cut_and_a_named_block_is_kept_for_later_ones(house
     assert sorted(p.name for p in (house.folder / "code").glob("*") if p.is_file()) == ["mine.py"]
 
 
-def test_without_a_docker_the_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_docker_falls_back_to_the_local_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     assert isinstance(code_executor(tmp_path / "code"), LocalExecutor)
 
 
-def test_with_a_docker_its_executor_is_given_what_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docker_executor_gets_the_arguments_autogen_accepts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """S18: by AutoGen's own source, which cannot be imported without the extra; nothing here runs in a container."""
     given: dict[str, Any] = {}
     engine = SimpleNamespace(ping=lambda: True, close=lambda: None)
@@ -268,7 +267,8 @@ def _inside(code: CodeType) -> dict[str, CodeType]:
     return {const.co_name: const for const in code.co_consts if isinstance(const, CodeType)}
 
 
-async def test_code_that_fails_or_has_no_interpreter_is_a_result(house: House) -> None:
+async def test_failing_code_is_a_result(house: House) -> None:
+    """So is a language without an interpreter."""
     await house.start()
     async with life(house) as run:
         assert (await executing(run, local(house), [CodeBlock("exit 3", "sh")], ask=False)).exit_code == 3
@@ -286,7 +286,7 @@ class Unheard(Through):
         return cast(R, None) if isinstance(call, Report) else await super().call(lease, call)
 
 
-async def test_code_that_was_cut_off_is_asked_about_and_not_repeated(house: House) -> None:
+async def test_interrupted_code_is_in_doubt_and_not_repeated(house: House) -> None:
     """R4: nobody knows whether it ran."""
     await house.start()
     house.service = Unheard(house.service)
@@ -307,7 +307,7 @@ async def test_code_that_was_cut_off_is_asked_about_and_not_repeated(house: Hous
     assert log(house) == ["one"]
 
 
-async def test_an_executor_of_ones_own_is_let_through_once_and_asked_about_after_a_crash(house: House) -> None:
+async def test_custom_executor_is_permitted_once_and_doubted_after_crash(house: House) -> None:
     """R4, R13: `approval_func` sees what is recorded, which is only that it was let through."""
     await house.start()
     request = ApprovalRequest(code="```sh\nrm log\n```", context=[])
@@ -327,7 +327,8 @@ async def test_an_executor_of_ones_own_is_let_through_once_and_asked_about_after
         assert answer.reason.endswith("It returned:\ngone")
 
 
-async def test_an_executor_of_ones_own_is_refused_with_the_reason(house: House) -> None:
+async def test_custom_executor_reads_the_rejections_reason(house: House) -> None:
+    """R16: in the answer of its `approval_func`."""
     await house.start()
     async with life(house) as run:
         job = asyncio.ensure_future(run.code_approval("coder")(ApprovalRequest(code="rm", context=[])))
@@ -349,7 +350,7 @@ async def tampered(house: House, asked: Request) -> Request:
 
 
 @pytest.mark.parametrize("door", ["an executor of the run", "an executor of one's own"])
-async def test_code_that_is_not_what_was_asked_about_does_not_run(house: House, door: str) -> None:
+async def test_code_other_than_the_approved_does_not_run(house: House, door: str) -> None:
     """R13: at both doors for code, whatever stands in the store by then."""
     await house.start()
     async with life(house) as run:

@@ -65,21 +65,22 @@ TEAMS = (with_agent, with_selector, with_condition)
 
 
 @pytest.mark.parametrize("team", TEAMS)
-async def test_sys_exit_in_the_code_of_a_team_ends_the_team_alone(team: Callable[[], AutoGenTeam]) -> None:
+async def test_sys_exit_in_a_team_ends_only_the_team(team: Callable[[], AutoGenTeam]) -> None:
+    """The error names SystemExit and its code."""
     with compat.mended(), pytest.raises(RuntimeError, match="its code ended with SystemExit: 42"):
         await team().run(task="go")
 
 
 @pytest.mark.parametrize("team", TEAMS)
 @pytest.mark.slow
-def test_autogen_by_itself_still_ends_the_process(team: Callable[[], AutoGenTeam]) -> None:
+def test_plain_autogen_still_ends_the_process(team: Callable[[], AutoGenTeam]) -> None:
     """Once this fails, AutoGen does what `compat` is for, and `compat` can go."""
     name = team.__name__
     program = f"import asyncio\nfrom tests.autogen.test_compat import {name}\nasyncio.run({name}().run(task='go'))"
     assert subprocess.run([sys.executable, "-c", program], cwd=HERE, capture_output=True).returncode == 42
 
 
-async def test_autogens_assistant_still_waits_for_tool_calls_that_were_cancelled() -> None:
+async def test_plain_autogen_still_waits_for_cancelled_tool_calls() -> None:
     """microsoft/autogen#7956. Once this fails, the driver need not cancel agents (`Driver._cut_off`)."""
     called = asyncio.Event()
 
@@ -169,7 +170,8 @@ assert [each[0] for each in seen] == [before] * 2, "running a team changed somet
 
 
 @pytest.mark.slow
-async def test_importing_the_library_and_running_a_team_change_nothing_in_the_users_process(house: House) -> None:
+async def test_library_changes_nothing_in_the_users_process(house: House) -> None:
+    """Neither its import nor a run of a team."""
     env = {**await house.program(), "DATA_DIR": str(house.folder), "PYTHONPATH": str(HERE)}
     running = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", UNTOUCHED, CHANNEL),

@@ -54,9 +54,7 @@ async def approved_at_the_next_worker(house: House, found: Teams, model: ReplayC
 
 
 @pytest.mark.parametrize("more", [{"reflect_on_tool_use": True}, {"max_tool_iterations": 3}], ids=str)
-async def test_a_model_is_not_asked_what_to_do_about_a_call_that_was_cut_off(
-    house: House, more: dict[str, Any]
-) -> None:
+async def test_interrupted_call_is_not_put_to_a_model(house: House, more: dict[str, Any]) -> None:
     """R4: the answer was recorded, fitted nothing, and people were asked whether the code had changed."""
 
     def build(run: Run) -> AutoGenTeam:
@@ -104,7 +102,7 @@ async def called(run: Run, result: TaskResult) -> Conclusion:
 
 
 @pytest.mark.parametrize("conclude", [paid, called])
-async def test_a_call_that_was_cut_off_when_a_worker_was_told_to_stop_is_no_refusal(
+async def test_call_interrupted_by_a_stop_is_not_a_rejection(
     house: House, conclude: Callable[[Run, TaskResult], Awaitable[Conclusion]]
 ) -> None:
     """R4, R5: the run had ended so, and what people approved a moment later was never done."""
@@ -139,7 +137,7 @@ def summing_up() -> Held:
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
-async def test_a_tool_that_asks_a_model_when_its_run_is_let_go_has_not_failed(house: House, idempotent: bool) -> None:
+async def test_tool_interrupted_in_a_model_call_has_not_failed(house: House, idempotent: bool) -> None:
     """R4: “CancelledError” was recorded as what it returned, and the agent told so for the rest of the run."""
     tries = []
 
@@ -172,7 +170,7 @@ async def test_a_tool_that_asks_a_model_when_its_run_is_let_go_has_not_failed(ho
     assert (run.status, run.words, len(tries)) == (Status.FINISHED, "In short: all is well.", 2)
 
 
-async def test_an_action_that_asks_a_model_when_its_run_is_let_go_asks_nobody_before_it_is_rebuilt(
+async def test_action_interrupted_in_a_model_call_is_doubted_later(
     house: House,
 ) -> None:
     """R4: `run.step` likewise; the question about it comes once nobody knows, and not from a worker that leaves."""
@@ -197,7 +195,7 @@ async def test_an_action_that_asks_a_model_when_its_run_is_let_go_asks_nobody_be
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
-async def test_team_inside_a_cut_effect_does_not_hold_the_worker(
+async def test_cut_effect_with_a_team_releases_the_worker(
     house: House, idempotent: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: AutoGen's agents wait forever for a model call that was cancelled, and the worker waited for them."""
@@ -243,9 +241,8 @@ class Deaf(ReplayChatCompletionClient):
         yield "vendor"
 
 
-async def test_a_worker_told_to_stop_does_not_wait_for_a_stream_that_does_not_listen(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_stopping_worker_does_not_wait_for_a_deaf_stream(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model's stream that ignores its cancellation."""
     monkeypatch.setattr("countersign.frameworks.autogen.team_execution.GRACE", timedelta(hours=1))
     await house.start(team="t")
     model = Deaf()
@@ -257,9 +254,7 @@ async def test_a_worker_told_to_stop_does_not_wait_for_a_stream_that_does_not_li
     assert (await house.run()).status is Status.RUNNING
 
 
-async def test_a_run_keeps_nothing_of_what_was_streamed_to_it(
-    house: House, openai: OpenAIServer, tmp_path: Path
-) -> None:
+async def test_streamed_pieces_are_not_kept_by_the_run(house: House, openai: OpenAIServer, tmp_path: Path) -> None:
     """AutoGen's client links every piece to the token that it is given, which keeps it for as long as that lives."""
     openai.will("first", Says("word " * 500))
     model = load_model(written(tmp_path, [component(openai, "first")]))

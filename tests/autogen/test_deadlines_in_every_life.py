@@ -11,13 +11,15 @@ For the cases that it tries, it proves that
 - a deadline that passed early is not lost: no model is asked after it;
 - a tool acts at most once, unless it is idempotent.
 
-Deadlines do not nest here: which of two ended a call is in no journal. Nor does one enclose calls at once: asyncio
-drops the results of a cancelled `asyncio.gather`, also those that had come in time.
+Two kinds of teams get a weaker proof: that people are asked about changed code at worst. Of deadlines that nest, no
+journal tells which ended a call. Of a deadline right around calls at once, asyncio drops the results of a cancelled
+`asyncio.gather`, also those that had come in time; with a call of an agent that is a tool between them, all holds.
 """
 
 import asyncio
 import random
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -30,6 +32,7 @@ from countersign.runs.entries import Entry
 from countersign.runs.run_journal import RunJournal
 from countersign.runs.side_effects import Performing, effect
 from countersign.usecases.ports import Lease
+from countersign.usecases.store_outages import ended
 from tests.idle_clock import on_idle_clock
 from tests.repetitions import times
 
@@ -40,12 +43,20 @@ NEVER: Final = 1e6
 Does = tuple[Any, ...]
 
 
-def program(dice: random.Random) -> list[list[list[Does]]]:
-    """What the agents of each layer do; they speak at once."""
+def program(dice: random.Random, *, together: str = "", nested: bool = False) -> list[list[list[Does]]]:
+    """What the agents of each layer do; they speak at once.
 
-    def one(depth: int, *, inside: bool = False) -> Does:
-        if depth == 0 and dice.random() < 0.4:
-            return ("within", [one(1, inside=inside) for _ in range(dice.randint(1, 3))])
+    `together`: calls at once are inside a "call" within a deadline, or right in the "deadline". `nested`: a deadline
+    may enclose another one.
+    """
+
+    def one(depth: int, *, inside: bool = False, cut: bool = False) -> Does:
+        """Something to do: `inside` an agent that is a tool, and `cut` by a deadline without such an agent between."""
+        if depth <= nested and dice.random() < 0.4:
+            return ("within", [one(depth + 1, inside=inside, cut=True) for _ in range(dice.randint(1, 3))])
+        at_once = cut if together == "deadline" else inside and not cut
+        if together and at_once and depth < 2 and dice.random() < 0.3:
+            return ("together", [one(2, inside=True) for _ in range(dice.randint(2, 3))])
         if not inside and dice.random() < 0.15:
             return ("team", dice.choice("tu"), [one(depth, inside=True) for _ in range(dice.randint(1, 3))])
         if dice.random() < 0.3:
@@ -162,6 +173,9 @@ class Agent:
             self.deadline = None
         return "in time"
 
+    async def together(self, does: list[Does]) -> str:
+        return " ".join(await asyncio.gather(*(getattr(self, what)(*how) for what, *how in does)))
+
     async def team(self, name: str, does: list[Does]) -> str:
         return await self.journal.call(self.name, self._inside(name, does), name)
 
@@ -243,10 +257,10 @@ class Agent:
         return (await self.journal.record_result(key, Entry("done", "it ran"), replace=True)).value
 
 
-def tried(case: str) -> list[str]:
+def tried(case: str, *, together: str = "", nested: bool = False) -> list[str]:
     """What goes wrong in this case."""
     dice, store = random.Random(case), Store()
-    layers, lives = program(dice), dice.randint(1, 3)
+    layers, lives = program(dice, together=together, nested=nested), dice.randint(1, 3)
 
     async def in_one_process(life: int) -> None:
         ended = await Life(store, random.Random(f"{case} {life}")).live(layers, to_its_end=life == lives)
@@ -260,8 +274,52 @@ def tried(case: str) -> list[str]:
     return [*store.wrong, *(f"{key} was done twice" for key in twice)]
 
 
+@pytest.mark.parametrize("deadline", [1000.0, NEVER], ids=["same", "without it"])
+def test_long_deadline_does_not_look_like_changed_code(deadline: float) -> None:
+    """R4: after two minutes people were asked about changed code, though the team's own deadline was still to come."""
+    store, missing = Store(), list[str]()
+
+    async def one_process(deadline: float, work: float) -> None:
+        life = Life(store, random.Random(1))
+        journal = await RunJournal.open(life, Lease(RunId("r1"), 1, "w1"))
+        journal.order.stuck = missing.append
+
+        async def asking() -> None:
+            await journal.replayed(journal.key("tool", "agent", "ask"))
+            await asyncio.sleep(NEVER)
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(deadline):
+                await asyncio.sleep(work)
+                await journal.call("agent", asking(), "ask")
+        await journal.late_writes.written()
+
+    async def in_time(deadline: float, work: float) -> None:
+        living = asyncio.create_task(one_process(deadline, work))
+        await asyncio.wait({living}, timeout=3000)
+        await ended(living)
+
+    on_idle_clock(in_time(1000.0, 400.0))
+    assert store.kept
+    on_idle_clock(in_time(deadline, 0.0))  # the work before it was recorded, so it takes no time now
+    assert bool(missing) == (deadline == NEVER)
+
+
 @pytest.mark.parametrize("part", range(8))
-def test_deadlines_at_any_moment_let_every_process_end(part: int) -> None:
+def test_agent_deadlines_never_stall_a_rebuilt_run(part: int) -> None:
     """R4: a run whose deadlines passed at other moments in its next process stood still."""
     cases = [f"{part}.{number}" for number in range(times(CASES, 40 * CASES))]
     assert {case: wrong for case in cases if (wrong := tried(case))} == {}
+
+
+def test_calls_at_once_inside_a_call_come_again() -> None:
+    """R4: a deadline encloses an agent that is a tool, which makes calls at once."""
+    cases = [f"call.{number}" for number in range(times(CASES, 20 * CASES))]
+    assert {case: wrong for case in cases if (wrong := tried(case, together="call"))} == {}
+
+
+@pytest.mark.parametrize(("together", "nested"), [("deadline", False), ("", True)], ids=["calls at once", "nested"])
+def test_deadlines_without_a_promise_at_worst_ask_people(together: str, nested: bool) -> None:
+    """R4: docs/guarantees.md has the figures; nothing is done twice, and no model is asked after its deadline."""
+    found = [tried(f"{together}.{number}", together=together, nested=nested) for number in range(times(CASES, 2000))]
+    assert {one for wrong in found for one in wrong if not one.endswith(" did not come again")} == set()

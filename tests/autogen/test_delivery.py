@@ -120,7 +120,7 @@ def to(port: int, folder: Path) -> Awaitable[str]:
     return deliver(message(), f"smtp://127.0.0.1:{port}", folder)
 
 
-async def test_a_mail_is_sent_with_exactly_the_approved_words(tmp_path: Path) -> None:
+async def test_mail_is_sent_exactly_as_approved(tmp_path: Path) -> None:
     """R13: what is sent is what was shown."""
     inbox = Inbox()
     async with smtp(inbox) as port:
@@ -136,9 +136,8 @@ async def test_a_mail_is_sent_with_exactly_the_approved_words(tmp_path: Path) ->
     assert not (tmp_path / "mail").exists()
 
 
-async def test_without_a_server_the_mail_goes_into_a_maildir_with_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_mail_without_a_server_goes_to_a_maildir(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With a warning in the log."""
     folder = tmp_path / "data" / "mail"
     with caplog.at_level(logging.WARNING):
         said = await deliver(message(), None, folder)
@@ -147,7 +146,7 @@ async def test_without_a_server_the_mail_goes_into_a_maildir_with_a_warning(
     assert [one.as_bytes() for one in Maildir(folder)] == [message().as_bytes().replace(b"\r\n", b"\n")]
 
 
-async def test_a_maildir_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+async def test_unwritable_maildir_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ActionFailed, match="could not be put") as caught:
         await deliver(message(), None, tmp_path / "file" / "mail")
@@ -161,7 +160,7 @@ async def certainly_not_sent(port: int, folder: Path, says: str) -> None:
     assert str(caught.value).startswith("The email was not sent")
 
 
-async def test_a_refused_connection_means_not_sent(tmp_path: Path) -> None:
+async def test_refused_connection_means_not_sent(tmp_path: Path) -> None:
     async with scripted(b"220 hello") as port:
         pass
     await certainly_not_sent(port, tmp_path, "Error connecting")
@@ -176,7 +175,7 @@ async def test_one_refused_recipient_stops_the_mail_for_all(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("answer", ["451 Try later", "554 Spam"])
-async def test_content_that_the_server_refuses_was_not_sent(answer: str, tmp_path: Path) -> None:
+async def test_mail_content_refused_by_the_server_was_not_sent(answer: str, tmp_path: Path) -> None:
     inbox = Inbox()
     inbox.on_content = lambda server: answer
     async with smtp(inbox) as port:
@@ -192,7 +191,7 @@ ENVELOPE = (*EHLO, b"250 sender", b"250 one", b"250 two", b"250 three")
     [(None,), (b"554 Go away",), (b"220 hello", None), (*EHLO, None), (*ENVELOPE[:4], None), (*ENVELOPE, b"452 Full")],
     ids=["at once", "greeting", "hello", "sender", "recipient", "data refused"],
 )
-async def test_whatever_fails_before_the_content_means_not_sent(
+async def test_failure_before_the_mail_content_means_not_sent(
     answers: tuple[bytes | None, ...], tmp_path: Path
 ) -> None:
     async with scripted(*answers) as port:
@@ -205,7 +204,7 @@ async def nobody_knows(port: int, folder: Path) -> None:
     assert "before it is sent again" in str(caught.value)
 
 
-async def test_a_connection_lost_after_the_content_leaves_it_open(tmp_path: Path) -> None:
+async def test_connection_lost_after_the_content_is_an_unknown_outcome(tmp_path: Path) -> None:
     inbox = Inbox()
 
     def drop(server: Any) -> str:
@@ -219,7 +218,7 @@ async def test_a_connection_lost_after_the_content_leaves_it_open(tmp_path: Path
 
 
 @pytest.mark.parametrize("answer", [None, b"250", b"299 What", b"nonsense"], ids=["close", "bare", "odd", "nonsense"])
-async def test_only_a_clear_answer_to_the_content_counts(answer: bytes | None, tmp_path: Path) -> None:
+async def test_only_a_clear_reply_to_the_content_counts(answer: bytes | None, tmp_path: Path) -> None:
     async with scripted(*ENVELOPE, b"354 Go", answer, b"221 Bye") as port:
         if answer == b"250":
             assert "was sent" in await to(port, tmp_path)
@@ -227,7 +226,9 @@ async def test_only_a_clear_answer_to_the_content_counts(answer: bytes | None, t
             await nobody_knows(port, tmp_path)
 
 
-def test_a_server_that_never_answers_the_content_leaves_it_open(tmp_path: Path) -> None:
+def test_unanswered_mail_content_is_an_unknown_outcome(tmp_path: Path) -> None:
+    """R4: a timeout after the content leaves open whether the mail was sent."""
+
     async def sending() -> None:
         async with scripted(*ENVELOPE, b"354 Go") as port:
             await nobody_knows(port, tmp_path)
@@ -235,7 +236,7 @@ def test_a_server_that_never_answers_the_content_leaves_it_open(tmp_path: Path) 
     on_idle_clock(sending())
 
 
-def test_a_server_that_never_greets_means_not_sent(tmp_path: Path) -> None:
+def test_server_that_never_greets_means_not_sent(tmp_path: Path) -> None:
     async def sending() -> None:
         async with scripted() as port:
             with pytest.raises(ActionFailed, match="Timed out") as caught:
@@ -245,12 +246,14 @@ def test_a_server_that_never_greets_means_not_sent(tmp_path: Path) -> None:
     on_idle_clock(sending())
 
 
-async def test_a_server_that_hangs_up_instead_of_goodbye_has_still_got_the_mail(tmp_path: Path) -> None:
+async def test_server_closing_without_goodbye_has_the_mail(tmp_path: Path) -> None:
+    """It had acknowledged the content."""
     async with scripted(*ENVELOPE, b"354 Go", b"250 Stored", None) as port:
         assert "was sent" in await to(port, tmp_path)
 
 
-async def test_user_and_password_are_used_and_a_wrong_one_means_not_sent(tmp_path: Path) -> None:
+async def test_smtp_login_is_used_and_its_failure_sends_nothing(tmp_path: Path) -> None:
+    """The error keeps the password out."""
     inbox = Inbox()
     async with smtp(inbox, authenticator=inbox.login, auth_require_tls=False) as port:
         assert "was sent" in await deliver(message(), f"smtp://us%40er:p%40ss@127.0.0.1:{port}", tmp_path)
@@ -261,7 +264,8 @@ async def test_user_and_password_are_used_and_a_wrong_one_means_not_sent(tmp_pat
     assert "geheim" not in str(caught.value)
 
 
-async def test_a_password_is_not_sent_in_the_clear_to_another_machine(tmp_path: Path) -> None:
+async def test_password_is_not_sent_unencrypted_to_another_machine(tmp_path: Path) -> None:
+    """The mail is not sent, and the error says why."""
     inbox = Inbox()
     async with smtp(inbox, authenticator=inbox.login, auth_require_tls=False) as port:
         # 0.0.0.0 reaches this machine, but is not a loopback address.
@@ -307,7 +311,7 @@ async def test_starttls_is_used_when_it_is_offered(
     assert inbox.encrypted
 
 
-async def test_a_certificate_that_nobody_vouches_for_means_not_sent(certificate: Path, tmp_path: Path) -> None:
+async def test_untrusted_certificate_means_not_sent(certificate: Path, tmp_path: Path) -> None:
     inbox = Inbox()
     async with smtp(inbox, tls=server_tls(certificate)) as port:
         with pytest.raises(ActionFailed, match="certificate") as caught:
@@ -325,7 +329,7 @@ async def test_a_certificate_that_nobody_vouches_for_means_not_sent(certificate:
         ("smtp://[::1]:2525", "SmtpServer(host='::1', port=2525, tls='when offered', user=None)"),
     ],
 )
-def test_a_server_is_read_from_its_address(url: str, shown: str) -> None:
+def test_smtp_address_is_parsed(url: str, shown: str) -> None:
     assert repr(parse_smtp_url(url)) == shown
 
 
@@ -346,7 +350,8 @@ def test_a_server_is_read_from_its_address(url: str, shown: str) -> None:
         "smtp://u:geheim@[x",
     ],
 )
-async def test_a_wrong_address_of_the_server_is_a_sentence_without_the_password(url: str, tmp_path: Path) -> None:
+async def test_invalid_smtp_address_is_refused_without_its_password(url: str, tmp_path: Path) -> None:
+    """R15: neither in the message nor in its cause."""
     with pytest.raises(ActionFailed, match="SMTP_URL") as caught:
         await deliver(message(), url, tmp_path)
     assert "geheim" not in str(caught.value)

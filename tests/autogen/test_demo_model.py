@@ -45,7 +45,7 @@ async def draft(*said: str) -> Mail:
     return mail
 
 
-async def test_the_first_draft_is_a_mail_about_the_task() -> None:
+async def test_first_draft_is_a_mail_about_the_task() -> None:
     mail = await draft(TASK)
     assert mail.to == ("vendor@example.com",)
     assert mail.subject == "We need 10% off"
@@ -64,29 +64,29 @@ async def test_the_first_draft_is_a_mail_about_the_task() -> None:
         ("10% off", "someone@example.com", "10% off", "about the following: 10% off."),
     ],
 )
-async def test_tasks_of_many_shapes_become_mails(task: str, to: str, subject: str, sentence: str) -> None:
+async def test_differently_worded_tasks_become_mails(task: str, to: str, subject: str, sentence: str) -> None:
     mail = await draft(task)
     assert (mail.to, mail.subject) == ((to,), subject)
     assert sentence in mail.body
 
 
-async def test_make_it_shorter_makes_it_shorter_each_time() -> None:
+async def test_feedback_shorter_shortens_the_mail_each_time() -> None:
     lengths = [len((await draft(TASK, *["make it shorter"] * times)).body) for times in range(4)]
     assert lengths == sorted(set(lengths), reverse=True)
     assert "10% off" in (await draft(TASK, *["make it shorter"] * 9)).body
 
 
-async def test_longer_undoes_shorter_and_adds_more() -> None:
+async def test_feedback_longer_undoes_shorter_and_adds_more() -> None:
     assert await draft(TASK, "too long", "too short") == await draft(TASK)
     assert len((await draft(TASK, "more details please")).body) > len((await draft(TASK)).body)
 
 
-async def test_words_to_mention_are_worked_in_and_stay() -> None:
+async def test_demo_mail_keeps_a_requested_mention() -> None:
     mail = await draft(TASK, "mention the deadline", "make it shorter")
     assert "Please also note the deadline." in mail.body
 
 
-async def test_subject_and_recipients_change() -> None:
+async def test_feedback_changes_subject_and_recipients() -> None:
     mail = await draft(
         TASK,
         "change the subject to “A discount”",
@@ -97,25 +97,26 @@ async def test_subject_and_recipients_change() -> None:
     assert (mail.to, mail.cc) == (("bob@x.org", "carl@x.org"), ("ann@x.org",))
 
 
-async def test_one_wording_is_replaced_by_another() -> None:
+async def test_feedback_replaces_one_phrase_by_another() -> None:
     for words in ("say 15% instead of 10%", "change 10% to 15%", "replace '10%' with '15%'"):
         mail = await draft(TASK, words)
         assert "15%" in mail.body
         assert "10%" not in mail.body + mail.subject
 
 
-async def test_words_that_no_rule_knows_are_seen() -> None:
+async def test_unknown_feedback_is_quoted_in_the_mail() -> None:
     assert "(The reviewer asked: be bolder.)" in (await draft(TASK, "be bolder")).body
     assert "(The reviewer asked: replace 99% with 1%.)" in (await draft(TASK, "replace 99% with 1%")).body
 
 
-async def test_two_wishes_in_one_answer_are_both_kept() -> None:
+async def test_two_requests_in_one_answer_are_both_kept() -> None:
     mail = await draft(TASK, "make it shorter and mention the deadline")
     assert "the deadline" in mail.body
     assert len(mail.body) < len((await draft(TASK, "mention the deadline")).body)
 
 
-async def test_a_very_long_task_becomes_a_mail_with_a_short_subject() -> None:
+async def test_very_long_task_gets_a_short_subject() -> None:
+    """The body has the text of the task."""
     task = "tell the vendor " + "very long words " * 3125
     mail = await draft(task)
     assert len(mail.subject) <= 61
@@ -123,9 +124,7 @@ async def test_a_very_long_task_becomes_a_mail_with_a_short_subject() -> None:
 
 
 @given(task=st.text(max_size=300), feedback=st.lists(st.text(max_size=120), max_size=4))
-def test_any_task_and_feedback_give_a_mail_that_can_be_sent_and_the_same_one_again(
-    task: str, feedback: list[str]
-) -> None:
+def test_any_task_and_feedback_give_a_sendable_deterministic_mail(task: str, feedback: list[str]) -> None:
     text = write_mail(task, feedback)
     assert isinstance(parse(text), Mail), (text, parse(text))
     assert text.endswith(DEMO_NOTE)
@@ -137,17 +136,18 @@ HOSTILE = ["a" * 50_000, "@" * 50_000, " " * 25_000 + "x" * 25_000, "a." * 25_00
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("task", HOSTILE, ids=["a", "at", "blanks", "dots", "tell", "encoded"])
-def test_a_hostile_task_of_50_000_characters_takes_no_time(task: str) -> None:
+def test_hostile_long_task_is_answered_quickly(task: str) -> None:
+    """50,000 characters, and feedback that multiplies them."""
     assert isinstance(parse(write_mail(task, [task[:3000], "replace e with " + "e" * 3000] * 3)), Mail)
 
 
-async def test_every_other_answer_says_what_it_is_too() -> None:
+async def test_every_other_demo_answer_says_that_it_is_one() -> None:
     model = DemoModel()
     for messages in ([], [UserMessage(content="hello", source="user")], [SystemMessage(content="You sing.")]):
         assert str((await model.create(messages)).content).endswith(DEMO_NOTE)
 
 
-async def test_a_stream_is_the_same_answer_in_pieces() -> None:
+async def test_demo_stream_is_the_same_answer_in_pieces() -> None:
     whole = await DemoModel().create(talk(TASK))
     model = DemoModel()
     pieces = [piece async for piece in model.create_stream(talk(TASK))]
@@ -157,7 +157,7 @@ async def test_a_stream_is_the_same_answer_in_pieces() -> None:
     assert model.total_usage() == whole.usage
 
 
-async def test_usage_is_counted() -> None:
+async def test_demo_model_counts_its_tokens() -> None:
     model = DemoModel()
     first = await model.create(talk(TASK))
     second = await model.create(talk(TASK, "make it shorter"))
@@ -169,7 +169,7 @@ async def test_usage_is_counted() -> None:
     assert model.remaining_tokens(talk(TASK)) == CONTEXT - model.count_tokens(talk(TASK))
 
 
-async def test_all_kinds_of_messages_and_tools_are_counted() -> None:
+async def test_demo_model_counts_all_message_kinds_and_tools() -> None:
     def look(where: str) -> str:
         return where
 
@@ -184,7 +184,9 @@ async def test_all_kinds_of_messages_and_tools_are_counted() -> None:
     assert str((await model.create(messages, tools=[tool], tool_choice="none")).content).endswith(DEMO_NOTE)
 
 
-async def test_it_refuses_what_it_cannot_do_and_ends_when_cancelled() -> None:
+async def test_demo_model_refuses_structured_output_and_obeys_cancellation() -> None:
+    """Nor can it be made to call a tool."""
+
     class Answer(BaseModel):
         words: str
 
@@ -200,7 +202,7 @@ async def test_it_refuses_what_it_cannot_do_and_ends_when_cancelled() -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_an_autogen_agent_drafts_and_takes_feedback(stream: bool) -> None:
+async def test_autogen_agent_drafts_and_revises_with_the_demo_model(stream: bool) -> None:
     def play(agent: str, messages: Sequence[LLMMessage]) -> str:
         said = [str(message.content) for message in messages if isinstance(message, UserMessage)]
         return write_mail(said[0], said[1:])

@@ -20,7 +20,7 @@ def log(house: House) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-async def test_another_team_carries_out_exactly_the_plan_that_was_approved(house: House) -> None:
+async def test_operator_team_carries_out_exactly_the_approved_plan(house: House) -> None:
     """R13, S8: releases ask once more, what is safe passes and is recorded; the thread says all of it in words."""
     async with playing(house, "deploy", TASK) as play:
         plan = await play.asked()
@@ -51,7 +51,7 @@ async def test_another_team_carries_out_exactly_the_plan_that_was_approved(house
         assert [tool for tool, _ in await play.passed()] == ["run_tests", "announce"]
 
 
-async def test_the_steps_of_the_approved_plan_are_shown_until_they_are_done(house: House) -> None:
+async def test_steps_of_the_approved_plan_are_shown_until_done(house: House) -> None:
     """Also by a worker that builds the run again: it says them again, which changes nothing."""
 
     async def shown(*asked: Request) -> list[tuple[str, str]]:
@@ -82,7 +82,7 @@ async def test_the_steps_of_the_approved_plan_are_shown_until_they_are_done(hous
     assert [said.count(words) for words in ("plans 3 steps", tests, release, announce)] == [1, 1, 1, 1]
 
 
-async def test_words_change_the_plan_and_it_is_asked_about_again_with_what_changed(house: House) -> None:
+async def test_feedback_changes_the_plan_which_is_asked_again(house: House) -> None:
     """S16, R12: words approve nothing."""
     async with playing(house, "deploy", TASK) as play:
         first = await play.asked()
@@ -98,7 +98,7 @@ async def test_words_change_the_plan_and_it_is_asked_about_again_with_what_chang
         assert log(house) == WHOLE[:2]
 
 
-async def test_a_plan_that_a_reviewer_changed_is_carried_out_as_changed(house: House) -> None:
+async def test_edited_plan_is_carried_out_as_edited(house: House) -> None:
     """R18: the other team never sees the plan as it was."""
     async with playing(house, "deploy", TASK) as play:
         await play.asked()
@@ -114,7 +114,7 @@ async def test_a_plan_that_a_reviewer_changed_is_carried_out_as_changed(house: H
         (Verb.EXPIRE, "nobody answered in time", "expired"),
     ],
 )
-async def test_cancel_stops_before_anything_is_done(house: House, verb: Verb, why: str, event: str) -> None:
+async def test_cancel_stops_before_any_step(house: House, verb: Verb, why: str, event: str) -> None:
     """S8, R17: CANCEL, and a silence that is not one."""
     async with playing(house, "deploy", TASK) as play:
         await play.asked()
@@ -126,7 +126,7 @@ async def test_cancel_stops_before_anything_is_done(house: House, verb: Verb, wh
 
 
 @pytest.mark.parametrize("verb", [Verb.REJECT, Verb.RESPOND, Verb.EXPIRE])
-async def test_the_work_stops_at_the_first_step_that_is_not_approved(house: House, verb: Verb) -> None:
+async def test_work_stops_at_the_first_unapproved_step(house: House, verb: Verb) -> None:
     """S8: whatever the operator's model would do next."""
     async with playing(house, "deploy", TASK) as play:
         await play.asked()
@@ -139,7 +139,8 @@ async def test_the_work_stops_at_the_first_step_that_is_not_approved(house: Hous
     assert log(house) == WHOLE[:1]
 
 
-async def test_the_environment_is_asked_for_where_the_task_names_none(house: House) -> None:
+async def test_missing_deploy_environment_is_asked_for(house: House) -> None:
+    """The plan and each of its steps then name the chosen one."""
     async with playing(house, "deploy", "deploy shop 2.1", ask="each") as play:
         where = await play.asked()
         assert (where.question.kind, where.question.options) == (Kind.CHOICE, ("staging", "production"))
@@ -153,14 +154,14 @@ async def test_the_environment_is_asked_for_where_the_task_names_none(house: Hou
     assert len(log(house)) == 3
 
 
-async def test_without_an_environment_there_is_no_plan(house: House) -> None:
+async def test_rejected_deploy_environment_leaves_no_plan(house: House) -> None:
     async with playing(house, "deploy", "deploy shop 2.1") as play:
         await play.asked()
         await play.says(Verb.REJECT, "not to production")
         assert (await play.over()).result == "There was no plan; nothing was done."
 
 
-async def test_the_environment_may_be_said_in_words(house: House) -> None:
+async def test_deploy_environment_may_be_typed(house: House) -> None:
     async with playing(house, "deploy", "deploy shop 2.1") as play:
         await play.asked()
         await play.says(Verb.RESPOND, "to staging, please")
@@ -169,7 +170,8 @@ async def test_the_environment_may_be_said_in_words(house: House) -> None:
         await play.over()
 
 
-async def test_a_step_is_its_program_where_there_is_one_and_its_failure_stops_the_work(house: House) -> None:
+async def test_step_runs_its_program_and_failure_stops_the_work(house: House) -> None:
+    """The result names the step and its exit status."""
     steps = house.folder / "deploy" / "steps"
     steps.mkdir(parents=True)
     program = steps / "run_tests"
@@ -186,7 +188,7 @@ async def test_a_step_is_its_program_where_there_is_one_and_its_failure_stops_th
     assert log(house) == ["tested shop 2.2"]
 
 
-def test_what_is_drawn_of_a_step_is_never_two_words_for_one() -> None:
+def test_step_preview_quotes_each_argument() -> None:
     """R13: nor does an argument fill the place of another."""
     given = {"service": "shop 2.1", "version": "<environment>", "environment": "staging"}
     assert step_drawn(STEPS["release"], given) == "release 'shop 2.1' '<environment>' staging"

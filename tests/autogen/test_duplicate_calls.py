@@ -31,14 +31,14 @@ async def go(equal: EqualActions, number: int | None, went: list[int | None]) ->
         await asyncio.sleep(0)
 
 
-async def test_a_rebuilt_run_lets_them_go_as_they_went_first(house: House) -> None:
+async def test_rebuilt_run_repeats_identical_actions_in_their_first_order(house: House) -> None:
     """R4: the one whose result is recorded does not wait for one that waits for it."""
     equal, went = EqualActions(BEFORE, await noted(house)), list[int | None]()
     await asyncio.wait_for(asyncio.gather(*(go(equal, number, went) for number in (None, 4, 2, None))), PATIENCE)
     assert went == [2, 4, None, None]
 
 
-async def test_one_that_does_not_come_any_more_holds_up_the_others_until_people_go_on_without_it(
+async def test_missing_identical_action_blocks_others_until_people_continue(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the code has changed; that is for people to say, and no clock says it for them."""

@@ -19,7 +19,7 @@ MAIL = "To: vendor@example.com\nSubject: Discount\n\nPlease give us 10% off."
 NO_MAIL = "APPROVED. Type APPROVE to send."
 
 
-async def test_an_approved_mail_is_sent_once_and_exactly_as_it_was_shown(house: House) -> None:
+async def test_approved_mail_is_sent_once_as_shown(house: House) -> None:
     """R13: what was shown is what is sent."""
     await house.start()
     async with house.worker() as worker:
@@ -46,7 +46,7 @@ async def test_an_approved_mail_is_sent_once_and_exactly_as_it_was_shown(house: 
     assert sent["Message-ID"] == f"<{second.id}.r1@example.com>"
 
 
-async def test_a_mail_that_a_reviewer_changed_is_sent_as_they_wrote_it(house: House) -> None:
+async def test_edited_mail_is_sent_as_the_reviewer_wrote_it(house: House) -> None:
     """R13: what was asked about is not sent, and what is no mail is not either."""
     for run, text, sent in (("r1", MAIL.replace("10%", "five per cent"), 1), ("r2", NO_MAIL, 1)):
         await house.start(run)
@@ -62,7 +62,7 @@ async def test_a_mail_that_a_reviewer_changed_is_sent_as_they_wrote_it(house: Ho
     assert "five per cent off" in house.mails()[0].read_text()
 
 
-async def test_an_answer_that_says_approved_sends_nothing(house: House) -> None:
+async def test_answer_saying_approved_sends_nothing(house: House) -> None:
     """R12: free text is never an approval."""
     await house.start()
     async with house.worker() as worker:
@@ -73,7 +73,8 @@ async def test_an_answer_that_says_approved_sends_nothing(house: House) -> None:
         assert not house.mails()
 
 
-async def test_a_rejected_mail_is_not_sent_and_the_run_says_why(house: House) -> None:
+async def test_rejected_mail_is_not_sent_and_says_why(house: House) -> None:
+    """The run's result has the reviewer's reason."""
     await house.start()
     async with house.worker() as worker:
         worker.advance()
@@ -84,7 +85,7 @@ async def test_a_rejected_mail_is_not_sent_and_the_run_says_why(house: House) ->
     assert not house.mails()
 
 
-async def test_nobody_answering_is_not_a_rejection(house: House) -> None:
+async def test_expired_mail_is_not_reported_as_rejected(house: House) -> None:
     """R17: expired has its own words."""
     await house.store.set_defaults(replace(RULES, timeout=timedelta(seconds=0.3)))
     await house.start()
@@ -95,7 +96,7 @@ async def test_nobody_answering_is_not_a_rejection(house: House) -> None:
     assert not house.mails()
 
 
-async def test_a_channel_that_asked_for_it_approves_by_timeout_and_the_run_says_so(house: House) -> None:
+async def test_mail_approved_by_timeout_says_so(house: House) -> None:
     """R23: approval by timeout is told as that, and as nobody's."""
     await house.store.set_defaults(replace(RULES, on_timeout=OnTimeout.APPROVE))
     await house.start()
@@ -107,7 +108,8 @@ async def test_a_channel_that_asked_for_it_approves_by_timeout_and_the_run_says_
     assert len(house.mails()) == 1
 
 
-async def test_a_text_that_is_no_mail_goes_back_to_the_drafter_and_not_to_people(house: House) -> None:
+async def test_unparsable_draft_returns_to_the_drafter(house: House) -> None:
+    """R13: people are asked only about a mail that can be sent."""
     await house.start()
     async with house.worker(model=ReplayChatCompletionClient([NO_MAIL, NO_MAIL, MAIL])) as worker:
         worker.advance()
@@ -119,7 +121,8 @@ async def test_a_text_that_is_no_mail_goes_back_to_the_drafter_and_not_to_people
     assert len(house.mails()) == 1
 
 
-async def test_a_drafter_that_writes_no_mail_at_all_ends_the_run_and_asks_nobody(house: House) -> None:
+async def test_drafter_without_a_mail_ends_the_run_unasked(house: House) -> None:
+    """The result says that nothing was sent."""
     await house.start()
     async with house.worker(model=ReplayChatCompletionClient([NO_MAIL] * 9)) as worker:
         worker.advance()
@@ -130,7 +133,8 @@ async def test_a_drafter_that_writes_no_mail_at_all_ends_the_run_and_asks_nobody
     assert [e["type"] for e in await house.events()].count("request_asked") == 0
 
 
-async def test_a_mail_server_that_is_not_there_ends_the_run_with_what_happened(house: House) -> None:
+async def test_missing_mail_server_ends_the_run_with_the_error(house: House) -> None:
+    """The run fails, and its result names the server."""
     house.smtp_url = "smtp://127.0.0.1:1"
     await house.start()
     async with house.worker() as worker:

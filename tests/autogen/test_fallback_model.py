@@ -65,7 +65,7 @@ async def of_two(
 @pytest.mark.filterwarnings("ignore:No text content")
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streaming"])
 @pytest.mark.parametrize(("what", "sentence"), FAILURES.values(), ids=list(FAILURES))
-async def test_the_next_model_answers_for_one_that_does_not(
+async def test_next_model_answers_for_a_failing_one(
     what: What, sentence: str, streaming: bool, openai: OpenAIServer, tmp_path: Path
 ) -> None:
     path = written(tmp_path, [component(openai, "first"), component(openai, "second")])
@@ -79,7 +79,8 @@ async def test_the_next_model_answers_for_one_that_does_not(
     assert openai.models() == ["first", "second"], "what another model can answer is not put to the same one again"
 
 
-async def test_an_answer_that_is_none_is_not_taken_for_one(openai: OpenAIServer, tmp_path: Path) -> None:
+async def test_unusable_answer_is_replaced_by_the_next_model(openai: OpenAIServer, tmp_path: Path) -> None:
+    """The answer says whose place it took and why."""
     path = written(tmp_path, [component(openai, "first"), component(openai, "second")])
     openai.will("first", Garbage())
     async with loaded(path) as client:
@@ -88,7 +89,7 @@ async def test_an_answer_that_is_none_is_not_taken_for_one(openai: OpenAIServer,
     assert "first gave an answer that cannot be used" in answer.instead_of[0]
 
 
-async def test_a_model_that_nobody_reaches_is_passed_over(openai: OpenAIServer, tmp_path: Path) -> None:
+async def test_unreachable_model_is_skipped(openai: OpenAIServer, tmp_path: Path) -> None:
     nowhere = component(openai, "first", base_url="http://127.0.0.1:9/v1")
     async with loaded(written(tmp_path, [nowhere, component(openai, "second")])) as client:
         _, answer = await answer_of(client, streaming=False)
@@ -96,7 +97,7 @@ async def test_a_model_that_nobody_reaches_is_passed_over(openai: OpenAIServer, 
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streaming"])
-async def test_a_model_that_hangs_is_left_after_its_time(streaming: bool, openai: OpenAIServer) -> None:
+async def test_hanging_model_is_skipped_after_its_timeout(streaming: bool, openai: OpenAIServer) -> None:
     openai.will("first", Hangs())
     async with of_two(openai, patience=0.3) as model:
         _, answer = await answer_of(model, streaming=streaming)
@@ -112,9 +113,8 @@ async def test_a_model_that_hangs_is_left_after_its_time(streaming: bool, openai
         pytest.param(Hangs("Dear ven"), id="hangs", marks=pytest.mark.slow),
     ],
 )
-async def test_a_stream_that_breaks_off_is_started_over_by_the_next_and_says_so(
-    what: What, openai: OpenAIServer
-) -> None:
+async def test_broken_stream_is_started_over_by_the_next_model(what: What, openai: OpenAIServer) -> None:
+    """The text says so between the two."""
     openai.will("first", what)
     async with of_two(openai, patience=5 if isinstance(what, Hangs) else PATIENCE) as model:
         shown, answer = await answer_of(model, streaming=True)
@@ -122,9 +122,10 @@ async def test_a_stream_that_breaks_off_is_started_over_by_the_next_and_says_so(
     assert (answer.content, answer.by) == ("Dear vendor", "second")
 
 
-async def test_when_no_model_answers_each_is_named_with_its_reason_and_no_key(
+async def test_failure_of_all_models_names_each_reason_without_keys(
     openai: OpenAIServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """R15: keys are in neither the error nor the log."""
     path = written(tmp_path, [component(openai, "first"), component(openai, "second", max_retries=0)])
     openai.will("first", Fails(401))
     openai.will("second", Fails(503))
@@ -138,7 +139,8 @@ async def test_when_no_model_answers_each_is_named_with_its_reason_and_no_key(
     assert "It failed for the key ***" in caplog.text
 
 
-async def test_a_model_that_failed_is_asked_after_the_others_for_as_long_as_it_said(openai: OpenAIServer) -> None:
+async def test_failed_model_rests_for_its_retry_time(openai: OpenAIServer) -> None:
+    """The others are asked first; if all rest, one is asked nevertheless."""
     now = 1000.0
     async with of_two(openai, clock=lambda: now) as model:
         openai.will("first", Fails(429, retry_after="90"))
@@ -153,7 +155,8 @@ async def test_a_model_that_failed_is_asked_after_the_others_for_as_long_as_it_s
     assert answer.by == "first", "one that rests is better than a run that fails"
 
 
-async def test_a_request_that_was_refused_is_not_held_against_the_model(openai: OpenAIServer) -> None:
+async def test_rejected_request_does_not_rest_the_model(openai: OpenAIServer) -> None:
+    """HTTP 400 is about the request, so the next request begins with the same model."""
     openai.will("first", Fails(400))
     async with of_two(openai) as model:
         answers = [(await answer_of(model, streaming=False))[1].by for _ in range(2)]
@@ -161,7 +164,7 @@ async def test_a_request_that_was_refused_is_not_held_against_the_model(openai: 
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streaming"])
-async def test_who_cancels_is_not_answered_by_the_next_model(streaming: bool, openai: OpenAIServer) -> None:
+async def test_cancelled_request_is_not_passed_to_the_next_model(streaming: bool, openai: OpenAIServer) -> None:
     token = CancellationToken()
     openai.will("first", Hangs("Dear "))
     async with of_two(openai) as model:
@@ -175,7 +178,8 @@ async def test_who_cancels_is_not_answered_by_the_next_model(streaming: bool, op
     assert openai.models() == ["first"]
 
 
-async def test_a_model_that_cannot_call_tools_is_left_out_where_there_are_tools(openai: OpenAIServer) -> None:
+async def test_model_without_tools_is_skipped_for_tool_requests(openai: OpenAIServer) -> None:
+    """The error says that it was not asked."""
     openai.will("first", Fails(500), Fails(500))
     async with of_two(openai, second={**ABLE, "function_calling": False}) as model:
         _, answer = await answer_of(model, streaming=False)
@@ -187,7 +191,7 @@ async def test_a_model_that_cannot_call_tools_is_left_out_where_there_are_tools(
 
 @pytest.mark.filterwarnings("ignore:No text content")
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streaming"])
-async def test_if_every_model_answers_nothing_that_is_the_answer(streaming: bool, openai: OpenAIServer) -> None:
+async def test_empty_answer_from_every_model_is_the_answer(streaming: bool, openai: OpenAIServer) -> None:
     openai.will("first", Says(""))
     openai.will("second", Says(" \n"))
     async with of_two(openai) as model:
@@ -195,9 +199,7 @@ async def test_if_every_model_answers_nothing_that_is_the_answer(streaming: bool
     assert (answer.content, answer.by, answer.instead_of) == ("", "first", [])
 
 
-async def test_people_are_told_that_the_model_asks_to_slow_down_before_it_is_waited_for(
-    openai: OpenAIServer, tmp_path: Path
-) -> None:
+async def test_rate_limit_is_reported_before_the_wait(openai: OpenAIServer, tmp_path: Path) -> None:
     """R21: at once, with how long; then the same model is asked again."""
     openai.will("only", Fails(429, retry_after="2"))
     told = list[tuple[str, float]]()
@@ -211,7 +213,7 @@ async def test_people_are_told_that_the_model_asks_to_slow_down_before_it_is_wai
     assert told == [("only is rate-limited (HTTP 429)", 2.0)]
 
 
-async def test_the_last_model_keeps_its_own_patience(openai: OpenAIServer, tmp_path: Path) -> None:
+async def test_last_model_keeps_its_own_timeout(openai: OpenAIServer, tmp_path: Path) -> None:
     path = written(tmp_path, [component(openai, "first"), component(openai, "second")])
     openai.will("first", Fails(500))
     openai.will("second", Fails(500))

@@ -15,7 +15,7 @@ from tests.autogen.harness import House, Process, fact
 pytestmark = pytest.mark.slow
 
 
-async def test_a_worker_that_slept_longer_than_its_lease_changes_nothing_when_it_wakes_up(house: House) -> None:
+async def test_frozen_worker_changes_nothing_when_it_wakes(house: House) -> None:
     """R4, R5: another one goes on meanwhile; the sleeper lets go, and takes new runs again."""
     await house.start()
     async with Queue(house.url, house.namespace) as queue, Process(house) as sleeper:
@@ -48,7 +48,7 @@ async def test_a_worker_that_slept_longer_than_its_lease_changes_nothing_when_it
     assert (await house.run()) == run
 
 
-async def test_a_run_of_a_worker_told_to_stop_is_in_the_hands_of_another_at_once(house: House) -> None:
+async def test_stopping_worker_hands_its_run_over_immediately(house: House) -> None:
     """R4, SIGTERM: its lease ends at once, and nobody waits for that to run out, for the look after lost jobs or for
     people: each of them would take an hour here."""
     await house.start()

@@ -232,7 +232,7 @@ async def running(house: House, build: Build, lines: dict[str, list[Any]], task:
 
 @pytest.mark.parametrize(("build", "lines"), DOORS, ids=lambda value: getattr(value, "__name__", ""))
 @pytest.mark.parametrize("approved", [False, True])
-async def test_every_door_leads_through_the_gate(
+async def test_every_way_to_act_passes_the_approval_gate(
     house: House, build: Build, lines: dict[str, list[Any]], approved: bool
 ) -> None:
     """R12, R19: nothing is done before a button was pressed, by nesting, wrapping, hand-off or the tools' own list; no
@@ -253,9 +253,7 @@ def done(house: House) -> list[str]:
 
 
 @pytest.mark.parametrize("build", [magentic_one, magentic_one_with_its_own_executor])
-async def test_code_of_magentic_one_that_was_rejected_does_not_run_and_its_orchestrator_reads_so(
-    house: House, build: Build
-) -> None:
+async def test_rejected_magentic_one_code_does_not_run(house: House, build: Build) -> None:
     """R16, S18: the decision goes on to the orchestrator, and the run ends by it."""
 
     async def answer(request: Request) -> None:
@@ -267,7 +265,7 @@ async def test_code_of_magentic_one_that_was_rejected_does_not_run_and_its_orche
     assert any("DECISION: CODE REJECTED" in text for text in HEARD)
 
 
-async def test_arguments_changed_after_the_approval_change_nothing(house: House) -> None:
+async def test_arguments_changed_after_approval_change_nothing(house: House) -> None:
     """R13: what runs is made from the request, not from what its caller still holds."""
 
     async def answer(request: Request) -> None:
@@ -280,7 +278,7 @@ async def test_arguments_changed_after_the_approval_change_nothing(house: House)
     assert [canonical({"path": path}) for path in DONE] == shown
 
 
-async def test_a_second_use_of_one_approval_is_asked_about(house: House) -> None:
+async def test_second_use_of_an_approval_is_asked_about(house: House) -> None:
     """R13: the model says it twice, and people allow it once."""
 
     async def answer(request: Request) -> None:
@@ -291,7 +289,7 @@ async def test_a_second_use_of_one_approval_is_asked_about(house: House) -> None
     assert DONE == ["/data"]
 
 
-async def test_outside_of_a_run_a_gated_function_refuses() -> None:
+async def test_gated_function_outside_a_run_refuses() -> None:
     """R19: where nobody can be asked nothing is done."""
     DONE.clear()
     with pytest.raises(ActionFailed, match="no run here in which people could be asked first, so nothing was done"):

@@ -37,7 +37,7 @@ def there(path: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("approved", [False, True])
-async def test_an_mcp_servers_tool_does_nothing_before_it_is_approved(house: House, approved: bool) -> None:
+async def test_mcp_tool_does_nothing_before_its_approval(house: House, approved: bool) -> None:
     """R13, R19: a real server in a process of its own."""
     mcp = pytest.importorskip("autogen_ext.tools.mcp", reason="the package mcp is not installed", exc_type=ImportError)
     done = house.folder / "done"

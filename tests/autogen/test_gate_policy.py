@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.domain.activity import NOT_DONE, ActionReport
 from countersign.domain.calls import canonical
 from countersign.domain.errors import Refused, WrongTeam
@@ -12,7 +13,6 @@ from countersign.domain.requests import Verb
 from countersign.frameworks.autogen.gated_function import requires_approval
 from countersign.frameworks.autogen.tools.team_policy import Ask, Proposal, Verdict
 from countersign.policy import file
-from countersign.policy.evaluation import Action
 from countersign.runs.journal_storage import RedisJournal
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import House
@@ -30,7 +30,7 @@ async def policy(house: House, rule: str, risks: str = "{}") -> None:
 
 
 @pytest.mark.parametrize("ask", [None, False, {"refund": Action.ALLOW}], ids=["nothing", "never", "allow"])
-async def test_what_the_policy_lets_pass_passes_and_is_recorded_with_its_rule(house: House, ask: Ask) -> None:
+async def test_call_allowed_by_policy_is_logged_with_its_rule(house: House, ask: Ask) -> None:
     """S10, R25."""
     await house.start()
     await policy(house, "if: amount <= 20, then: allow")
@@ -42,7 +42,7 @@ async def test_what_the_policy_lets_pass_passes_and_is_recorded_with_its_rule(ho
     assert passed["policy"] == str((await house.store.rulebook()).version) == "1"
 
 
-async def test_a_run_counts_what_passed_and_a_rebuilt_one_counts_it_once(house: House) -> None:
+async def test_allowed_calls_are_counted_once_despite_a_rebuild(house: House) -> None:
     """R26: the requester reads one line at the end; R4."""
     await house.start()
     await policy(house, "then: allow")
@@ -58,7 +58,7 @@ async def test_a_run_counts_what_passed_and_a_rebuilt_one_counts_it_once(house: 
 
 
 @pytest.mark.parametrize("rule", ["if: amount > 10, then: ask", "then: allow"])
-async def test_the_stricter_of_team_and_policy_asks(house: House, rule: str) -> None:
+async def test_stricter_of_team_and_policy_counts(house: House, rule: str) -> None:
     """The team's own code lets pass and the policy asks, or the other way round."""
     await house.start()
     await policy(house, rule)
@@ -72,7 +72,7 @@ async def test_the_stricter_of_team_and_policy_asks(house: House, rule: str) -> 
         assert await job == ("paid 20", False)
 
 
-async def test_what_the_policy_refuses_does_not_run_and_the_model_reads_by_which_rule(house: House) -> None:
+async def test_call_refused_by_policy_tells_the_model_the_rule(house: House) -> None:
     """R19: whatever the team's code says; R25: and it is in the record."""
     await house.start()
     await policy(house, "then: deny")
@@ -85,7 +85,7 @@ async def test_what_the_policy_refuses_does_not_run_and_the_model_reads_by_which
     assert await count(house, "call_refused") == 1
 
 
-async def test_a_condition_that_cannot_be_judged_lets_nothing_pass(house: House) -> None:
+async def test_undecidable_condition_allows_nothing(house: House) -> None:
     await house.start()
     await policy(house, "if: customer.vip, then: allow")
     async with life(house) as run:
@@ -94,7 +94,7 @@ async def test_a_condition_that_cannot_be_judged_lets_nothing_pass(house: House)
         assert (await job)[1]
 
 
-async def test_a_rebuilt_run_goes_by_the_policy_of_when_it_was_judged(house: House) -> None:
+async def test_rebuilt_run_keeps_the_policy_verdict_of_before(house: House) -> None:
     """R4: a policy that became stricter meanwhile does not ask about what was done."""
     await house.start()
     await policy(house, "then: allow")
@@ -107,7 +107,7 @@ async def test_a_rebuilt_run_goes_by_the_policy_of_when_it_was_judged(house: Hou
 
 
 @pytest.mark.parametrize("then", ["deny", "ask, quorum: 2, reviewers: [U0BOB, U0EVE]", "ask, reviewers: [U0EVE]"])
-async def test_a_reviewer_does_not_edit_a_call_past_the_policy(house: House, then: str) -> None:
+async def test_edit_cannot_evade_the_policy(house: House, then: str) -> None:
     """R7, R19: told at the click, and a change within the same rule counts."""
     await house.start()
     await policy(house, f"if: amount > 500, then: {then}")
@@ -122,7 +122,7 @@ async def test_a_reviewer_does_not_edit_a_call_past_the_policy(house: House, the
     assert till.paid == [(17, 50)]
 
 
-async def test_a_reviewer_does_not_edit_a_call_past_what_the_teams_code_refuses(house: House) -> None:
+async def test_edit_cannot_evade_the_teams_own_rules(house: House) -> None:
     """R19, R45: only the worker knows that code, so the gate says no after the click, and the card says so."""
     await house.start()
     till = Till()
@@ -143,7 +143,7 @@ async def test_a_reviewer_does_not_edit_a_call_past_what_the_teams_code_refuses(
     assert (await house.run()).reported == (ActionReport(request.id, failed=True, words="Too much.", done=NOT_DONE),)
 
 
-async def test_a_card_does_not_say_why_the_team_would_let_pass_what_the_policy_asks_about(house: House) -> None:
+async def test_card_omits_a_team_note_that_policy_overrules(house: House) -> None:
     """R13: the note would be untrue."""
     await house.start()
     await policy(house, "then: ask")
@@ -161,7 +161,7 @@ async def pay(amount: int) -> str:
     return "paid"
 
 
-async def test_rules_for_a_tool_that_asks_by_rules_of_its_own_are_refused_when_the_team_is_built(house: House) -> None:
+async def test_rules_for_a_self_gated_tool_are_refused(house: House) -> None:
     """R19: they would not count."""
     await house.start()
     async with life(house) as run:
@@ -181,7 +181,7 @@ class Meanwhile(RedisJournal):
         return await super().record(lease, key, value, **how)
 
 
-async def test_what_the_policy_refuses_since_the_verdict_is_denied_like_any_refused_call(house: House) -> None:
+async def test_stricter_policy_denies_a_call_judged_before(house: House) -> None:
     """R19: the run failed. R4, R25: a rebuilt run reads the same under whatever policy, and it is recorded once."""
     await house.start()
     await policy(house, "then: ask")
@@ -200,7 +200,7 @@ async def test_what_the_policy_refuses_since_the_verdict_is_denied_like_any_refu
     assert await count(house, "call_refused") == 1
 
 
-async def test_the_twin_of_what_the_policy_refuses_since_the_verdict_is_judged_by_itself(house: House) -> None:
+async def test_identical_call_after_a_policy_denial_is_judged_separately(house: House) -> None:
     """R26, R4: nothing waits for the turn of a question that was never asked."""
     await house.start()
     await policy(house, "then: ask")

@@ -67,7 +67,7 @@ class Shop:
 
 @pytest.mark.parametrize("wrap", [list, lambda tools: StaticWorkbench([FunctionTool(t, "") for t in tools])])
 @pytest.mark.parametrize("outcome", ["ordered", ValueError("no paper left")])
-async def test_what_a_tool_returned_or_raised_is_given_again(
+async def test_tool_result_or_error_is_replayed(
     house: House, wrap: Callable[[list[Any]], Any], outcome: str | Exception
 ) -> None:
     await house.start()
@@ -82,7 +82,7 @@ async def test_what_a_tool_returned_or_raised_is_given_again(
     assert said[0][0] == (("no paper left", True) if isinstance(outcome, Exception) else ("ordered 1", False))
 
 
-async def test_the_place_of_a_result_holds_when_branches_ask_in_another_order(house: House) -> None:
+async def test_results_keep_their_recorded_order_across_branches(house: House) -> None:
     """The result that came last is given last, though its branch asks first."""
     await house.start()
     came: list[list[str]] = []
@@ -107,9 +107,7 @@ async def test_the_place_of_a_result_holds_when_branches_ask_in_another_order(ho
 
 
 @pytest.mark.parametrize("declared", [True, {"look"}])
-async def test_an_idempotent_tool_that_was_cut_off_runs_again_with_the_same_key(
-    house: House, declared: bool | set[str]
-) -> None:
+async def test_interrupted_idempotent_tool_repeats_with_its_key(house: House, declared: bool | set[str]) -> None:
     """R4: killed in the middle of a call that may be repeated."""
     await house.start()
     keys: list[tuple[str, str]] = []
@@ -140,7 +138,7 @@ async def test_an_idempotent_tool_that_was_cut_off_runs_again_with_the_same_key(
 
 
 @pytest.mark.parametrize("answer", [Verb.RESPOND, Verb.APPROVE])
-async def test_another_tool_that_was_cut_off_is_asked_about(house: House, answer: Verb) -> None:
+async def test_interrupted_other_tool_is_asked_about(house: House, answer: Verb) -> None:
     """R4: what may not be repeated is not; people say what it returned, or that it shall run."""
     await house.start()
     shop = Shop()
@@ -161,7 +159,7 @@ async def test_another_tool_that_was_cut_off_is_asked_about(house: House, answer
         assert await asking == ("ordered 12" if answer is Verb.RESPOND else "ordered 1", False)
 
 
-async def test_a_tool_may_say_that_nobody_knows_its_outcome(house: House) -> None:
+async def test_tool_may_declare_its_outcome_unknown(house: House) -> None:
     await house.start()
     shop = Shop(OutcomeUnknown("The line was cut."))
     async with life(house) as run:
@@ -173,13 +171,14 @@ async def test_a_tool_may_say_that_nobody_knows_its_outcome(house: House) -> Non
         assert run.token.is_cancelled()
 
 
-async def test_a_tool_that_does_not_exist_is_an_error_for_the_model(house: House) -> None:
+async def test_unknown_tool_is_an_error_for_the_model(house: House) -> None:
+    """The sentence is AutoGen's own."""
     await house.start()
     async with life(house) as run:
         assert await call(run.tools("clerk", [Shop().order], ask=False), "sell") == ("Tool sell not found.", True)
 
 
-async def test_the_clock_and_luck_of_a_run_are_the_same_when_it_is_rebuilt(house: House) -> None:
+async def test_clock_and_random_numbers_repeat_in_a_rebuilt_run(house: House) -> None:
     """R20: the clock is UTC."""
     await house.start()
     lives = []
@@ -201,7 +200,7 @@ async def there(path: Path) -> bool | None:
     return True if await asyncio.to_thread(path.exists) else None
 
 
-async def test_a_question_that_the_team_leaves_is_withdrawn_and_never_answered_again(house: House) -> None:
+async def test_abandoned_question_is_withdrawn_and_stays_unanswered(house: House) -> None:
     """R5, R4: it was approved later, and the rebuilt run carried it out although the first life had gone on."""
     await house.start()
     shop = Shop()
@@ -232,7 +231,7 @@ async def test_a_question_that_the_team_leaves_is_withdrawn_and_never_answered_a
     assert not shop.done
 
 
-async def test_a_run_that_leaves_as_it_asks_leaves_nothing_half_begun(house: House) -> None:
+async def test_run_leaving_during_a_question_leaves_no_orphan(house: House) -> None:
     """R5: asyncio would warn of an answer that was made and is awaited by nobody."""
     await house.start()
     async with life(house) as run:
@@ -245,7 +244,7 @@ async def test_a_run_that_leaves_as_it_asks_leaves_nothing_half_begun(house: Hou
 
 
 @pytest.mark.parametrize("title", ["Refund {nothing}", "Refund {cents:.2f}", "To {key}"])
-async def test_a_title_that_does_not_fit_its_tool_is_refused_before_anything_runs(house: House, title: str) -> None:
+async def test_invalid_title_template_is_refused_before_any_call(house: House, title: str) -> None:
     """R7: the team does not build, whichever way the tool is put behind the gate."""
 
     async def refund(cents: str, key: str) -> str:

@@ -93,7 +93,7 @@ async def test_decision_reaches_its_action_in_one_call(house: House) -> None:
     assert [grant.outcome for grant in (await house.run()).grants.values()] == [ExecutionOutcome.DONE]
 
 
-async def test_action_that_was_never_granted_begins_without_a_question(house: House) -> None:
+async def test_ungranted_action_begins_without_a_question(house: House) -> None:
     """R4: its worker was lost before `web` heard of it, so it certainly did not happen."""
     await house.start()
     shop = Shop()
@@ -115,7 +115,7 @@ class Overtaken(Through):
 
 
 @pytest.mark.parametrize("asked", [True, False], ids=["approved", "not gated"])
-async def test_action_of_overtaken_worker_begins_at_next(house: House, asked: bool) -> None:
+async def test_action_of_an_overtaken_worker_begins_at_the_next(house: House, asked: bool) -> None:
     """R4: the late worker recorded that the action was cancelled, so the team heard of an approval as of a failure."""
     await house.start()
     shop = Shop()
@@ -157,7 +157,7 @@ async def test_action_stopped_before_its_task_runs_leaves_nothing(house: House) 
     assert not shop.done
 
 
-async def test_action_that_was_granted_before_is_asked_about(house: House) -> None:
+async def test_granted_action_of_a_lost_worker_is_asked_about(house: House) -> None:
     """R4: the worker that has the right to act may only be frozen; people let it run again as another execution."""
     await house.start()
     shop = Shop()

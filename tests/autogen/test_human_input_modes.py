@@ -50,21 +50,22 @@ def said(*texts: str) -> list[BaseChatMessage]:
         (None, True, 0, Move.ASK_TO_END),
     ],
 )
-def test_the_modes_ask_reply_and_end_where_autogen_0_2_does(
+def test_human_input_modes_follow_autogen_0_2(
     mode: HumanInputMode | None, finished: bool, replies: int, move: Move
 ) -> None:
     """As `check_termination_and_human_reply` of branch 0.2 decides, with a limit of 3."""
     assert next_move(mode, finished=finished, replies=replies, limit=3) is move
 
 
-def test_a_policy_asks_where_it_wants_to() -> None:
+def test_conversation_policy_can_demand_a_question() -> None:
     assert next_move(None, finished=False, replies=0, limit=3, by_policy=True) is Move.ASK
 
 
 @given(finished=st.booleans(), replies=st.integers(0, 9), limit=st.integers(0, 9), by_policy=st.booleans())
-def test_never_asks_nobody_and_always_never_goes_on_by_itself(
+def test_never_mode_asks_nobody_and_always_mode_always_asks(
     finished: bool, replies: int, limit: int, by_policy: bool
 ) -> None:
+    """With any number of replies, a policy or a finished conversation."""
     asked = partial(next_move, finished=finished, replies=replies, limit=limit, by_policy=by_policy)
     assert asked(HumanInputMode.NEVER) in (Move.REPLY, Move.END)
     assert asked(HumanInputMode.ALWAYS) in (Move.ASK, Move.ASK_TO_END)
@@ -84,24 +85,26 @@ def test_never_asks_nobody_and_always_never_goes_on_by_itself(
         ("", False),
     ],
 )
-def test_a_word_is_found_however_it_is_written(text: str, hit: bool) -> None:
+def test_when_said_finds_a_phrase_however_it_is_written(text: str, hit: bool) -> None:
     """R15: what nobody sees hides nothing from a policy."""
     assert when_said("delete", "drop table")(said("hello", text)) is hit
 
 
-def test_every_counts_what_was_said_since_people_were_asked() -> None:
+def test_every_n_policy_counts_messages_since_the_last_question() -> None:
     assert [every(3)(said(*"abcd"[:n])) for n in range(5)] == [False, False, False, True, True]
 
 
 @pytest.mark.parametrize(
     "make", [lambda: when_said(), lambda: when_said("", "\u200b"), lambda: every(0), lambda: when_from()]
 )
-def test_a_policy_that_could_never_be_meant_is_refused(make: Callable[[], AskWhen]) -> None:
+def test_meaningless_conversation_policy_is_refused(make: Callable[[], AskWhen]) -> None:
     with pytest.raises(ValueError):
         make()
 
 
-async def test_any_of_asks_when_one_does_whether_they_are_async_or_not() -> None:
+async def test_any_of_combines_sync_and_async_policies() -> None:
+    """It asks when one of them does."""
+
     async def slowly(messages: Sequence[BaseChatMessage]) -> bool:
         return "slow" in messages[-1].to_text()
 
@@ -117,7 +120,7 @@ async def judged(policy: AskWhen, *texts: str, within: float = PATIENCE) -> Opin
         return await opinion(lambda: policy(said(*texts)), name="the policy", agent="p", about="", journal=None)
 
 
-async def test_a_callable_that_fails_or_says_nothing_has_not_answered() -> None:
+async def test_failing_or_silent_conversation_policy_has_not_answered() -> None:
     """R12: an error is never a yes or a no."""
 
     def fails(messages: Sequence[BaseChatMessage]) -> bool:
@@ -133,7 +136,7 @@ async def test_a_callable_that_fails_or_says_nothing_has_not_answered() -> None:
     assert await judged(any_of(every(2), nothing), "a") == Opinion(None, "the policy failed (TypeError)")
 
 
-async def test_a_callable_that_blocks_holds_up_nothing_and_is_not_waited_for() -> None:
+async def test_blocking_conversation_policy_times_out_without_blocking_the_loop() -> None:
     """The event loop goes on meanwhile: one that the callable held up would give its answer instead."""
     free = threading.Event()
 
@@ -158,11 +161,11 @@ async def test_a_callable_that_blocks_holds_up_nothing_and_is_not_waited_for() -
         ("", False),
     ],
 )
-def test_the_last_line_says_that_it_is_the_last(text: str, last: bool) -> None:
+def test_last_line_condition_reads_only_the_last_line(text: str, last: bool) -> None:
     assert last_line("TERMINATE", "NEEDS_REVIEW", "ERROR:")(said(text)[0]) is last
 
 
-def test_autogens_own_termination_is_the_word_alone() -> None:
+def test_autogens_terminate_condition_needs_the_bare_keyword() -> None:
     assert [says_terminate(said(text)[0]) for text in ("TERMINATE", " TERMINATE\n", "x TERMINATE")] == [
         True,
         True,

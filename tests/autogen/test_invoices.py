@@ -10,7 +10,7 @@ from tests.autogen.harness import House, fact
 pytest_plugins = ["tests.redis_server"]
 
 
-async def test_payments_are_asked_together_and_only_what_was_approved_is_paid(house: House) -> None:
+async def test_payments_are_asked_together_and_only_approved_paid(house: House) -> None:
     """R13, R26: four requests wait at once; three pay, and the rejected one does not."""
     async with playing(house, "invoices", "pay what is due") as play:
 

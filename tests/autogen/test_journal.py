@@ -53,7 +53,7 @@ async def do(journal: RunJournal, act: Callable[[], Awaitable[str]], name: str =
     return await effect(journal, journal.key("step", "send", "a"), name, act, yes)
 
 
-async def test_a_recorded_effect_is_not_done_again(house: House) -> None:
+async def test_recorded_effect_is_not_repeated(house: House) -> None:
     await house.start()
     done: list[str] = []
     lease = await claimed(house)
@@ -62,7 +62,7 @@ async def test_a_recorded_effect_is_not_done_again(house: House) -> None:
     assert done == ["x"]
 
 
-async def test_an_effect_that_was_started_and_never_ended_is_not_repeated(house: House) -> None:
+async def test_started_effect_without_an_end_is_not_repeated(house: House) -> None:
     """R4: killed during the action, nobody knows; it is said and not repeated."""
     await house.start()
     lease = await claimed(house)
@@ -74,7 +74,7 @@ async def test_an_effect_that_was_started_and_never_ended_is_not_repeated(house:
     assert not done
 
 
-async def test_what_people_read_of_an_effect_names_it_in_words(house: House) -> None:
+async def test_unknown_outcome_names_the_effect_in_plain_english(house: House) -> None:
     """No name of a function: neither where its worker was lost, nor where its error says nothing."""
     await house.start()
     lease = await claimed(house)
@@ -87,7 +87,7 @@ async def test_what_people_read_of_an_effect_names_it_in_words(house: House) -> 
         await do(await journal_of(house, lease), acting([], "sent"), "send_mail")
 
 
-async def test_what_may_be_done_again_and_was_cut_off_before_it_was_done_is_done(house: House) -> None:
+async def test_repeatable_effect_interrupted_before_its_call_runs(house: House) -> None:
     """R4: a worker told to stop between `started` and the call; the agent was told that the call had failed."""
     await house.start()
     lease = await claimed(house)
@@ -118,9 +118,7 @@ async def test_what_may_be_done_again_and_was_cut_off_before_it_was_done_is_done
         (KeyError("bug"), OutcomeUnknown),
     ],
 )
-async def test_a_failure_is_found_again_as_it_was(
-    house: House, raised: Exception, comes_out: type[ActionFailed]
-) -> None:
+async def test_recorded_failure_is_replayed(house: House, raised: Exception, comes_out: type[ActionFailed]) -> None:
     await house.start()
     lease = await claimed(house)
     done: list[str] = []
@@ -134,7 +132,7 @@ async def test_a_failure_is_found_again_as_it_was(
     assert done == ["x"]
 
 
-async def test_a_failure_may_be_tried_again_as_another_step(house: House) -> None:
+async def test_failed_effect_may_be_retried_as_another_step(house: House) -> None:
     await house.start()
     journal = await journal_of(house, await claimed(house))
     done: list[str] = []
@@ -144,7 +142,7 @@ async def test_a_failure_may_be_tried_again_as_another_step(house: House) -> Non
     assert done == ["x", "x"]
 
 
-async def test_who_lost_the_run_does_nothing_outside(house: House) -> None:
+async def test_worker_without_the_lease_starts_no_effect(house: House) -> None:
     await house.start()
     lost = await claimed(house)
     journal = await journal_of(house, lost)
@@ -156,7 +154,8 @@ async def test_who_lost_the_run_does_nothing_outside(house: House) -> None:
     assert not done
 
 
-async def test_an_effect_that_is_no_longer_wanted_is_not_done(house: House) -> None:
+async def test_unwanted_effect_is_not_started(house: House) -> None:
+    """The check right before it says that the run was stopped."""
     await house.start()
     journal = await journal_of(house, await claimed(house))
     done: list[str] = []
@@ -169,7 +168,7 @@ async def test_an_effect_that_is_no_longer_wanted_is_not_done(house: House) -> N
     assert not done
 
 
-async def test_entries_of_another_version_are_refused_by_name() -> None:
+async def test_entry_of_another_version_is_refused_by_name() -> None:
     with pytest.raises(NewerSchema, match="A newer version of the worker"):
         Entry.load(b'{"schema": 99, "state": "done"}')
     with pytest.raises(UnknownSchema, match="another version of the worker") as refused:
@@ -178,7 +177,8 @@ async def test_entries_of_another_version_are_refused_by_name() -> None:
     assert Entry.load(Entry("done", "x").dump()) == Entry("done", "x")
 
 
-async def test_a_model_is_asked_once_whatever_the_number_of_rebuilds(house: House) -> None:
+async def test_model_is_asked_once_despite_rebuilds(house: House) -> None:
+    """R4: its answer is in the journal, for each agent and question."""
     await house.start()
     lease = await claimed(house)
     model = ReplayChatCompletionClient(["one", "two", "three", "four"])
@@ -194,7 +194,7 @@ async def test_a_model_is_asked_once_whatever_the_number_of_rebuilds(house: Hous
     assert (await other.create([UserMessage(content="other", source="user")])).content == "four"
 
 
-async def test_a_streaming_model_is_asked_once_too(house: House) -> None:
+async def test_streaming_model_is_asked_once_too(house: House) -> None:
     await house.start()
     lease = await claimed(house)
     model = ReplayChatCompletionClient(["one two"])
@@ -208,7 +208,8 @@ async def test_a_streaming_model_is_asked_once_too(house: House) -> None:
     assert said == [("one two", "one two")] * 2
 
 
-async def test_a_lost_lease_is_told_past_autogen_which_turns_errors_into_text(house: House) -> None:
+async def test_lost_lease_is_reported_past_autogens_error_handling(house: House) -> None:
+    """R4: AutoGen turns errors of a model into text."""
     await house.start()
     lost = await claimed(house)
     journal = await journal_of(house, lost)
@@ -234,7 +235,7 @@ async def test_a_lost_lease_is_told_past_autogen_which_turns_errors_into_text(ho
         b'{"schema": 2, "state": "done", "of_another_version": 1}',
     ],
 )
-def test_an_entry_that_is_none_is_refused_by_name(raw: bytes) -> None:
+def test_invalid_entry_is_refused_by_name(raw: bytes) -> None:
     """R29: and so is one whose fields are of another kind; a real one is read."""
     whole = Entry("done", "x", "a", "", 1)
     for wrong in (raw, whole.dump().replace(b'"place":1', b'"place":-1'), whole.dump().replace(b'"done"', b'"gone"')):
@@ -254,7 +255,7 @@ def test_an_entry_that_is_none_is_refused_by_name(raw: bytes) -> None:
         ("aside", '{"keys": ["k"], "turns": [{}]}'),
     ],
 )
-async def test_a_note_that_is_none_ends_the_run_by_name(house: House, kind: str, value: str) -> None:
+async def test_unreadable_note_ends_the_run_by_name(house: House, kind: str, value: str) -> None:
     """R29: what the gate and the doubts have noted is read whole, or not at all."""
     await house.start()
     lease = await claimed(house)

@@ -12,7 +12,7 @@ from countersign.runs.journal_file import JournalFile
 RUN, HOUR = RunId("s1"), timedelta(hours=1)
 
 
-async def test_a_lease_is_one_owners_until_it_lets_go(tmp_path: Path) -> None:
+async def test_journal_lease_has_one_owner_until_released(tmp_path: Path) -> None:
     async with JournalFile(tmp_path / "runs.sqlite") as first, JournalFile(tmp_path / "runs.sqlite") as second:
         lease = await first.claim(RUN, "first", HOUR)
         assert lease is not None
@@ -21,7 +21,7 @@ async def test_a_lease_is_one_owners_until_it_lets_go(tmp_path: Path) -> None:
         assert await second.claim(RUN, "second", HOUR) is not None
 
 
-async def test_who_lost_the_run_records_nothing(tmp_path: Path) -> None:
+async def test_program_without_the_lease_records_nothing(tmp_path: Path) -> None:
     """R4: the fence of the second claim is greater, and the entries of the first holder stay."""
     async with JournalFile(tmp_path / "runs.sqlite") as file:
         lost = await file.claim(RUN, "first", timedelta(0))
@@ -36,7 +36,7 @@ async def test_who_lost_the_run_records_nothing(tmp_path: Path) -> None:
         assert await file.entries(RUN) == {"a": b"1"}
 
 
-async def test_a_journal_outlives_its_program_until_it_is_dropped(tmp_path: Path) -> None:
+async def test_journal_outlives_its_program_until_dropped(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "runs.sqlite"
     async with JournalFile(path) as file:
         lease = await file.claim(RUN, "first", HOUR)

@@ -51,7 +51,7 @@ async def rounds() -> None:
 
 
 @pytest.mark.parametrize("name", ["asker", ANSWER])
-async def test_an_answer_that_had_come_comes_again_though_a_deadline_passes_before(house: House, name: str) -> None:
+async def test_recorded_answer_returns_before_a_later_cancellation(house: House, name: str) -> None:
     """R4: no clock decides; and what the agent waits for next is cancelled instead."""
     journal = await rebuilt(house, BESIDE, ANSWER)
     asking = asyncio.create_task(journal.shielded(name, answer(journal)))
@@ -64,7 +64,8 @@ async def test_an_answer_that_had_come_comes_again_though_a_deadline_passes_befo
     assert asking.cancelling() == 1
 
 
-async def test_a_timeout_of_the_teams_own_is_no_timeout_then(house: House) -> None:
+async def test_timeout_after_a_recorded_answer_does_not_fire(house: House) -> None:
+    """R4: the answer had come in time in the first life of the run."""
     journal, rung = await rebuilt(house, BESIDE, ANSWER), asyncio.Event()
     asking = asyncio.create_task(within(journal, rung))
     rung.set()
@@ -73,7 +74,7 @@ async def test_a_timeout_of_the_teams_own_is_no_timeout_then(house: House) -> No
     assert await asking == "answered"
 
 
-async def test_work_that_nothing_recorded_is_cancelled_after_the_recorded(house: House) -> None:
+async def test_unrecorded_work_is_cancelled_after_the_recorded(house: House) -> None:
     """R4: what is new is left after all that is recorded, as everything new."""
     journal = await rebuilt(house, BESIDE)
     asking = asyncio.create_task(journal.shielded(ANSWER, asyncio.sleep(3600, "answered")))
@@ -87,7 +88,7 @@ async def test_work_that_nothing_recorded_is_cancelled_after_the_recorded(house:
         await asking
 
 
-async def test_what_the_agent_waits_for_after_what_is_recorded_is_cancelled_then(house: House) -> None:
+async def test_wait_after_recorded_work_receives_the_cancellation(house: House) -> None:
     """A call that people had approved, and whose effect is new."""
     journal = await rebuilt(house, BESIDE, ANSWER)
     reached = asyncio.Event()
@@ -130,7 +131,7 @@ async def test_deadline_waits_for_a_call_that_had_begun(house: House) -> None:
     assert journal.order.unused() == []
 
 
-async def test_call_that_was_left_is_asked_for_before_it_is_left_again(house: House) -> None:
+async def test_abandoned_call_is_begun_before_it_is_abandoned(house: House) -> None:
     """R4: the deadline passes while the agent waits for something before it."""
     journal = await rebuilt(house, ABANDONED)
     before = asyncio.Event()
@@ -150,7 +151,7 @@ async def test_call_that_was_left_is_asked_for_before_it_is_left_again(house: Ho
     assert journal.order.wait(ABANDONED).passed
 
 
-async def test_event_names_no_key_inside_a_left_call(house: House) -> None:
+async def test_abandoned_event_names_no_key_inside_its_call(house: House) -> None:
     """R4: the next process leaves the call before its key, so the event would wait for that key for ever."""
     await house.start()
     lease = await claimed(house)
@@ -179,7 +180,7 @@ async def test_question_about_the_run_waits_for_nothing_recorded(house: House) -
         await asking
 
 
-async def test_what_had_been_abandoned_is_abandoned_again(house: House) -> None:
+async def test_abandoned_wait_is_abandoned_again(house: House) -> None:
     journal = await rebuilt(house, ABANDONED, ANSWER)
     asking = asyncio.create_task(journal.shielded(ABANDONED, journal.wait_if_abandoned(ABANDONED)))
     await rounds()
@@ -189,7 +190,7 @@ async def test_what_had_been_abandoned_is_abandoned_again(house: House) -> None:
     assert await answer(journal) == "answered"
 
 
-async def test_a_run_that_leaves_this_process_waits_for_nothing(house: House) -> None:
+async def test_leaving_run_waits_for_nothing(house: House) -> None:
     journal = await rebuilt(house, BESIDE, ANSWER)
     asking = asyncio.create_task(journal.shielded("asker", answer(journal)))
     await rounds()

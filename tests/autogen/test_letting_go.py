@@ -51,7 +51,7 @@ class Thinking(Scripted):
     [(1, False), (2, False), (3, False), (3, True), (4, True)],
     ids=["facts", "plan", "ledger", "ledger-structured", "agent-structured"],
 )
-async def test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once(
+async def test_planning_team_is_handed_over_immediately_on_stop(
     house: House, monkeypatch: pytest.MonkeyPatch, number: int, structured: bool
 ) -> None:
     """R4: MagenticOne passes no token to its model for a structured ledger; the call ends with the run all the same.
@@ -110,7 +110,7 @@ async def cut_off() -> None:
 
 
 @pytest.mark.parametrize("let_go", [never, cut_off])
-async def test_a_workbench_that_does_not_stop_keeps_no_run_from_its_end(
+async def test_hanging_workbench_does_not_block_the_runs_end(
     house: House, monkeypatch: pytest.MonkeyPatch, let_go: Callable[[], Awaitable[object]]
 ) -> None:
     """The run was never told to have ended, and was rebuilt by every other worker in turn."""
@@ -121,7 +121,7 @@ async def test_a_workbench_that_does_not_stop_keeps_no_run_from_its_end(
     assert (await house.run()).status is Status.FINISHED
 
 
-async def test_a_run_keeps_its_lease_while_its_workbench_stops(house: House) -> None:
+async def test_run_keeps_its_lease_while_its_workbench_stops(house: House) -> None:
     """R4: a container takes ten seconds to stop, as long as a lease."""
     key = house.area.keys.lease(RunId("r1"))
 

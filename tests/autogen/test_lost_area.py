@@ -37,7 +37,7 @@ async def lose_area(house: House) -> None:
             await house.area.client.delete(key)
 
 
-async def test_a_run_that_had_a_decision_fails_without_its_journal(house: House) -> None:
+async def test_run_with_a_decision_fails_without_its_journal(house: House) -> None:
     """R4: what its agents did with the decision is in the journal alone, so nothing is rebuilt from nothing."""
     await house.start()
     async with house.worker() as worker:
@@ -58,7 +58,7 @@ async def test_a_run_that_had_a_decision_fails_without_its_journal(house: House)
     assert house.mails() == []
 
 
-async def test_a_run_that_only_asked_is_rebuilt_without_its_journal(house: House) -> None:
+async def test_run_that_only_asked_is_rebuilt_without_its_journal(house: House) -> None:
     """R4: nothing was done, so nothing can be repeated; people are asked once."""
     await house.start()
     async with house.worker() as worker:
@@ -73,7 +73,7 @@ async def test_a_run_that_only_asked_is_rebuilt_without_its_journal(house: House
     assert len(house.mails()) == 1
 
 
-async def test_a_worker_that_loses_its_area_lets_its_runs_go(house: House) -> None:
+async def test_worker_that_loses_its_area_releases_its_runs(house: House) -> None:
     """R4: its lease is gone, so it writes nothing from then on; a decision that comes is not lost."""
     await house.start()
     async with house.worker() as worker:
@@ -124,7 +124,7 @@ def acting(done: list[str]) -> Teams:
     return Teams({TeamName("acting"): Team(TeamName("acting"), "", build)}, {})
 
 
-async def test_an_action_that_began_is_not_repeated_without_its_journal(house: House) -> None:
+async def test_started_action_is_not_repeated_without_its_journal(house: House) -> None:
     """R4: nobody was asked about it, and it may have happened."""
     done: list[str] = []
     found = acting(done)
@@ -139,7 +139,7 @@ async def test_an_action_that_began_is_not_repeated_without_its_journal(house: H
     assert done == ["one"]
 
 
-async def test_a_script_keeps_its_run_where_its_journal_is_not(house: House) -> None:
+async def test_script_keeps_its_run_when_the_journal_is_missing(house: House) -> None:
     """R40: the journal may be in another folder, so the run is not ended."""
     done: list[str] = []
     found, run = acting(done), RunId("s1")

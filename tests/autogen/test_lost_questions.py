@@ -25,7 +25,7 @@ async def lose(house: House, request: Request) -> None:
 
 @pytest.mark.parametrize("indexed", [False, True], ids=["gone", "gone but for its index"])
 @pytest.mark.parametrize("at_rest", [False, True], ids=["in memory", "parked"])
-async def test_a_run_whose_question_is_gone_asks_again(
+async def test_run_with_a_lost_question_asks_again(
     at_rest: bool, indexed: bool, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R5: nobody could decide on it, and it would wait until the end of days."""
@@ -64,9 +64,7 @@ async def test_a_run_whose_question_is_gone_asks_again(
     assert len(house.mails()) == 1
 
 
-async def test_a_repair_looks_at_one_page_of_parked_runs_and_the_next_at_the_next(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_each_repair_examines_one_page_of_parked_runs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many runs are parked, no repair takes longer, and each of them has its turn."""
     monkeypatch.setattr("countersign.store.indexes._AT_ONCE", 2)
     house.park_after = timedelta(0)

@@ -50,7 +50,7 @@ async def kept(house: House) -> dict[str, Any]:
 
 @pytest.mark.filterwarnings("ignore:Using LocalCommandLineCodeExecutor")
 @pytest.mark.parametrize("make", [own, autogens])
-async def test_what_code_makes_is_kept_for_its_thread_and_nothing_else(house: House, make: Any) -> None:
+async def test_only_new_small_files_of_code_are_kept(house: House, make: Any) -> None:
     """R13: not what was there, the code itself, what is hidden or too large, links, or pipes; once, for a week."""
     folder = house.folder / "code"
     folder.mkdir()
@@ -77,7 +77,7 @@ async def test_what_code_makes_is_kept_for_its_thread_and_nothing_else(house: Ho
     ("code", "output"),
     [("print(42)", None), ("print('a\\n  b')", b"a\n  b\n"), ("print('x' * 300)", b"x" * 300 + b"\n")],
 )
-async def test_output_that_no_line_of_progress_shows_is_a_file(house: House, code: str, output: bytes | None) -> None:
+async def test_output_too_long_for_progress_is_a_file(house: House, code: str, output: bytes | None) -> None:
     """Its lines stay as they are."""
     await house.start()
     async with life(house) as run:
@@ -88,7 +88,8 @@ async def test_output_that_no_line_of_progress_shows_is_a_file(house: House, cod
     assert await kept(house) == ({"output.txt": output} if output else {})
 
 
-async def test_a_version_has_a_name_of_its_own_and_a_run_has_few_files(house: House) -> None:
+async def test_changed_file_gets_a_number_and_files_are_limited(house: House) -> None:
+    """An equal file is kept once; a run keeps a limited number of files."""
     keep, all_kept = partial(house.store.made.keep, RUN), partial(house.store.made.kept, RUN)
     await keep([MadeFile("plot.png", b"1"), MadeFile("plot.png", b"2"), MadeFile("plot.png", b"1")])
     assert await kept(house) == {"plot.png": b"1", "plot-2.png": b"2"} and (await all_kept()).left == ()
@@ -102,7 +103,8 @@ async def test_a_version_has_a_name_of_its_own_and_a_run_has_few_files(house: Ho
     assert len(await kept(house)) == MOST
 
 
-async def test_a_folder_with_too_many_files_is_said_to_be_so(house: House) -> None:
+async def test_crowded_folder_is_reported_as_that(house: House) -> None:
+    """More files than are looked at: none of them is kept."""
     code = 'import pathlib\nfor n in range(1001):\n    pathlib.Path(f"{n}.txt").touch()'
     await house.start()
     async with life(house) as run:
@@ -124,7 +126,7 @@ async def test_a_folder_with_too_many_files_is_said_to_be_so(house: House) -> No
         (f"{'x' * 300}.png", f"{'x' * 56}.png"),
     ],
 )
-def test_a_name_is_safe_to_show_and_to_save(name: str, shown: str) -> None:
+def test_file_name_is_safe_to_show_and_save(name: str, shown: str) -> None:
     """R15"""
     assert clean(name) == shown == clean(shown)
     assert Path(shown).name == shown

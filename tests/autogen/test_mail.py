@@ -45,18 +45,19 @@ def words_of(received: EmailMessage) -> str:
     return payload.decode(str(received.get_content_charset())).replace("\r\n", "\n")
 
 
-def test_a_plain_mail_is_read() -> None:
+def test_plain_mail_is_parsed() -> None:
     found = parse("To: bob@x.org, Ann Lee <ann@x.org>\nCc: c@x.org\nSubject: 10% off\n\nHello,\n\nwe need it.\n")
     assert found == Mail(("bob@x.org", "Ann Lee <ann@x.org>"), ("c@x.org",), "10% off", "Hello,\n\nwe need it.\n")
 
 
-def test_order_and_case_of_headers_and_crlf_do_not_matter() -> None:
+def test_mail_headers_may_have_any_order_and_case() -> None:
+    """CRLF is read as a line end."""
     assert parse("\r\nsubject:Hi\r\nCC: c@x.org\r\nto:  b@x.org \r\n\r\nA\r\nB") == Mail(
         ("b@x.org",), ("c@x.org",), "Hi", "A\nB"
     )
 
 
-def test_unicode_is_welcome_in_names_subject_and_words() -> None:
+def test_mail_accepts_unicode_in_names_subject_and_body() -> None:
     one = mail(to='"Müller, Jörg" <j@x.org>, 李 <l@x.org>', subject="Grüße 👩‍👩‍👧", body="Schöne Grüße, 李 …\n")
     received = read_back(message(one))
     assert [(a.display_name, a.addr_spec) for a in received["To"].addresses] == [
@@ -100,7 +101,7 @@ def test_unicode_is_welcome_in_names_subject_and_words() -> None:
         (text(to="a" * 10_001), "longer than 10,000"),
     ],
 )
-def test_what_is_not_a_mail_gets_a_sentence(written: str, says: str) -> None:
+def test_invalid_mail_is_explained_in_a_sentence(written: str, says: str) -> None:
     """R13: nothing that the reviewer could overlook becomes a header."""
     assert says in problem(written)
 
@@ -138,18 +139,18 @@ def test_what_is_not_a_mail_gets_a_sentence(written: str, says: str) -> None:
         "<@relay.org:bob@x.org>",
     ],
 )
-def test_what_is_not_an_address_gets_a_sentence(to: str) -> None:
+def test_invalid_address_is_explained_in_a_sentence(to: str) -> None:
     sentence = problem(text(to=to))
     assert "e-mail address" in sentence or "list of addresses" in sentence, sentence
     assert not is_address(to)
 
 
-def test_the_same_arguments_give_the_same_bytes() -> None:
+def test_equal_arguments_give_equal_mail_bytes() -> None:
     one = mail(body="Words. 👩\n" * 40)
     assert message(one).as_bytes() == message(one).as_bytes()
 
 
-def test_all_headers_are_there_and_nothing_else() -> None:
+def test_mail_has_exactly_the_expected_headers() -> None:
     sent = read_back(message(mail(more="Cc: ann@x.org\n")))
     assert {name: str(value) for name, value in sent.items()} == {
         "From": "Agents <agents@example.com>",
@@ -175,7 +176,7 @@ def test_all_headers_are_there_and_nothing_else() -> None:
         ("a@x.org", "<a@b>", WHEN.replace(tzinfo=None), "time zone"),
     ],
 )
-def test_a_wrong_sender_message_id_or_date_is_refused(sender: str, message_id: str, date: datetime, says: str) -> None:
+def test_invalid_sender_message_id_or_date_is_refused(sender: str, message_id: str, date: datetime, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         to_message(mail(), sender, message_id, date)
 
@@ -193,7 +194,7 @@ def test_a_wrong_sender_message_id_or_date_is_refused(sender: str, message_id: s
         "\tindented\n" * 12 + "ü",
     ],
 )
-def test_awkward_words_arrive_as_they_were(body: str) -> None:
+def test_difficult_mail_text_arrives_unchanged(body: str) -> None:
     """R13: what is sent is what was shown."""
     assert words_of(read_back(message(mail(body=body)))) == body + ("" if body.endswith("\n") else "\n")
 
@@ -207,7 +208,7 @@ _NAMES = st.text(_CHARS, min_size=1, max_size=120)
     subject=st.text(_CHARS, max_size=250),
     body=st.text(st.one_of(_CHARS, st.sampled_from("\n\t.=")), max_size=400),
 )
-def test_whatever_is_accepted_arrives_unchanged(names: list[str], subject: str, body: str) -> None:
+def test_accepted_mail_arrives_unchanged(names: list[str], subject: str, body: str) -> None:
     """R13: recipients, subject and words survive the way to the wire, or the text is refused."""
     quoted = [name.replace("\\", "\\\\").replace('"', '\\"') for name in names]
     to = ", ".join(f'"{name}" <u{n}@x.org>' for n, name in enumerate(quoted))
@@ -234,7 +235,7 @@ def test_whatever_is_accepted_arrives_unchanged(names: list[str], subject: str, 
 
 
 @given(st.text(st.one_of(_CHARS, st.sampled_from('\n\r\t:,<>@"\\=? ')), max_size=200))
-def test_any_text_is_a_mail_or_a_sentence(written: str) -> None:
+def test_any_text_is_a_mail_or_an_explanation(written: str) -> None:
     for tried in (written, text(to=written), text(subject=written), text(more=f"Cc: {written}\n")):
         found = parse(tried)
         if isinstance(found, Mail):

@@ -52,15 +52,13 @@ STORIES = (
 )
 
 
-def test_each_example_team_is_counted() -> None:
+def test_every_example_team_has_its_messages_counted() -> None:
     assert {story.team for story in STORIES} == set(registry.find().working)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.team)
-async def test_a_story_posts_a_card_for_each_answer_and_three_messages_of_its_run(
-    house: House, slack: LocalSlack, story: Story
-) -> None:
+async def test_story_posts_a_card_per_answer_and_three_messages(house: House, slack: LocalSlack, story: Story) -> None:
     """R6: head, steps and outcome; what changes is edited into them."""
     async with running_projector(slack, house.store):
         await played(house, story, partial(all_drawn, slack, house.store))
@@ -73,9 +71,7 @@ async def test_a_story_posts_a_card_for_each_answer_and_three_messages_of_its_ru
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.team)
-async def test_a_story_changes_no_message_twice_between_two_moments_of_rest(
-    house: House, slack: LocalSlack, story: Story
-) -> None:
+async def test_story_updates_each_message_once_between_questions(house: House, slack: LocalSlack, story: Story) -> None:
     """R36: what is no news is no call."""
 
     async def drawn() -> None:

@@ -47,11 +47,11 @@ def refused(path: Path, environment: dict[str, str] | None = None) -> str:
     return caught.value.problems[0]
 
 
-def test_without_a_configuration_the_demo_model_writes() -> None:
+def test_missing_configuration_uses_the_demo_model() -> None:
     assert isinstance(load_model(None, {}), DemoModel)
 
 
-def test_the_documentation_has_an_example_for_each_vendor() -> None:
+def test_documentation_has_an_example_for_each_vendor() -> None:
     titles = {title for title, _ in EXAMPLES}
     assert {"OpenAI", "Azure OpenAI", "Anthropic", "Ollama"} <= titles
 
@@ -67,21 +67,22 @@ async def test_each_documented_example_loads(title: str, text: str, tmp_path: Pa
         await client.close()
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_missing_model_file_is_named(tmp_path: Path) -> None:
     assert "there is no such file" in refused(tmp_path / "nothing.yaml")
 
 
-def test_a_folder_instead_of_a_file_is_a_sentence(tmp_path: Path) -> None:
+def test_folder_as_model_file_is_refused(tmp_path: Path) -> None:
     assert "cannot be read" in refused(tmp_path)
 
 
-def test_a_file_that_is_not_text_is_a_sentence(tmp_path: Path) -> None:
+def test_binary_model_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.yaml"
     path.write_bytes(b"provider: \xff\xfe")
     assert "cannot be read" in refused(path)
 
 
-def test_broken_yaml_says_where_and_does_not_quote_a_key(tmp_path: Path) -> None:
+def test_invalid_yaml_is_located_without_quoting_keys(tmp_path: Path) -> None:
+    """R15: the file may hold a key in the line with the error."""
     sentence = refused(written(tmp_path, "provider: x\nconfig:\n  api_key: sk-secret: [\n"))
     assert "not YAML in line 3" in sentence
     assert "sk-secret" not in sentence
@@ -91,26 +92,25 @@ def test_broken_yaml_says_where_and_does_not_quote_a_key(tmp_path: Path) -> None
     "text",
     ["", "just words", "- a\n- list\n", "provider: 3\nconfig: {}\n", "provider: a.B\n", "provider: a.B\nconfig: 3\n"],
 )
-def test_what_is_not_a_component_is_a_sentence(text: str, tmp_path: Path) -> None:
+def test_model_file_without_a_component_is_refused(text: str, tmp_path: Path) -> None:
     assert "not a component" in refused(written(tmp_path, text))
 
 
 @pytest.mark.parametrize(
     "provider", ["openai", "nobody.models.Client", "autogen_ext.models.openai.Nothing", "a..b", ""]
 )
-def test_an_unknown_provider_is_named(provider: str, tmp_path: Path) -> None:
+def test_unknown_provider_is_named(provider: str, tmp_path: Path) -> None:
     assert f"there is no provider “{provider}”" in refused(written(tmp_path, f"provider: '{provider}'\nconfig: {{}}\n"))
 
 
-def test_a_component_that_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_component_other_than_a_model_is_refused(tmp_path: Path) -> None:
     text = "provider: autogen_agentchat.conditions.MaxMessageTermination\nconfig: {max_messages: 3}\n"
     assert "is not a model client" in refused(written(tmp_path, text))
     assert "is not a model client" in refused(written(tmp_path, "provider: pathlib.Path\nconfig: {}\n"))
 
 
-def test_a_provider_whose_package_is_not_installed_names_the_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_provider_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence says what to install."""
     (tmp_path / "needs_more.py").write_text("import package_that_nobody_has\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     text = "provider: needs_more.Client\nconfig: {}\n"
@@ -118,7 +118,7 @@ def test_a_provider_whose_package_is_not_installed_names_the_package(
     sys.modules.pop("needs_more", None)
 
 
-def test_all_missing_variables_are_named_at_once(tmp_path: Path) -> None:
+def test_all_missing_variables_are_named_together(tmp_path: Path) -> None:
     text = "provider: a.B\nconfig:\n  key: ${FIRST}\n  list: ['${SECOND}', '${FULL}']\n  # ${IN_A_COMMENT}\n"
     sentence = refused(written(tmp_path, text), {"FULL": "x", "SECOND": ""})
     assert "FIRST, SECOND" in sentence
@@ -126,7 +126,8 @@ def test_all_missing_variables_are_named_at_once(tmp_path: Path) -> None:
     assert "COMMENT" not in sentence
 
 
-def test_a_refused_configuration_names_the_field_and_keeps_the_key_secret(tmp_path: Path) -> None:
+def test_invalid_model_option_is_named_without_the_key(tmp_path: Path) -> None:
+    """R15: each wrong field by its name."""
     text = (
         "provider: autogen_ext.models.openai.OpenAIChatCompletionClient\n"
         "config: {model: gpt-4.1, api_key: '${KEY}', timeout: 'soon ${KEY}', max_retries: '${KEY}'}\n"
@@ -137,7 +138,8 @@ def test_a_refused_configuration_names_the_field_and_keeps_the_key_secret(tmp_pa
     assert "secret" not in sentence
 
 
-def test_an_error_of_the_provider_is_told_without_the_key(tmp_path: Path) -> None:
+def test_provider_error_is_reported_without_the_key(tmp_path: Path) -> None:
+    """R15: also where the provider's own text would have it."""
     text = (
         "provider: autogen_ext.models.openai.OpenAIChatCompletionClient\nconfig: {model: '${KEY}', api_key: '${KEY}'}\n"
     )
@@ -146,7 +148,7 @@ def test_an_error_of_the_provider_is_told_without_the_key(tmp_path: Path) -> Non
     assert "secret" not in sentence
 
 
-async def test_a_configured_model_is_asked_over_http_whole_and_streaming(openai: OpenAIServer, tmp_path: Path) -> None:
+async def test_configured_model_is_called_over_http_and_streams(openai: OpenAIServer, tmp_path: Path) -> None:
     text = f"""
 provider: autogen_ext.models.openai.OpenAIChatCompletionClient
 config:
@@ -172,7 +174,8 @@ config:
     assert [message["content"] for message in openai.asked[0]["messages"]] == ["You write.", "Write."]
 
 
-def test_everything_that_is_wrong_with_several_models_is_said_at_once_and_no_key(tmp_path: Path) -> None:
+def test_all_problems_of_several_models_are_reported_together(tmp_path: Path) -> None:
+    """R15: without a key."""
     text = """
 models:
   - provider: nobody.models.Client
@@ -210,16 +213,16 @@ cache: for ever
 
 
 @pytest.mark.parametrize("text", ["models: []\n", "models: gpt-4.1\n", "models:\n"])
-def test_a_list_of_models_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
+def test_invalid_list_of_models_is_refused(text: str, tmp_path: Path) -> None:
     assert "“models:” must be a list of components" in refused(written(tmp_path, text))
 
 
-def test_a_misspelt_word_beside_one_model_is_refused(tmp_path: Path) -> None:
+def test_misspelt_model_option_is_refused(tmp_path: Path) -> None:
     text = "provider: autogen_ext.models.openai.OpenAIChatCompletionClient\nconfig: {model: gpt-4.1, api_key: x}\n"
     assert "“tiemout” is not known here" in refused(written(tmp_path, text + "tiemout: 5s\n"))
 
 
-async def test_models_of_the_same_name_are_told_apart(openai: OpenAIServer, tmp_path: Path) -> None:
+async def test_models_of_the_same_name_are_numbered(openai: OpenAIServer, tmp_path: Path) -> None:
     same = component(openai, "same", max_retries=0)
     openai.will("same", Fails(500), Fails(503))
     client = load_model(several(tmp_path, [same, same, {**same, "label": "spare"}]), {})

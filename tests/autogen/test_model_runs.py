@@ -114,9 +114,7 @@ async def _asked_or_over(house: House, before: Any) -> Any:
     return None
 
 
-async def test_what_a_run_took_is_in_its_outcome_and_each_call_counts_once_though_it_was_rebuilt(
-    house: House, openai: OpenAIServer
-) -> None:
+async def test_outcome_counts_each_model_call_once_despite_rebuilds(house: House, openai: OpenAIServer) -> None:
     """R4: who is asked twice pays twice, and the sum would be wrong too."""
     openai.will("first", Says("One."), Fails(500), Fails(500))
     async with two(openai, house) as model:
@@ -132,7 +130,7 @@ async def test_what_a_run_took_is_in_its_outcome_and_each_call_counts_once_thoug
     )
 
 
-async def test_a_run_that_fails_says_what_it_took_too(house: House, openai: OpenAIServer) -> None:
+async def test_failed_run_reports_its_usage(house: House, openai: OpenAIServer) -> None:
     openai.will("first", Says(tool="look"), Fails(401))
     openai.will("second", Fails(503))
     async with two(openai, house) as model:
@@ -145,7 +143,8 @@ async def test_a_run_that_fails_says_what_it_took_too(house: House, openai: Open
     assert (run.usage.calls, run.usage.prompt_tokens) == (1, 7)
 
 
-async def test_a_team_without_a_model_configured_says_so_in_what_it_took(house: House) -> None:
+async def test_usage_names_the_demo_model(house: House) -> None:
+    """A run without MODEL_CONFIG says which model wrote its answers."""
     run = await ended(house, DemoModel(), "tell")
     assert run.usage is not None
     assert run.usage.models == (("DemoModel", 1),)
@@ -165,9 +164,7 @@ def judge(run: Run) -> AutoGenTeam:
 
 
 @pytest.mark.parametrize("build", [work, hand_over, judge], ids=["tools", "handoffs", "data"])
-async def test_a_team_that_needs_a_model_says_that_none_is_configured(
-    house: House, build: Callable[[Run], AutoGenTeam]
-) -> None:
+async def test_team_needing_a_model_says_none_is_configured(house: House, build: Callable[[Run], AutoGenTeam]) -> None:
     """Who started it reads what to do, and neither AutoGen's words nor an answer that nobody wrote."""
     await house.start(team="t")
     async with house.worker(found=Teams({"t": Team("t", "", build)}, {}), model=DemoModel()) as worker:
@@ -182,9 +179,8 @@ async def test_a_team_that_needs_a_model_says_that_none_is_configured(
 
 
 @pytest.mark.filterwarnings("ignore:No text content")
-async def test_a_model_that_answers_nothing_is_shown_as_that_and_the_run_goes_on(
-    house: House, openai: OpenAIServer
-) -> None:
+async def test_empty_model_answer_is_shown_as_that(house: House, openai: OpenAIServer) -> None:
+    """The run continues, and people are asked about the placeholder."""
     openai.will("first", Says(""))
     openai.will("second", Says(""))
     await house.start(team="talk")
@@ -195,9 +191,8 @@ async def test_a_model_that_answers_nothing_is_shown_as_that_and_the_run_goes_on
 
 
 @pytest.mark.filterwarnings("ignore:No text content")
-async def test_a_model_that_answers_nothing_where_data_is_needed_ends_the_run_and_says_so(
-    house: House, openai: OpenAIServer
-) -> None:
+async def test_empty_answer_where_json_is_needed_fails_the_run(house: House, openai: OpenAIServer) -> None:
+    """The result names the model and the agent."""
     openai.will("first", Says(""))
     openai.will("second", Says(""))
     await house.start(team="judge")
@@ -209,7 +204,8 @@ async def test_a_model_that_answers_nothing_where_data_is_needed_ends_the_run_an
     assert "The model first answered nothing where “judge” needs JSON" in run.result
 
 
-async def test_a_model_that_calls_tools_for_ever_is_ended_by_the_budget(house: House, openai: OpenAIServer) -> None:
+async def test_endless_tool_calls_end_at_the_budget(house: House, openai: OpenAIServer) -> None:
+    """The result names MODEL_CALLS."""
     openai.will("first", *[Says(tool="look")] * 50)
     house.model_calls = 5
     async with two(openai, house) as model:
@@ -220,7 +216,7 @@ async def test_a_model_that_calls_tools_for_ever_is_ended_by_the_budget(house: H
     assert len(openai.asked) == 5
 
 
-async def test_a_rebuilt_run_has_no_more_budget_than_another(house: House, openai: OpenAIServer) -> None:
+async def test_rebuilt_run_has_the_same_budget(house: House, openai: OpenAIServer) -> None:
     house.model_calls = 2
     async with two(openai, house) as model:
         run = await rebuilt_at_each_question(house, model)
@@ -228,9 +224,10 @@ async def test_a_rebuilt_run_has_no_more_budget_than_another(house: House, opena
     assert len(openai.asked) == 2
 
 
-async def test_what_a_model_is_writing_is_shown_and_then_what_it_wrote(
+async def test_writing_agent_is_shown_before_its_text(
     house: House, openai: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An unfinished text is in no event."""
     monkeypatch.setattr(progress, "PACE", timedelta(milliseconds=50))
     monkeypatch.setattr(answer_recorder, "PIECES_EVERY", timedelta(milliseconds=10))
     enough = asyncio.Event()
@@ -262,7 +259,7 @@ async def _told(house: House) -> runs.Run | None:
     return run if run.progress else None
 
 
-async def test_a_long_text_that_comes_quickly_or_again_is_no_flood_of_events(
+async def test_long_or_repeated_text_is_one_progress_event(
     house: House, openai: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R26: one line each, however many pieces it came in, and none more when the run is rebuilt."""
@@ -275,7 +272,7 @@ async def test_a_long_text_that_comes_quickly_or_again_is_no_flood_of_events(
     assert said == ["writer", "human", "writer", "human", "writer"]
 
 
-def test_a_line_of_progress_says_that_a_program_was_written_and_not_the_program() -> None:
+def test_progress_line_summarises_a_program() -> None:
     """On one line code is nothing that people can read; the card shows it as it is."""
     code = "```python\nimport math\n\nprint(math.pi)\n```"
     assert progress.in_one_line(code) == "Wrote a program of 3 lines"
@@ -286,16 +283,17 @@ def test_a_line_of_progress_says_that_a_program_was_written_and_not_the_program(
     assert progress.in_one_line("```not closed\n and `this` too") == "```not closed and `this` too"
 
 
-def test_what_is_written_is_shown_now_and_then_by_one_worker_whatever_the_number_of_runs() -> None:
+def test_writing_progress_is_limited_per_worker() -> None:
     """R26: Slack takes 50 changes of messages a minute, and decisions need them."""
     pace = progress.Pace()
     shown = sum(pace.due(second / 10) for second in range(600) for _ in range(100))
     assert shown <= 20
 
 
-async def test_a_text_that_ends_in_a_tool_call_is_not_shown_as_going_on(
+async def test_writing_line_ends_when_a_tool_call_follows(
     house: House,
 ) -> None:
+    """R45: the line would say for ever that the agent is writing."""
     held: Any = None
     lines = progress.ProgressLines(held, progress.Pace())
     pace = progress.PACE.total_seconds()

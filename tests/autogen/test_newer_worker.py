@@ -32,7 +32,8 @@ async def of_a_newer_version(house: House, what: str, asked: Request) -> None:
 
 
 @pytest.mark.parametrize("what", ["journal", "run", "request", "request that was answered"])
-async def test_a_run_of_a_newer_version_is_left_for_a_newer_worker(house: House, what: str) -> None:
+async def test_run_of_a_newer_version_is_left_for_it(house: House, what: str) -> None:
+    """R4: no model is asked, and the run continues at a worker of that version."""
     await house.start()
     model = Counting()
     async with house.worker(model=model) as worker:

@@ -22,6 +22,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from bot.audit import entries
 from bot.slack.views.decision_details import changes_of
 from bot.slack.views.reviewed_content import in_full, on_card
+from countersign.domain.actions import Action
 from countersign.domain.activity import NOT_DONE
 from countersign.domain.calls import canonical, in_order, labelled
 from countersign.domain.errors import ActionFailed
@@ -35,7 +36,7 @@ from countersign.frameworks.autogen.team import Team, Teams
 from countersign.frameworks.autogen.tools.arguments import by_model, by_schema
 from countersign.frameworks.autogen.tools.team_policy import Proposal, Verdict
 from countersign.policy import file
-from countersign.policy.evaluation import Action, Rulebook, WantedAction, judge
+from countersign.policy.evaluation import Rulebook, WantedAction, judge
 from tests.autogen.harness import House
 from tests.autogen.test_gated_tools import call, life
 
@@ -214,7 +215,7 @@ def by_itself(given: dict[str, Any]) -> dict[str, Any]:
     return by_schema(Tool().schema["parameters"], given)
 
 
-def test_no_way_of_writing_a_value_passes_what_judges_it_by(subtests: pytest.Subtests) -> None:
+def test_no_spelling_of_a_value_evades_its_rule(subtests: pytest.Subtests) -> None:
     """R28: neither a rule of the workspace, nor one that lets pass, nor a team's code; by a model or by a schema."""
     for given in [*WRITTEN, *ONLY_IN_A_MODEL, {}]:
         with subtests.test(given=given):
@@ -239,7 +240,7 @@ def test_no_way_of_writing_a_value_passes_what_judges_it_by(subtests: pytest.Sub
 
 @pytest.mark.parametrize("judged_by", ["the workspace's rules", "the team's code"])
 @pytest.mark.parametrize("kind", KINDS)
-async def test_every_kind_of_tool_is_judged_by_the_value_that_it_takes(house: House, kind: str, judged_by: str) -> None:
+async def test_every_kind_of_tool_is_judged_by_converted_values(house: House, kind: str, judged_by: str) -> None:
     """R28, R19: and what is put on record is what ran."""
     await house.start()
     DONE.clear()
@@ -300,7 +301,7 @@ RAN: list[Odd] = []
         ({"stamp": "now"}, {"stamp": "now"}),
     ],
 )
-async def test_what_is_judged_shown_digested_recorded_and_run_is_one_value(
+async def test_judged_shown_digested_logged_and_run_values_are_equal(
     house: House, given: dict[str, Any], judged: dict[str, Any]
 ) -> None:
     """R28, R13: with the tool's defaults, but for those that it makes anew each time."""
@@ -375,7 +376,7 @@ class Files(Remote):
 
 
 @pytest.mark.parametrize("more", [{}, {"additionalProperties": False}, {"additionalProperties": True}])
-async def test_what_a_workbench_does_not_name_is_refused_or_seen(house: House, more: dict[str, Any]) -> None:
+async def test_undeclared_workbench_argument_is_refused_or_shown(house: House, more: dict[str, Any]) -> None:
     """R28, R13: also where the team draws the call in its own way; the schema's defaults are seen too."""
     await house.start()
     files = Files(**more)
@@ -400,7 +401,7 @@ async def test_what_a_workbench_does_not_name_is_refused_or_seen(house: House, m
     assert not files.called
 
 
-async def test_a_tool_that_a_workbench_has_only_later_asks_though_others_are_named(house: House) -> None:
+async def test_tool_added_to_a_workbench_later_asks(house: House) -> None:
     """R19: whoever named those that ask did not know it; a mapping says which pass."""
     await house.start()
     files = Files()
@@ -433,7 +434,7 @@ async def test_a_tool_that_a_workbench_has_only_later_asks_though_others_are_nam
         ({"account": 4711}, None, "DECISION: REFUSED BY POLICY"),
     ],
 )
-async def test_what_a_reviewer_enters_is_what_runs_or_nothing_does(
+async def test_edited_value_runs_as_converted_or_not_at_all(
     house: House, entered: dict[str, Any], ran: int | None, says: str
 ) -> None:
     """R28, R19, R45: it goes the same way as what the model writes; the card says if it did not run."""
@@ -500,7 +501,7 @@ SECRET = ("2468", "1357", "8642", "4321", "9753")
         ({"rows": [{"number": 1}]}, {"rows": [{"number": 1, "pin": "2468"}]}, "⟦hidden: 4 characters⟧"),
     ],
 )
-async def test_what_is_hidden_stays_so_in_changes_and_in_errors(
+async def test_hidden_values_stay_hidden_in_changes_and_errors(
     house: House, given: dict[str, Any], entered: dict[str, Any] | None, says: str
 ) -> None:
     """R15: for what a reviewer adds too, and in what a tool, a policy or a check of arguments says."""
@@ -532,7 +533,7 @@ async def test_what_is_hidden_stays_so_in_changes_and_in_errors(
     assert not re.search(rf"(?<![0-9a-z])({'|'.join(SECRET)})(?![0-9a-f])", everywhere)  # a digest may hold such digits
 
 
-async def test_why_a_rule_refuses_is_read_by_who_asked_and_by_the_model(house: House) -> None:
+async def test_requester_and_model_read_why_a_rule_refuses(house: House) -> None:
     """R16: and why a rule asks by the model; whatever the team's agents say at the end."""
     rule = "{name: no cash, tool: cash, then: deny, why: Use the till.}"
     asks = "{name: all, then: ask, why: Nobody pays alone.}"
@@ -570,7 +571,7 @@ async def test_why_a_rule_refuses_is_read_by_who_asked_and_by_the_model(house: H
 
 
 @pytest.mark.parametrize(("pattern", "fits"), [("^a+$", "aa"), (r"^(x|[$\]a]+$)", "a$]"), (r"^a\$$", "a$")])
-def test_a_pattern_that_names_the_end_lets_no_newline_behind_it(pattern: str, fits: str) -> None:
+def test_schema_pattern_refuses_a_trailing_newline(pattern: str, fits: str) -> None:
     """R28: a tool in another language reads the same pattern, and would be given what it does not take."""
     schema = {"type": "object", "properties": {"it": {"type": "string", "pattern": pattern}}}
     assert by_schema(schema, {"it": fits}) == {"it": fits}

@@ -44,7 +44,7 @@ async def parked(house: House, run: str = "r1") -> bool | None:
     return True if (await house.run(run)).status is Status.PARKED else None
 
 
-async def test_a_run_leaves_memory_for_every_question_and_repeats_nothing(house: House) -> None:
+async def test_run_parks_for_every_question_and_repeats_nothing(house: House) -> None:
     """R22, R5: rebuilt for each decision, and no model asked twice."""
     await house.start()
     model = Counting()
@@ -65,7 +65,7 @@ async def test_a_run_leaves_memory_for_every_question_and_repeats_nothing(house:
     assert len(house.mails()) == 1
 
 
-async def test_an_undecided_parked_run_is_not_rebuilt_when_its_job_comes_again(
+async def test_repeated_job_does_not_rebuild_an_undecided_parked_run(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R8, R22: a doubled job of a parked run costs two reads."""
@@ -80,7 +80,7 @@ async def test_an_undecided_parked_run_is_not_rebuilt_when_its_job_comes_again(
 
 
 @pytest.mark.slow
-async def test_a_decision_brings_a_parked_run_back_through_the_queue_at_once(house: House) -> None:
+async def test_decision_brings_a_parked_run_back_by_the_queue(house: House) -> None:
     """R5, with a real worker; and R4: the worker that parked it is dead by then."""
     await house.start()
     async with Queue(house.url, house.namespace) as queue:
@@ -100,7 +100,7 @@ async def test_a_decision_brings_a_parked_run_back_through_the_queue_at_once(hou
 
 
 @pytest.mark.slow
-async def test_a_parked_run_ends_at_its_deadline(house: House) -> None:
+async def test_parked_run_ends_at_its_deadline(house: House) -> None:
     """R5, R17: `web` settles it, and a worker hears of that through the queue."""
     await house.store.set_defaults(Rules(RULES.approvals_channel, RULES.reviewers, timeout=timedelta(seconds=1.5)))
     await house.start()
@@ -111,7 +111,8 @@ async def test_a_parked_run_ends_at_its_deadline(house: House) -> None:
     assert run.result == "Nobody answered in time; nothing was sent."
 
 
-async def test_a_parked_run_that_is_stopped_ends_and_wakes_nobody(house: House) -> None:
+async def test_stopped_parked_run_ends_and_wakes_nobody(house: House) -> None:
+    """Its request is withdrawn, and it leaves the list of active runs."""
     await house.start()
     async with house.worker() as worker:
         await worker.advance()
@@ -125,9 +126,7 @@ async def test_a_parked_run_that_is_stopped_ends_and_wakes_nobody(house: House) 
     assert await house.store.indexes.active_runs(10) == []
 
 
-async def test_a_decision_whose_job_was_lost_is_found_counted_and_logged(
-    house: House, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_undelivered_decision_is_found_counted_and_logged(house: House, caplog: pytest.LogCaptureFixture) -> None:
     """R5: decided and never delivered."""
     await house.start("r1")
     await house.start("r2", task="write to a@example.com about tea")
@@ -147,7 +146,7 @@ async def test_a_decision_whose_job_was_lost_is_found_counted_and_logged(
     assert (await house.run("r1")).status is Status.FINISHED
 
 
-async def test_a_decision_is_found_beside_that_of_a_run_whose_record_is_broken(house: House) -> None:
+async def test_broken_run_does_not_hide_another_runs_decision(house: House) -> None:
     """R4, R5"""
     async with house.worker() as worker:
         for name in ("r1", "r2"):
@@ -160,7 +159,7 @@ async def test_a_decision_is_found_beside_that_of_a_run_whose_record_is_broken(h
         assert web.asked == [RunId("r2")]
 
 
-async def test_a_run_whose_question_cannot_be_read_ends_and_says_so(house: House) -> None:
+async def test_run_with_an_unreadable_question_fails_with_a_reason(house: House) -> None:
     """R4: whoever took it let it go again, every few seconds."""
     await house.start()
     async with house.worker() as worker:
@@ -173,9 +172,7 @@ async def test_a_run_whose_question_cannot_be_read_ends_and_says_so(house: House
     assert run.status is Status.FAILED and "cannot be decompressed" in run.result
 
 
-async def test_only_parked_runs_are_asked_for_because_of_a_decision(
-    house: House, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_decision_requests_jobs_for_parked_runs_only(house: House, caplog: pytest.LogCaptureFixture) -> None:
     """R5: a run in the memory of another worker hears of its decision there; a second job would be for nothing."""
     await house.start("r1")
     async with house.worker() as worker:
@@ -195,9 +192,7 @@ async def test_only_parked_runs_are_asked_for_because_of_a_decision(
     assert "was decided" not in caplog.text
 
 
-async def test_a_run_whose_job_was_lost_is_asked_for_and_one_that_is_held_is_not(
-    house: House, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_lost_job_is_requested_again_unless_held(house: House, caplog: pytest.LogCaptureFixture) -> None:
     """R5: a job that never came; by what workers announce, without reading the runs."""
     await house.start("r1")
     web, unheld = Silent(), Unheld(house.store)
@@ -240,7 +235,8 @@ class Busy(BaseChatAgent):
     async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
 
 
-async def test_a_run_in_which_something_goes_on_is_not_parked(house: House) -> None:
+async def test_run_with_other_work_under_way_is_not_parked(house: House) -> None:
+    """R22: it parks once only questions are left."""
     go_on, waited = asyncio.Event(), asyncio.Event()
     team = Team("t", "", lambda run: RoundRobinGroupChat([Busy(run, go_on)], max_turns=1))
     await house.start(team="t")

@@ -29,9 +29,7 @@ async def allowed(house: House, asked: Request) -> Request | None:
 
 
 @pytest.mark.parametrize(("scope", "covered"), [(Scope.ARGUMENTS, False), (Scope.TOOL, True)])
-async def test_a_call_that_was_allowed_runs_and_another_waits_for_people(
-    house: House, scope: Scope, covered: bool
-) -> None:
+async def test_permitted_call_runs_and_another_waits_for_people(house: House, scope: Scope, covered: bool) -> None:
     """R13, R24: the same call in the same run; and one of another amount, which only the wider permission covers."""
     await house.start()
     till = Till()

@@ -39,19 +39,18 @@ def imported(code: str) -> list[str]:
     return [name for names in IMPORT.findall(code) for name in re.findall(r"\w+", names)]
 
 
-def test_the_page_has_every_public_name_once() -> None:
+def test_api_page_lists_every_public_name_once() -> None:
     listed = [name for _, table, _, _ in SECTIONS for name in names_of(table)]
-    page = (Path(__file__).resolve().parents[2] / "docs" / "http-api.md").read_text()
-    programs = page.partition("\n## HTTP\n")[0]
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    programs = "".join((docs / page).read_text() for page in ("ask-from-python.md", "write-an-adapter.md"))
     assert len(countersign.__all__) == 8
     assert sorted({*listed, *names_of(programs)}) == sorted(PUBLIC)
     assert len(SECTIONS) == PAGE.count("\n## ")
 
 
 @pytest.mark.parametrize(("title", "table", "code"), [section[:3] for section in SECTIONS], ids=lambda v: v[:20])
-def test_an_example_uses_every_name_of_its_section_and_imports_nothing_that_is_not_public(
-    title: str, table: str, code: str
-) -> None:
+def test_api_example_uses_every_name_of_its_section(title: str, table: str, code: str) -> None:
+    """It imports public names only."""
     assert set(names_of(table)) <= set(imported(code)) <= PUBLIC
     body = IMPORT.sub("", code)
     assert [name for name in imported(code) if not re.search(rf"\b{name}\b", body)] == []
@@ -70,7 +69,7 @@ def test_public_names_have_docstrings(subtests: pytest.Subtests) -> None:
     ("module", "most"),
     [("countersign", 200), ("countersign.client", 200)],
 )
-def test_what_a_program_imports_loads_nothing_of_anybody_elses(module: str, most: int) -> None:
+def test_public_imports_load_no_third_party_packages(module: str, most: int) -> None:
     """Neither AutoGen nor Slack, Redis, pydantic or httpcore, and few modules of Python: that is what imports take."""
     look = (
         "import sys; before = set(sys.modules)\n"
@@ -100,7 +99,7 @@ async def approve_until_over(house: House, run: str) -> None:
 
 
 @pytest.mark.parametrize("title", [title for title in EXAMPLES if title != SCRIPT])
-async def test_the_example_of_a_team_ends_as_the_page_says(house: House, title: str) -> None:
+async def test_documented_team_example_ends_as_stated(house: House, title: str) -> None:
     code, end = EXAMPLES[title]
     example = ModuleType("example")
     exec(compile(code, f"docs/api.md: {title}", "exec", dont_inherit=True), example.__dict__)
@@ -115,7 +114,7 @@ async def test_the_example_of_a_team_ends_as_the_page_says(house: House, title: 
     assert (run.status, run.result) == (RunStatus.FINISHED, end)
 
 
-async def test_the_example_of_a_program_ends_as_the_page_says(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_documented_program_example_ends_as_stated(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has an event loop of its own, in a thread; people decide in this one."""
     code, end = EXAMPLES[SCRIPT]
     monkeypatch.setenv("DATA_DIR", str(house.folder))

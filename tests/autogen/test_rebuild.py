@@ -244,7 +244,7 @@ def plain(text: str) -> str:
     [(build, False) for build in BUILDERS] + [(build, True) for build in (round_robin, graph_humans, gated)],
     ids=lambda what: what.__name__ if callable(what) else ("right before it" if what else "with the entry"),
 )
-async def test_a_run_lost_at_any_entry_ends_as_if_nothing_had_been(
+async def test_run_lost_at_any_entry_ends_the_same(
     house: House, build: Callable[[World, Run], AutoGenTeam], early: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the same transcript, and no model, tool or person asked twice."""

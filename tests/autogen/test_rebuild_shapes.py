@@ -42,7 +42,7 @@ async def seen_from(away: str, house: House) -> AsyncIterator[House]:
         *((shape, "far") for shape in ("refusals", "impatient")),
     ],
 )
-async def test_a_run_of_any_shape_lost_at_any_entry_ends_as_if_nothing_had_been(
+async def test_run_of_any_shape_survives_loss_at_any_entry(
     house: House, shape: str, away: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the same transcript, each action once, and nobody is asked how to go on; nothing here is a matter of time."""

@@ -56,14 +56,15 @@ class Passing:
         return self.passed
 
 
-async def test_results_come_in_their_order_and_new_ones_after_them() -> None:
+async def test_results_pass_in_recorded_order_before_new_ones() -> None:
+    """R4: whatever order they come in."""
     passing = Passing(order_of(("a", placed(1)), ("b", placed(2)), ("c", placed(3))))
     for name in "dcba":
         passing.come(name)
     assert await passing.so_far() == ["a", "b", "c", "d"]
 
 
-async def test_a_result_waits_for_the_turns_that_had_ended_and_a_turn_for_the_results_that_had_come() -> None:
+async def test_results_and_turns_wait_for_each_others_recorded_order() -> None:
     """R4: local work beside a model took its time, and takes it again, however long that is."""
     passing = Passing(order_of(("a", placed(1, "thinker")), ("b", placed(2, "writer", "legal", after=1))))
     for begin in (passing.come("a"), passing.come("b"), passing.ended("legal"), passing.ended("writer")):
@@ -74,7 +75,7 @@ async def test_a_result_waits_for_the_turns_that_had_ended_and_a_turn_for_the_re
     assert not passing.order.replaying
 
 
-async def test_a_result_waits_until_what_had_been_asked_for_is_asked_for_again() -> None:
+async def test_result_waits_until_its_recorded_questions_are_asked() -> None:
     """R4: what an agent does before it asks may be seen by the others."""
     passing = Passing(order_of(("a", placed(1, asked="bd")), ("b", placed(2))))
     passing.come("a")
@@ -84,7 +85,7 @@ async def test_a_result_waits_until_what_had_been_asked_for_is_asked_for_again()
     assert await passing.so_far() == ["a", "b"]
 
 
-async def test_nothing_new_begins_before_all_that_is_recorded_has_passed() -> None:
+async def test_new_work_begins_after_all_recorded_results() -> None:
     """R4: the order of what is new comes after it; and a turn that nothing recorded is new."""
     passing = Passing(order_of(("a", placed(1)), ("b", placed(2))))
     passing.ended("writer")
@@ -97,7 +98,8 @@ async def test_nothing_new_begins_before_all_that_is_recorded_has_passed() -> No
     await begun
 
 
-async def test_what_is_recorded_next_holds_the_turns_and_questions_since() -> None:
+async def test_entry_holds_turns_and_questions_since_the_last() -> None:
+    """R4: what must have happened before its result may pass again."""
     order = order_of()
     order.begin_wait(KEYS["b"])
     with order.turn("legal"), order.turn("writer"), order.turn("writer/inner"):
@@ -116,7 +118,7 @@ async def test_what_is_recorded_next_holds_the_turns_and_questions_since() -> No
     assert not any((order.has_unrecorded_turns,))
 
 
-async def test_turn_of_a_left_agent_keeps_no_place() -> None:
+async def test_turn_of_an_abandoned_agent_keeps_no_place() -> None:
     """R4: nothing passed after the turn of an inner agent whose call was left meanwhile."""
     passing = Passing(order_of())
     first = passing.order.append(KEYS["a"])
@@ -129,14 +131,14 @@ async def test_turn_of_a_left_agent_keeps_no_place() -> None:
     assert await passing.so_far() == ["b"]
 
 
-async def test_one_turn_inside_another_is_no_branch() -> None:
+async def test_nested_turn_is_not_a_branch() -> None:
     order = order_of()
     with order.turn("society"), order.turn("society/writer"):
         await order.end_turn("society/writer")
     assert not order.has_unrecorded_turns
 
 
-async def test_turns_and_waits_after_leaving_are_in_no_entry() -> None:
+async def test_turns_after_leaving_are_recorded_nowhere() -> None:
     """R4: an agent whose call was cut off speaks once more; the result of that call, which is real, comes later."""
     order = order_of()
     order.close()
@@ -148,9 +150,7 @@ async def test_turns_and_waits_after_leaving_are_in_no_entry() -> None:
 
 
 @pytest.mark.parametrize("missing", ["turn", "result", "question"])
-async def test_what_nobody_comes_to_any_more_is_told_and_nothing_passes_without_it(
-    monkeypatch: pytest.MonkeyPatch, missing: str
-) -> None:
+async def test_missing_recorded_step_is_reported_and_blocks(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     """R4: never a silent guess; what is set aside holds up nobody."""
     monkeypatch.setattr("countersign.runs.replay_order.LAST_RESORT", timedelta(milliseconds=5))
     recorded = {
@@ -169,7 +169,7 @@ async def test_what_nobody_comes_to_any_more_is_told_and_nothing_passes_without_
     await task
 
 
-async def test_whoever_waits_is_cancelled_when_the_run_leaves() -> None:
+async def test_waits_are_cancelled_when_the_run_leaves() -> None:
     passing = Passing(order_of(("a", placed(1)), ("b", placed(2))))
     task = passing.come("b")
     await passing.so_far()
@@ -197,13 +197,13 @@ async def in_which_order(
     return passed
 
 
-async def test_branches_settle_between_two_events() -> None:
+async def test_branches_settle_before_the_next_replayed_event() -> None:
     """What the first sets off inside AutoGen has reached the others before the second comes."""
     order = order_of()
     assert await in_which_order(order, order.turn, "legal", "finance") == ["legal", "finance"]
 
 
-async def test_calls_at_once_settle_between_two_events() -> None:
+async def test_simultaneous_calls_settle_before_the_next_replayed_event() -> None:
     """R4: a denial goes through more tasks than a result, which overtook it where the run was rebuilt."""
     order = order_of()
     pending = PendingCalls(order.notify)

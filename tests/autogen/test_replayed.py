@@ -60,7 +60,7 @@ async def recorded(house: House) -> None:
     await Auditor(house.store, "web").catch_up()
 
 
-async def test_a_month_of_the_record_is_judged_anew_and_told_in_a_table(house: House, replay: Replay) -> None:
+async def test_policy_replay_reports_a_month_in_a_table(house: House, replay: Replay) -> None:
     """R25: what the gate records is enough to tell what another policy would have done."""
     await recorded(house)
     status, out, err = await replay(NEW)
@@ -76,7 +76,7 @@ async def test_a_month_of_the_record_is_judged_anew_and_told_in_a_table(house: H
     assert [line.split()[-1] for line in out.splitlines()[-3:]] == ["all"] * 3
 
 
-async def test_where_a_rule_looks_at_a_secret_the_record_cannot_tell(house: House, replay: Replay) -> None:
+async def test_policy_replay_cannot_judge_by_a_secret(house: House, replay: Replay) -> None:
     """R15: secrets are not in the record, so nothing is guessed about them."""
     await recorded(house)
     status, out, _ = await replay(rules("name: weak, if: password like 'hunter*', then: deny"), "--format", "jsonl")
@@ -88,7 +88,7 @@ async def test_where_a_rule_looks_at_a_secret_the_record_cannot_tell(house: Hous
     assert {(one["team"], one["channel"], one["tool"]) for one in found} == {("email", CHANNEL, "refund")}
 
 
-async def test_an_exported_file_says_the_same_as_redis(house: House, replay: Replay, tmp_path: Path) -> None:
+async def test_policy_replay_reads_an_exported_file(house: House, replay: Replay, tmp_path: Path) -> None:
     await recorded(house)
     file = tmp_path / "record.jsonl"
     file.write_text("".join([kept.line() + "\n" async for _, kept in Ledger(house.store).all()]))
@@ -102,7 +102,8 @@ async def test_an_exported_file_says_the_same_as_redis(house: House, replay: Rep
     assert (status, err) == (2, "2 entries can't be read, so left out. `audit verify` names them.\n")
 
 
-async def test_nothing_to_replay_and_a_policy_with_problems_get_their_sentences(house: House, replay: Replay) -> None:
+async def test_policy_replay_explains_empty_logs_and_invalid_policies(house: House, replay: Replay) -> None:
+    """Invalid policies with each problem's line."""
     status, out, err = await replay(rules("name: all, then: allow"))
     assert (status, err) == (0, "")
     assert out.endswith(" to now: nothing to replay.\n")

@@ -16,7 +16,7 @@ from tests.autogen.test_parked_runs import AT_ONCE
 pytest_plugins = ["tests.redis_server"]
 
 
-async def test_what_cannot_be_repaired_of_one_run_keeps_nobody_from_the_others(
+async def test_unrepairable_run_does_not_block_repairs_of_others(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R5: one killed script, whose jobs the server refuses, ended each look at all others, for ever."""

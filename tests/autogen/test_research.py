@@ -20,7 +20,7 @@ def reports(house: House) -> list[str]:
     return [path.read_text() for path in (house.folder / "research" / "reports").glob("*")]
 
 
-async def test_a_report_is_criticised_signed_off_and_kept_as_it_was_shown(house: House) -> None:
+async def test_report_is_criticised_approved_and_kept_as_shown(house: House) -> None:
     """S6, S20, R13: the critic comes first, the worker never asks, the approver signs off."""
     async with playing(house, "research", TASK) as play:
         asked = await play.asked()
@@ -50,7 +50,7 @@ async def test_a_report_is_criticised_signed_off_and_kept_as_it_was_shown(house:
         assert (await play.audit()).count("asked") == 1
 
 
-async def test_words_send_the_report_back_to_writer_and_critic(house: House) -> None:
+async def test_feedback_returns_the_report_to_writer_and_critic(house: House) -> None:
     """S16."""
     async with playing(house, "research", TASK, rounds="1") as play:
         first = await play.asked()
@@ -72,7 +72,7 @@ async def test_words_send_the_report_back_to_writer_and_critic(house: House) -> 
         (Verb.EXPIRE, "Nobody answered in time; the report was not kept."),
     ],
 )
-async def test_what_is_not_signed_off_is_not_kept(house: House, verb: Verb, says: str) -> None:
+async def test_unapproved_report_is_not_kept(house: House, verb: Verb, says: str) -> None:
     """R17."""
     async with playing(house, "research", TASK) as play:
         await play.asked()
@@ -81,7 +81,8 @@ async def test_what_is_not_signed_off_is_not_kept(house: House, verb: Verb, says
     assert reports(house) == []
 
 
-async def test_notes_of_ones_own_are_searched_and_nothing_found_is_said(house: House) -> None:
+async def test_research_finds_the_users_own_notes(house: House) -> None:
+    """The report quotes the note and the name of its file."""
     folder = house.folder / "research"
     folder.mkdir()
     (folder / "mine.txt").write_text("Clocks are late.\n")
@@ -93,13 +94,15 @@ async def test_notes_of_ones_own_are_searched_and_nothing_found_is_said(house: H
         await play.over()
 
 
-def test_the_conversation_of_a_researcher_who_never_ends_goes_on_to_the_writer() -> None:
+def test_endless_research_is_passed_to_the_writer() -> None:
+    """After a number of turns of the researcher."""
     thread = [TextMessage(content="more", source=who) for who in ["user", *["researcher", "worker"] * 4]]
     assert _next(thread, 1) == "researcher"
     assert _next([*thread, TextMessage(content="more", source="researcher")], 1) == "writer"
 
 
-async def test_searches_at_the_same_moment_all_find_what_the_first_of_them_makes(tmp_path: Path) -> None:
+async def test_concurrent_searches_find_the_example_notes(tmp_path: Path) -> None:
+    """The first search makes the folder; no other search reads it half made."""
     for number in range(40):
         folder = tmp_path / str(number) / "research"
         found = await asyncio.gather(*(Notes(folder).search_notes("tea") for _ in range(8)))

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.domain.requests import Verb
 from countersign.domain.run_calls import Ask, Judge, R, RunCall
-from countersign.policy.evaluation import Action
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import House, Through, fact
 from tests.autogen.test_approval_gate import Till, asking
@@ -35,9 +35,7 @@ class Holding(Through):
 
 
 @pytest.mark.parametrize(("tier", "kind"), [(Action.DENY, Judge), (Action.ALLOW, Judge), (Action.ASK, Ask)])
-async def test_a_run_that_stores_something_does_not_rest_beside_a_question_that_waits(
-    house: House, tier: Action, kind: type[RunCall[Any]]
-) -> None:
+async def test_run_storing_something_is_not_at_rest(house: House, tier: Action, kind: type[RunCall[Any]]) -> None:
     """R22: what a policy refuses or lets pass, and the next question, beside one that waits for people."""
     service = Holding(house)
     house = replace(house, service=service)

@@ -74,7 +74,7 @@ async def judged(play: Playing, verb: Verb) -> runs.Run:
         ("support", Verb.EDIT),
     ],
 )
-async def test_nobody_is_shown_what_was_written_for_a_model(
+async def test_texts_for_models_are_never_shown_to_people(
     house: House, monkeypatch: pytest.MonkeyPatch, team: str, verb: Verb
 ) -> None:
     """R31: on no card, in no line of the activity and in no outcome, whatever people decide."""
@@ -110,9 +110,7 @@ def calls(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall
         (Verb.REJECT, "“pay” was not done: it was rejected. Reason: “less”"),
     ],
 )
-async def test_a_team_that_says_nothing_of_its_own_ends_with_what_became_of_its_call(
-    house: House, verb: Verb, words: str
-) -> None:
+async def test_silent_team_ends_with_the_outcome_of_its_call(house: House, verb: Verb, words: str) -> None:
     """R31, R18: AutoGen makes the last message from the texts that the model got; the reason of a failure stays."""
 
     def build(run: Run) -> AutoGenTeam:
@@ -129,7 +127,7 @@ async def test_a_team_that_says_nothing_of_its_own_ends_with_what_became_of_its_
     assert (run.words, [line.words for line in run.progress]) == (words, [words])
 
 
-def test_an_outcome_is_told_in_a_sentence_and_stands_in_place_of_the_text_for_the_model() -> None:
+def test_outcome_sentence_replaces_the_text_for_the_model() -> None:
     """R31: wherever that text comes back, in other words of an agent too."""
     outcomes = Outcomes()
     outcomes.marks.add("DONE")
@@ -142,7 +140,7 @@ def test_an_outcome_is_told_in_a_sentence_and_stands_in_place_of_the_text_for_th
     assert outcomes.last("wire") is None
 
 
-def test_a_thread_has_no_line_for_a_hand_off_between_agents() -> None:
+def test_handoff_between_agents_has_no_thread_line() -> None:
     """Its text is for the next agent; one to the user is for people."""
     said = for_people(TextMessage(content="Order 17 is paid.", source="triage"), Outcomes())
     assert said == "Order 17 is paid."

@@ -68,7 +68,7 @@ async def told(run: Run, result: TaskResult) -> Conclusion:
 PLAIN = Team("plain", "asks", plain, told)
 
 
-async def test_a_plain_user_proxy_shows_the_last_words_and_gets_the_fixed_answer(house: House) -> None:
+async def test_user_proxy_shows_the_last_message_and_gets_instructions(house: House) -> None:
     """R16, R31: input_func is told only a prompt; people see the team's words, and the team's model the template."""
     await house.start(team="plain")
     model = ReplayChatCompletionClient(["Shall I order 10?", "Then 12 are ordered."])
@@ -86,7 +86,7 @@ async def test_a_plain_user_proxy_shows_the_last_words_and_gets_the_fixed_answer
     assert types.index("request_decided") < types.index("decision_delivered") < types.index("run_finished")
 
 
-async def test_one_run_delivered_to_two_workers_has_one_set_of_effects(house: House) -> None:
+async def test_run_delivered_to_two_workers_acts_once(house: House) -> None:
     """R8: the job may come twice, to one worker or to two."""
     await house.start()
     async with house.worker(owner="w1") as one, house.worker(owner="w2") as two:
@@ -102,7 +102,7 @@ async def test_one_run_delivered_to_two_workers_has_one_set_of_effects(house: Ho
     assert len(house.mails()) == 1
 
 
-async def test_a_run_stopped_while_it_waits_ends_at_once(house: House) -> None:
+async def test_waiting_run_that_is_stopped_ends_immediately(house: House) -> None:
     await house.start()
     async with house.worker() as worker:
         job = worker.advance()
@@ -116,7 +116,7 @@ async def test_a_run_stopped_while_it_waits_ends_at_once(house: House) -> None:
     assert not house.mails()
 
 
-async def test_a_run_stopped_at_the_last_moment_does_nothing_outside(house: House) -> None:
+async def test_run_stopped_before_its_action_does_nothing(house: House) -> None:
     """A stop between the decision and the action: the store is asked once more right before."""
     reached, go_on = asyncio.Event(), asyncio.Event()
 
@@ -149,7 +149,7 @@ async def test_a_run_stopped_at_the_last_moment_does_nothing_outside(house: Hous
     assert (await house.run()).status is Status.STOPPED
 
 
-async def test_an_action_under_way_is_not_cut_off_when_the_worker_is_told_to_stop(house: House) -> None:
+async def test_stopping_worker_finishes_an_action_under_way(house: House) -> None:
     acting, go_on = asyncio.Event(), asyncio.Event()
 
     async def act() -> str:
@@ -195,7 +195,7 @@ class Orders(BaseChatAgent):
     async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
 
 
-async def test_an_action_of_an_agent_that_is_cut_off_is_seen_to_its_end_and_not_repeated(house: House) -> None:
+async def test_action_of_a_cancelled_agent_finishes_once(house: House) -> None:
     """R4: the team is cancelled, what it does outside is not; the run goes on elsewhere with the result."""
     acting, cut, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
     acted: list[str] = []
@@ -233,9 +233,10 @@ class Raises(BaseChatAgent):
     async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
 
 
-async def test_a_team_that_fails_is_told_in_a_sentence_and_the_traceback_is_in_the_log(
+async def test_failing_team_reports_a_sentence_and_logs_the_traceback(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The result is one line with the type and text of the error."""
     await house.start(team="t")
     team = Team("t", "", lambda run: RoundRobinGroupChat([Raises("clerk", "")]), told)
     async with house.worker(found=only(team)) as worker:
@@ -248,7 +249,7 @@ async def test_a_team_that_fails_is_told_in_a_sentence_and_the_traceback_is_in_t
     assert "Traceback" in caplog.text
 
 
-async def test_a_team_that_cannot_be_built_fails_its_run(house: House) -> None:
+async def test_team_that_cannot_be_built_fails_its_run(house: House) -> None:
     def build(run: Run) -> AutoGenTeam:
         raise KeyError("VENDOR")
 
@@ -258,7 +259,8 @@ async def test_a_team_that_cannot_be_built_fails_its_run(house: House) -> None:
     assert "VENDOR" in (await house.run()).result
 
 
-async def test_a_run_of_a_team_that_is_gone_fails_and_one_of_another_worker_is_left_to_it(house: House) -> None:
+async def test_run_of_a_broken_team_fails_and_others_wait(house: House) -> None:
+    """A run whose team another worker announces is left to that worker."""
     await house.start("r1", team="email")
     await house.start("r2", team="gone")
     await house.store.workers.announce(WorkerId("a-test"), Announcement(find().infos()), timedelta(seconds=15))
@@ -270,7 +272,7 @@ async def test_a_run_of_a_team_that_is_gone_fails_and_one_of_another_worker_is_l
     assert (await house.run("r2")).result == "The team “gone” can't run: its file does not load."
 
 
-async def test_a_question_that_nobody_may_answer_ends_the_run_and_says_what_to_do(house: House) -> None:
+async def test_undecidable_question_ends_the_run_with_instructions(house: House) -> None:
     """R10: never a request that no one may decide."""
     await house.start()
     await house.store.set_defaults(Rules(RULES.approvals_channel, Reviewers()))
@@ -281,7 +283,7 @@ async def test_a_question_that_nobody_may_answer_ends_the_run_and_says_what_to_d
     assert "nobody can decide" in run.result
 
 
-async def test_a_run_taken_over_by_another_worker_is_let_go_in_silence(house: House) -> None:
+async def test_run_taken_over_is_released_without_a_trace(house: House) -> None:
     """A worker that slept longer than its lease changes nothing any more."""
     await house.start()
     short = replace(house, lease=timedelta(seconds=6))  # it looks every two seconds whether it still has the run
@@ -297,7 +299,9 @@ async def test_a_run_taken_over_by_another_worker_is_let_go_in_silence(house: Ho
     assert len(house.mails()) == 1
 
 
-async def test_two_humans_asked_about_the_same_words_are_two_questions(house: House) -> None:
+async def test_two_humans_asked_the_same_get_two_questions(house: House) -> None:
+    """The request's agent names who asks whom."""
+
     def build(run: Run) -> AutoGenTeam:
         writer = AssistantAgent("writer", model_client=run.model("writer"))
         humans = [run.reviewer("legal"), run.reviewer("finance")]
@@ -337,7 +341,7 @@ async def on(server: EmbeddedRedis, folder: Path) -> AsyncIterator[House]:
 
 
 @pytest.mark.slow
-async def test_a_store_that_is_away_while_people_are_asked_ends_nothing(tmp_path: Path) -> None:
+async def test_redis_outage_during_a_question_ends_nothing(tmp_path: Path) -> None:
     """FACTS AutoGen 3: a lost store is waited out; it is no exception and no decision."""
     async with EmbeddedRedis(tmp_path / "redis") as server, on(server, tmp_path) as house:
         await house.start()
@@ -367,7 +371,7 @@ async def fact_of(true: Callable[[], bool]) -> None:
     await fact(look)
 
 
-async def test_a_worker_leaves_a_scripts_run_alone(house: House) -> None:
+async def test_worker_leaves_the_run_of_a_script_alone(house: House) -> None:
     """R4: a script that is started again finds its run as it left it."""
     await usecases.start_by_script(house.store, RunId("r1"), Start(CHANNEL, ANN, TeamName("script"), "ask"))
     async with house.worker() as worker:
@@ -390,7 +394,7 @@ class Deafened(Through):
         return answer
 
 
-async def test_a_line_whose_reply_was_lost_is_told_once(house: House) -> None:
+async def test_progress_line_with_a_lost_reply_appears_once(house: House) -> None:
     """R4: `patiently` says it again; that is no second line."""
     house.service = deafened = Deafened(house.service)
     await house.start()

@@ -76,7 +76,7 @@ def losing(monkeypatch: pytest.MonkeyPatch, kind: type[RunCall[Any]], times: int
     return made
 
 
-async def test_a_programs_request_is_not_taken_over_by_a_script(house: House) -> None:
+async def test_script_cannot_resume_the_run_of_a_program(house: House) -> None:
     """R1: no worker advances its run, and no script either; the program alone acts on what people decide."""
     key = api_keys.issue("billing", ("C0GENERAL",), await house.store.now()).key
     asked, _ = await run_requests.submit(
@@ -89,7 +89,7 @@ async def test_a_programs_request_is_not_taken_over_by_a_script(house: House) ->
     assert await house.run(run) == before
 
 
-async def test_a_run_of_another_programs_key_is_not_resumed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_run_of_another_key_is_not_resumed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """R1: for this program there is no such run."""
     first = asyncio.create_task(here(house, asking))
     run = (await started(house)).id
@@ -100,7 +100,7 @@ async def test_a_run_of_another_programs_key_is_not_resumed(house: House, monkey
     assert (await first).status is Status.FINISHED
 
 
-async def test_a_start_whose_reply_was_lost_is_the_run_that_the_script_advances(
+async def test_script_advances_the_run_whose_start_reply_was_lost(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: else it stays in the queue for ever, and nobody knows its name."""
@@ -111,27 +111,28 @@ async def test_a_start_whose_reply_was_lost_is_the_run_that_the_script_advances(
     assert await house.store.indexes.active_runs(9) == []
 
 
-async def test_a_web_that_is_away_at_the_start_starts_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unreachable_web_at_the_start_starts_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the address."""
     monkeypatch.setenv("COUNTERSIGN_URL", "http://127.0.0.1:1")
     with pytest.raises(StoreUnavailable, match="does not answer at http"):
         await here(house)
 
 
-async def test_a_key_that_does_not_open_starts_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_invalid_key_starts_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERSIGN_KEY", "csk_nothing")
     with pytest.raises(StoreUnavailable, match="Send a valid key"):
         await here(house)
 
 
 @pytest.mark.parametrize("channel", ["#nowhere", "C9", "C0GENERAL\n"])
-async def test_a_channel_that_the_key_does_not_name_starts_nothing(house: House, channel: str) -> None:
+async def test_channel_outside_the_key_starts_nothing(house: House, channel: str) -> None:
     """R21: else the program waits, and nobody sees for what."""
     with pytest.raises(InvalidInput, match="This key can ask in"):
         await here(house, channel=channel)
     assert await house.store.indexes.active_runs(9) == []
 
 
-async def test_a_scripts_run_has_its_name_in_the_log_before_it_is_stored(
+async def test_script_logs_its_run_id_before_storing_it(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R4: a program that is killed as it starts its run leaves none that nobody can go on with."""
@@ -149,15 +150,14 @@ async def test_a_scripts_run_has_its_name_in_the_log_before_it_is_stored(
     assert named == [True]
 
 
-async def test_a_web_that_is_away_as_a_scripts_run_ends_is_waited_for(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_script_waits_for_web_at_its_end(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """R4: that `web` is away is no end of a run, and hides none."""
     made = losing(monkeypatch, Read, 3)
     assert (await here(house)).status is Status.FINISHED
     assert len(made) == 4
 
 
+@pytest.mark.slow  # a lease of seconds has to end
 async def test_two_programs_with_one_run_advance_it_once(house: House) -> None:
     """R4: the second does nothing as long as the first holds the run's lease."""
     house.lease /= 1800
@@ -171,7 +171,7 @@ async def test_two_programs_with_one_run_advance_it_once(house: House) -> None:
     assert [event["type"] for event in await house.events()].count("request_asked") == 1
 
 
-async def test_an_interrupted_program_leaves_its_run_for_the_next(house: House) -> None:
+async def test_interrupted_program_leaves_its_run_for_the_next(house: House) -> None:
     """R4, R5: decided while nobody waited, and heard by the program that resumes it."""
     first = asyncio.create_task(here(house, asking))
     run = (await started(house)).id

@@ -33,7 +33,7 @@ def run_of(stored: dict[str, Any]) -> Run:
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
-def test_a_stored_run_loads(path: Path) -> None:
+def test_stored_run_loads(path: Path) -> None:
     stored = load(path)
     run = run_of(stored)
     for name, raw in stored["requests"].items():
@@ -44,12 +44,14 @@ def test_a_stored_run_loads(path: Path) -> None:
     assert {json.loads(raw)["schema"] for raw in stored["journal"].values()} == {int(path.stem[7])}
 
 
-def test_there_are_stored_runs_of_every_schema_that_is_read() -> None:
+def test_stored_samples_cover_every_readable_schema() -> None:
+    """A schema that is read has a stored run in `tests/data/runs`."""
     assert {int(path.stem[7]) for path in STORED} == {SCHEMA}
 
 
 @pytest.mark.parametrize("path", STORED[:1], ids=lambda path: path.stem)
-def test_a_stored_run_of_an_unknown_schema_is_refused_by_name(path: Path) -> None:
+def test_stored_run_of_an_unknown_schema_is_refused(path: Path) -> None:
+    """R4: by name; a newer one is left for the version that wrote it."""
     stored = load(path)
     with pytest.raises(UnknownSchema, match="A stored Run has schema 99, this program reads"):
         RUNS.read(re.sub(r" \d+\n", " 99\n", stored["run"], count=1).encode())
@@ -62,7 +64,7 @@ REBUILT = [path for path in STORED if any(path.stem.endswith(f"-{build.__name__}
 
 
 @pytest.mark.parametrize("path", REBUILT, ids=lambda path: path.stem)
-async def test_a_stored_run_is_rebuilt_and_goes_on_where_it_was(house: House, path: Path) -> None:
+async def test_stored_run_is_rebuilt_and_continues(house: House, path: Path) -> None:
     """Nothing recorded is asked again, of a model, a tool or a person."""
     stored = load(path)
     run = run_of(stored)

@@ -17,7 +17,7 @@ pytest_plugins = ["tests.redis_server"]
 APPROVED = 5
 
 
-async def test_what_was_always_approved_is_suggested_tried_applied_and_passes(
+async def test_always_approved_calls_become_a_working_policy_rule(
     house: House, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """R23, R25: record, suggestion, what-if, and the policy at the gate of a real run; nothing beyond passes."""

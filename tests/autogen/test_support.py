@@ -12,9 +12,9 @@ import pytest
 
 from agents.services.shop import Shop
 from agents.teams.support import policy
+from countersign.domain.actions import Action
 from countersign.domain.requests import Verb
 from countersign.frameworks.autogen.tools.team_policy import Proposal, Verdict
-from countersign.policy.evaluation import Action
 from tests.autogen.demo_runs import playing
 from tests.autogen.harness import ANN, House
 
@@ -30,7 +30,7 @@ def refunds(house: House) -> list[tuple[int, int]]:
     return [(order, cents) for _, order, cents in rows(house, "refunds")]
 
 
-async def test_a_large_refund_and_the_mail_ask_and_what_is_approved_happens(house: House) -> None:
+async def test_large_refund_and_mail_ask_and_happen_when_approved(house: House) -> None:
     """S10, S14, S17, R13: the card of a mail is a mail; look-ups and tickets pass and are recorded."""
     async with playing(house, "support", "order 17 came broken, pay it back") as play:
         refund = await play.asked()
@@ -58,7 +58,7 @@ async def test_a_large_refund_and_the_mail_ask_and_what_is_approved_happens(hous
         assert await play.passed() == [("look_up", ""), ("open_ticket", "Anybody can open a ticket.")]
 
 
-async def test_a_small_refund_asks_nobody_and_is_recorded(house: House) -> None:
+async def test_small_refund_asks_nobody_and_is_logged(house: House) -> None:
     """S10: by a policy that is code."""
     async with playing(house, "support", "order 18 was late, pay it back") as play:
         mail = await play.asked()
@@ -76,7 +76,7 @@ async def test_a_small_refund_asks_nobody_and_is_recorded(house: House) -> None:
         assert "Not done" not in run.result  # what was answered was done in another version
 
 
-async def test_a_refund_that_is_too_large_is_refused_and_nobody_is_asked(house: House) -> None:
+async def test_excessive_refund_is_refused_and_nobody_is_asked(house: House) -> None:
     """S10."""
     async with playing(house, "support", "order 19 is ugly, pay it back") as play:
         run = await play.over()
@@ -96,7 +96,7 @@ async def test_a_refund_that_is_too_large_is_refused_and_nobody_is_asked(house: 
         (Verb.EXPIRE, "nobody answered in time", "expired"),
     ],
 )
-async def test_a_refund_that_is_not_approved_pays_nothing(house: House, verb: Verb, why: str, event: str) -> None:
+async def test_unapproved_refund_pays_nothing(house: House, verb: Verb, why: str, event: str) -> None:
     """R17."""
     async with playing(house, "support", "order 17 came broken") as play:
         await play.asked()
@@ -108,7 +108,7 @@ async def test_a_refund_that_is_not_approved_pays_nothing(house: House, verb: Ve
     assert why in rows(house, "tickets")[0][2]
 
 
-async def test_words_make_it_another_refund_that_is_judged_anew(house: House) -> None:
+async def test_feedback_makes_another_refund_that_is_judged_again(house: House) -> None:
     async with playing(house, "support", "order 17 came broken", limit="50") as play:
         await play.asked()
         assert play.seen[0].question.title.startswith("Send this email to ")
@@ -117,7 +117,7 @@ async def test_words_make_it_another_refund_that_is_judged_anew(house: House) ->
         assert refunds(house) == [(17, 4500)]
 
 
-async def test_words_about_a_refund_change_it(house: House) -> None:
+async def test_feedback_changes_the_amount_of_a_refund(house: House) -> None:
     async with playing(house, "support", "order 17 came broken") as play:
         await play.asked()
         await play.says(Verb.RESPOND, "30 will do")
@@ -129,7 +129,7 @@ async def test_words_about_a_refund_change_it(house: House) -> None:
     assert refunds(house) == [(17, 3000)]
 
 
-async def test_small_refunds_do_not_add_up_to_a_large_one(house: House) -> None:
+async def test_small_refunds_cannot_add_up_to_a_large_one(house: House) -> None:
     """S10: neither one after the other, nor at once, nor with a negative one between them."""
     shop = Shop(house.folder / "shop.db")
     judge = policy(shop, 2000)
@@ -149,7 +149,8 @@ async def test_small_refunds_do_not_add_up_to_a_large_one(house: House) -> None:
     assert await tier(1100) is Action.ALLOW
 
 
-async def test_money_is_paid_once_for_a_key_and_never_more_than_was_paid(house: House) -> None:
+async def test_refund_is_paid_once_per_key_within_the_price(house: House) -> None:
+    """Concurrent calls with one key pay once, and never more than the order cost."""
     shop = Shop(house.folder / "shop.db")
     paid = await asyncio.gather(*(shop.refund(18, 700, "k") for _ in range(5)))
     assert [order.refunded for order in paid] == [700] * 5

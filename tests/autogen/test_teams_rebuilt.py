@@ -32,7 +32,7 @@ def without_docker(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-async def test_a_team_that_is_rebuilt_after_every_question_does_nothing_twice(
+async def test_team_rebuilt_after_every_question_does_nothing_twice(
     house: House, team: str, task: str, kinds: list[Kind], result: str
 ) -> None:
     """R4, R22: the second question is answered in words, so that there is a further one."""

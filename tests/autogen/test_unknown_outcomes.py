@@ -62,7 +62,7 @@ async def killed_while_it_acts(house: House) -> None:
 
 
 @pytest.mark.slow
-async def test_a_worker_killed_while_it_acts_leaves_a_question_and_people_say_that_it_ran(house: House) -> None:
+async def test_action_interrupted_by_kill_9_is_asked_about_once(house: House) -> None:
     """R4: kill -9 during the action: nobody knows, so it is not repeated but asked; a second kill asks nothing new."""
     await killed_while_it_acts(house)
     async with Process(house, HOLD) as second:
@@ -97,7 +97,7 @@ def ordering(*outcomes: str | Exception, acted: list[str]) -> Teams:
     return Teams({"t": Team("t", "", build, conclude)}, {})
 
 
-async def test_people_may_let_it_run_again_and_each_try_has_its_own_doubt(house: House) -> None:
+async def test_reviewers_may_repeat_an_action_and_doubts_are_separate(house: House) -> None:
     """R4, R5: an unclear failure is asked about too; the run parks for it, and each answer brings it back."""
     house.park_after = timedelta(0)
     await house.start(team="t")
@@ -117,7 +117,7 @@ async def test_people_may_let_it_run_again_and_each_try_has_its_own_doubt(house:
     assert acted == ["x"] * 3
 
 
-async def test_two_identical_actions_in_doubt_are_two_questions(house: House) -> None:
+async def test_identical_actions_in_doubt_are_two_questions(house: House) -> None:
     """R4: both under way when nobody knew what became of them; one answer was given to both."""
 
     async def act() -> str:
@@ -143,7 +143,8 @@ async def test_two_identical_actions_in_doubt_are_two_questions(house: House) ->
         assert (await house.over()).result == "Order 17. Order 18."
 
 
-async def test_people_may_stop_a_run_whose_action_is_in_doubt(house: House) -> None:
+async def test_reviewers_may_stop_a_run_in_doubt(house: House) -> None:
+    """The result has the reason of the doubt and of the reviewer."""
     await house.start(team="t")
     acted: list[str] = []
     async with house.worker(found=ordering(OutcomeUnknown("The vendor hung up."), acted=acted)) as worker:
@@ -155,7 +156,7 @@ async def test_people_may_stop_a_run_whose_action_is_in_doubt(house: House) -> N
     assert acted == ["x"]
 
 
-async def test_silence_about_a_doubt_ends_the_run_and_never_repeats_the_action(house: House) -> None:
+async def test_unanswered_doubt_ends_the_run_without_a_repeat(house: House) -> None:
     """R23, R17: whatever the channel says about timeouts."""
     await house.store.set_defaults(replace(RULES, on_timeout=OnTimeout.APPROVE))
     await house.start(team="t")
@@ -187,7 +188,7 @@ class Robbed(RedisJournal):
         return stands
 
 
-async def test_a_worker_that_froze_right_before_the_action_does_not_act(house: House) -> None:
+async def test_worker_frozen_before_the_action_does_not_act(house: House) -> None:
     """R4: the fence is looked at once more after `started` was recorded."""
     await house.start(team="t")
     acted: list[str] = []
@@ -203,9 +204,7 @@ async def test_a_worker_that_froze_right_before_the_action_does_not_act(house: H
     assert not acted
 
 
-async def test_worker_that_slept_after_the_last_check_does_not_act(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_worker_asleep_after_the_last_check_does_not_act(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """R4: the store had said that the run is its own; then it slept longer than its lease, and another one acted."""
     await house.start(team="t")
     acted: list[str] = []
@@ -239,9 +238,7 @@ class Slow(StaticWorkbench):
         return await super().list_tools()
 
 
-async def test_worker_that_slept_while_it_listed_tools_does_not_call(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_worker_asleep_while_listing_tools_does_not_call(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """R4: a server elsewhere is asked for its tools between the check and the call."""
     clock = held_run.seconds_here
     called, checked, slept = list[str](), list[Lease](), list[float]()
@@ -279,7 +276,7 @@ async def test_worker_that_slept_while_it_listed_tools_does_not_call(
     assert called == []
 
 
-async def test_question_about_a_lost_worker_says_that_it_may_sleep(house: House) -> None:
+async def test_doubt_about_a_lost_worker_warns_it_may_sleep(house: House) -> None:
     """Somebody who lets the action run again must know that the first attempt may still come."""
     await house.start(team="t")
     acted: list[str] = []
@@ -377,7 +374,7 @@ async def lost_once_it_had_left(house: House, began: asyncio.Event, end: asyncio
     await house.lapse()
 
 
-async def test_left_action_of_a_lost_worker_is_told_once(house: House) -> None:
+async def test_abandoned_action_of_a_lost_worker_is_reported_once(house: House) -> None:
     """R45: nobody asked about it, because nobody waited for it, and the run ended as if nothing were unclear."""
     began, end = asyncio.Event(), asyncio.Event()
     await lost_once_it_had_left(house, began, end)
@@ -389,7 +386,7 @@ async def test_left_action_of_a_lost_worker_is_told_once(house: House) -> None:
     assert told[0].endswith("It was not repeated. Check the other system.")
 
 
-async def test_step_that_was_left_in_doubt_is_left_again(house: House) -> None:
+async def test_abandoned_doubtful_step_is_abandoned_again(house: House) -> None:
     """R4: its question was taken back, and the next process ended the run for that."""
 
     def build(run: Run) -> AutoGenTeam:
@@ -420,7 +417,7 @@ async def test_step_that_was_left_in_doubt_is_left_again(house: House) -> None:
     assert [event["type"] for event in await house.events()].count("request_asked") == 1
 
 
-async def test_left_action_that_is_awaited_now_is_asked_about_once(
+async def test_abandoned_action_awaited_later_is_asked_about_once(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the code waits for what it left before. Continued, people say whether it happened; the first question

@@ -24,7 +24,7 @@ Build = Callable[[World, Run], AutoGenTeam]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
-async def test_a_conversation_lost_at_any_entry_ends_as_if_nothing_had_been(
+async def test_conversation_lost_at_any_entry_ends_the_same(
     house: House, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the same words, the same questions; the count of replies and a policy's verdicts come back."""
@@ -41,7 +41,7 @@ async def test_a_conversation_lost_at_any_entry_ends_as_if_nothing_had_been(
         assert again.questions == whole.questions + again.doubts, dies_at
 
 
-async def test_a_conversation_that_waits_leaves_memory_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_conversation_parks_immediately(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """R22: also where the human is asked inside a tool; AutoGen would leave the agent there behind for ever."""
     monkeypatch.setattr(
         "countersign.frameworks.autogen.team_execution.GRACE", timedelta(hours=1)

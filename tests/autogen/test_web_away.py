@@ -171,7 +171,7 @@ async def decided(house: House) -> None:
     await house.decide(await house.asked(), Verb.APPROVE)
 
 
-async def test_every_call_whose_answer_is_lost_counts_once(house: House, wire: Wire) -> None:
+async def test_every_call_with_a_lost_answer_counts_once(house: House, wire: Wire) -> None:
     """R4: each call is repeated, and nothing is asked, told, counted or done twice."""
     house.park_after = timedelta(0)
     acted: list[str] = []
@@ -195,7 +195,7 @@ async def test_every_call_whose_answer_is_lost_counts_once(house: House, wire: W
 
 
 @pytest.mark.parametrize("call", ["ask", "park", "finish"])
-async def test_a_web_that_is_away_is_waited_for(house: House, wire: Wire, call: str) -> None:
+async def test_worker_waits_while_web_is_away(house: House, wire: Wire, call: str) -> None:
     """R4, R5: as an agent asks, as the run would park, and as it ends; it never parks meanwhile."""
     house.park_after = timedelta(0) if call == "park" else timedelta(hours=1)
     acted: list[str] = []
@@ -218,8 +218,11 @@ async def test_a_web_that_is_away_is_waited_for(house: House, wire: Wire, call: 
     assert (await kinds(house))["request_asked"] == 1
 
 
-async def test_worker_told_to_stop_while_web_is_away_lets_go(house: House, wire: Wire) -> None:
+async def test_worker_stopped_while_web_is_away_releases_the_run(
+    house: House, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """R4: the next worker continues."""
+    monkeypatch.setattr("countersign.frameworks.autogen.team_execution.GRACE", timedelta(milliseconds=100))
     acted: list[str] = []
     wire.away_at = "deliver"
     await house.start(team="t")
@@ -237,23 +240,27 @@ async def test_worker_told_to_stop_while_web_is_away_lets_go(house: House, wire:
     assert acted == ["counted pens", "sent"]
 
 
-@pytest.mark.parametrize("how", ["cut", "silent"])
-@pytest.mark.parametrize("hint", ["decision", "stop"])
-async def test_hints_that_a_broken_stream_lost_are_read_back(
-    house: House, wire: Wire, monkeypatch: pytest.MonkeyPatch, how: str, hint: str
-) -> None:
-    """R5: the stream is connected again, and all that is awaited is read."""
+@pytest.fixture
+def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that `wire` opens is soon taken for broken when nothing comes through it."""
     monkeypatch.setattr(DecisionStream, "SILENCE", timedelta(milliseconds=200))
     monkeypatch.setattr("bot.api.worker_calls.HEARTBEAT", 0.05)
+
+
+@pytest.mark.usefixtures("short_silence")
+@pytest.mark.parametrize("how", ["cut", "silent"])
+@pytest.mark.parametrize("hint", ["decision", "stop"])
+async def test_hints_lost_by_a_broken_stream_are_read_back(house: House, wire: Wire, how: str, hint: str) -> None:
+    """R5: the stream is connected again, and all that is awaited is read."""
     acted: list[str] = []
     await house.start(team="t")
     async with house.worker(found=team(acted), model=model()) as worker:
         job = worker.advance()
         asked = await house.asked()
+        wire.away.set()  # no new stream before the decision
         if how == "silent":
             wire.silence()
         else:
-            wire.away.set()
             wire.cut()
         with repaired(Repair.HINT_LOST, 1 if hint == "decision" else 2):  # the stop withdraws the request as well
             if hint == "decision":
@@ -266,7 +273,7 @@ async def test_hints_that_a_broken_stream_lost_are_read_back(
     assert acted == (["counted pens", "sent"] if hint == "decision" else [])
 
 
-async def test_decision_heard_early_is_read_again_after_a_lost_answer(
+async def test_decision_heard_early_is_reread_after_a_lost_answer(
     house: House, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R5: its line came before the agent waited for it, and so it never comes again."""
@@ -294,9 +301,7 @@ async def test_decision_heard_early_is_read_again_after_a_lost_answer(
     assert (await house.run()).status is Status.FINISHED
 
 
-async def test_web_that_starts_beside_its_worker_needs_no_warning(
-    house: House, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_web_starting_with_its_worker_logs_no_warning(house: House, caplog: pytest.LogCaptureFixture) -> None:
     tries = count()
 
     async def resolve() -> WebAddress | None:
@@ -312,7 +317,7 @@ async def test_web_that_starts_beside_its_worker_needs_no_warning(
     assert "No decisions are heard" not in caplog.text
 
 
-async def test_web_that_starts_elsewhere_with_another_key_is_found(house: House) -> None:
+async def test_web_moved_with_another_key_is_found(house: House) -> None:
     """R48: by what it says in the workers' area."""
     acted: list[str] = []
     area = house.area
@@ -333,7 +338,7 @@ async def test_web_that_starts_elsewhere_with_another_key_is_found(house: House)
     assert acted == ["counted pens", "sent"]
 
 
-async def test_worker_with_a_stale_fence_lets_the_run_go_in_silence(house: House, wire: Wire) -> None:
+async def test_worker_with_a_stale_fence_releases_the_run_silently(house: House, wire: Wire) -> None:
     """R4: `web` answers 409, and the worker neither ends the run nor writes anything."""
     acted: list[str] = []
     await house.start(team="t")
@@ -349,7 +354,7 @@ async def test_worker_with_a_stale_fence_lets_the_run_go_in_silence(house: House
     assert (await kinds(house))["decision_delivered"] == 0
 
 
-async def test_run_that_web_cannot_read_is_not_let_go_as_ended(
+async def test_run_unreadable_for_web_is_not_released_as_ended(
     house: House, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: during an upgrade an older `web` says nothing of what a newer one wrote."""
@@ -368,7 +373,7 @@ async def test_run_that_web_cannot_read_is_not_let_go_as_ended(
     assert (await house.run()).status is Status.FINISHED
 
 
-async def test_what_web_refuses_for_good_ends_the_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_final_refusal_by_web_ends_the_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """R21: the call was repeated for ever, and nobody was told why."""
     monkeypatch.setattr("bot.api.worker_calls.LARGEST", 100_000)
 
@@ -385,7 +390,7 @@ async def test_what_web_refuses_for_good_ends_the_run(house: House, monkeypatch:
     assert (run.status, run.result) == (Status.FAILED, "The body can have at most 100,000 bytes.")
 
 
-async def test_a_workspace_that_is_not_served_yet_is_waited_for(house: House) -> None:
+async def test_workspace_not_served_yet_is_waited_for(house: House) -> None:
     """R4: while `web` starts or stops, its port answers, and no run fails because of that."""
     async with http.serving(ApiPort(), "127.0.0.1", 0, 10) as port:
 

@@ -22,7 +22,7 @@ pytest_plugins = ["tests.redis_server"]
 
 
 @pytest.mark.slow
-async def test_a_worker_killed_while_people_are_asked_and_after_their_decision_loses_and_repeats_nothing(
+async def test_killed_worker_loses_and_repeats_nothing(
     house: House,
 ) -> None:
     """R4, R5: kill -9 while asked, and between the decision and its delivery."""
@@ -48,7 +48,7 @@ async def test_a_worker_killed_while_people_are_asked_and_after_their_decision_l
 
 
 @pytest.mark.slow
-async def test_a_worker_tells_its_teams_and_what_is_wrong_with_others(house: House) -> None:
+async def test_worker_announces_its_teams_and_the_broken_ones(house: House) -> None:
     async with Process(house, HERE / "teams") as worker:
         await fact(lambda: announced(house, 1))
         found = {team.name: team for team in await house.store.workers.teams()}
@@ -61,9 +61,8 @@ async def test_a_worker_tells_its_teams_and_what_is_wrong_with_others(house: Hou
     assert await house.store.workers.teams() == []
 
 
-def test_team_files_that_cannot_be_used_are_announced_and_logged_with_the_reason(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_broken_team_files_are_announced_with_their_errors(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each with a reason of its own; the rest of the folder is served."""
     hold = (HERE / "teams" / "hold.py").read_text()
     (tmp_path / "a.py").write_text(hold)
     (tmp_path / "b.py").write_text(hold)
@@ -84,7 +83,7 @@ def test_team_files_that_cannot_be_used_are_announced_and_logged_with_the_reason
     }
 
 
-async def test_a_team_that_does_not_build_is_known_before_anybody_starts_it(
+async def test_team_that_cannot_be_built_is_known_beforehand(
     house: House, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R13: one with a door past the gate is not started; another may build for other tasks."""
@@ -111,7 +110,7 @@ async def test_a_team_that_does_not_build_is_known_before_anybody_starts_it(
     assert not examples.broken and not examples.doubtful
 
 
-def test_the_example_teams_and_copies_of_them_load(tmp_path: Path) -> None:
+def test_example_teams_and_their_copies_load(tmp_path: Path) -> None:
     """Also from a folder of one's own, where files share what a neighbour with `_` first has."""
     copies = [shutil.copy(path, tmp_path) for path in registry.EXAMPLES.glob("*.py")]
     assert len(copies) > len(registry.files(tmp_path)) >= 6
@@ -120,7 +119,8 @@ def test_the_example_teams_and_copies_of_them_load(tmp_path: Path) -> None:
         assert found.broken == {}
 
 
-async def test_a_worker_with_wrong_settings_says_all_of_them_and_starts_nothing(house: House) -> None:
+async def test_wrong_worker_settings_are_reported_together_before_starting(house: House) -> None:
+    """R15: without a secret."""
     settings = house.settings()
     settings.mail_from = "no address@@"
     settings.smtp_url = type(settings.redis_url)("http://secret@mail")
@@ -132,7 +132,7 @@ async def test_a_worker_with_wrong_settings_says_all_of_them_and_starts_nothing(
     assert "secret" not in str(wrong.value)
 
 
-async def test_a_folder_without_a_team_starts_no_worker(house: House, tmp_path: Path) -> None:
+async def test_folder_without_a_team_starts_no_worker(house: House, tmp_path: Path) -> None:
     settings = house.settings()
     settings.teams = tmp_path
     (tmp_path / "_shared.py").touch()
@@ -141,7 +141,7 @@ async def test_a_folder_without_a_team_starts_no_worker(house: House, tmp_path: 
 
 
 @pytest.mark.slow
-async def test_the_real_door_says_what_to_fix_and_ends(tmp_path: Path) -> None:
+async def test_worker_command_says_what_to_fix_and_ends(tmp_path: Path) -> None:
     environment = {**os.environ, "LEASE": "soon", "MODEL_CONFIG": str(tmp_path / "none.yaml")}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "agents", env=environment, stderr=asyncio.subprocess.PIPE, cwd=HERE.parents[1]

@@ -76,7 +76,7 @@ async def answered_and_held(house: House, service: Holding, worker: Worker, aske
     await a_while(house)
 
 
-async def test_nothing_that_follows_an_answer_is_kept_before_the_note_of_its_delivery(house: House) -> None:
+async def test_nothing_after_an_answer_precedes_its_delivery_note(house: House) -> None:
     """R5: the agent goes on at once, its next words, question and end wait."""
     house, service = holding(house)
     await house.start(team="t")
@@ -97,7 +97,7 @@ async def test_nothing_that_follows_an_answer_is_kept_before_the_note_of_its_del
     assert about == ["request_asked", "decision_delivered"] * 2 + ["run_finished"]
 
 
-async def test_the_next_question_and_the_end_wait_for_the_note_too(house: House) -> None:
+async def test_next_question_and_end_wait_for_the_note(house: House) -> None:
     """R5: also where no model is asked in between."""
 
     def two(run: Run) -> AutoGenTeam:
@@ -133,7 +133,7 @@ async def test_the_next_question_and_the_end_wait_for_the_note_too(house: House)
     assert types.count("decision_delivered") == 2
 
 
-async def test_a_worker_lost_before_the_note_of_a_delivery_leaves_the_answer_to_the_next(house: House) -> None:
+async def test_lost_delivery_note_leaves_the_answer_to_another_worker(house: House) -> None:
     """R5: asked once, decided once, delivered once; what the lost one said after it was never kept."""
     first, service = holding(house)
     await first.start(team="t")
@@ -153,7 +153,8 @@ async def test_a_worker_lost_before_the_note_of_a_delivery_leaves_the_answer_to_
     assert (types.count("request_asked"), types.count("decision_delivered")) == (2, 2)
 
 
-async def test_a_note_that_cannot_be_written_stops_what_would_follow() -> None:
+async def test_failed_delivery_note_stops_whatever_would_follow() -> None:
+    """R5: each later wait raises the same error."""
     told: list[Exception] = []
     writes = WriteBehind()
     writes.give_up = told.append
@@ -174,7 +175,7 @@ async def test_a_note_that_cannot_be_written_stops_what_would_follow() -> None:
     assert [type(error) for error in told] == [LeaseLost]
 
 
-async def test_a_note_that_nobody_waits_for_leaves_no_error_behind() -> None:
+async def test_failed_delivery_note_without_a_waiter_leaves_no_warning() -> None:
     """`give_up` was told; asyncio need not tell it once more, whenever the task is collected."""
     told: list[str] = []
     unhandled: list[object] = []
@@ -193,7 +194,7 @@ async def test_a_note_that_nobody_waits_for_leaves_no_error_behind() -> None:
     assert unhandled == []
 
 
-async def test_notes_are_written_in_their_order() -> None:
+async def test_delivery_notes_are_written_in_order() -> None:
     writes, gate, ran = WriteBehind(), asyncio.Event(), list[str]()
 
     async def slow() -> None:
@@ -213,7 +214,7 @@ async def test_notes_are_written_in_their_order() -> None:
     assert ran == ["slow", "fast"]
 
 
-async def test_who_was_answered_goes_on_before_the_note_is_begun() -> None:
+async def test_answered_agent_continues_before_the_delivery_note_begins() -> None:
     """Making the note takes this process as long as waking the agent did."""
     writes, order = WriteBehind(), list[str]()
 

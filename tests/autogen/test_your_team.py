@@ -8,12 +8,12 @@ import pytest
 from autogen_agentchat.base import Team as AutoGenTeam
 
 from agents import registry
+from countersign.domain.actions import Action
 from countersign.domain.errors import InvalidInput
 from countersign.domain.requests import Verb
 from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.standalone import run_here
 from countersign.frameworks.autogen.team import Teams
-from countersign.policy.evaluation import Action
 from tests.autogen.harness import House
 
 pytest_plugins = ["tests.redis_server"]
@@ -31,7 +31,8 @@ def found(tmp_path: Path) -> Teams:
     return registry.find(folder)
 
 
-async def test_the_team_of_the_page_loads_and_asks_before_it_orders(house: House, found: Teams) -> None:
+async def test_documented_team_loads_and_asks_before_ordering(house: House, found: Teams) -> None:
+    """`count` passes, `order` asks."""
     assert found.broken == {}
     info = next(one for one in found.infos() if one.name == "stock")
     assert [str(option) for option in info.options] == ["care=usual|special"]
@@ -48,7 +49,7 @@ async def test_the_team_of_the_page_loads_and_asks_before_it_orders(house: House
     assert [event["tool"] for event in told] == ["count"]
 
 
-async def test_the_plan_of_the_page_is_ticked_step_by_step(house: House, found: Teams) -> None:
+async def test_documented_plan_is_ticked_step_by_step(house: House, found: Teams) -> None:
     await house.start(team="clear", task="A B")
     async with house.worker(found=found) as worker:
         worker.advance()
@@ -59,7 +60,7 @@ async def test_the_plan_of_the_page_is_ticked_step_by_step(house: House, found: 
     )
 
 
-def test_everything_that_the_page_names_exists() -> None:
+def test_every_name_in_the_team_page_exists() -> None:
     for name in re.findall(r"\brun\.(\w+)", PAGE):
         assert hasattr(Run, name) or name in ("run", "task", "options", "outcomes"), name
     for path in re.findall(r"`(agents/\w+/\w+\.py)`", PAGE):
@@ -81,7 +82,7 @@ def never(run: Run) -> AutoGenTeam:
     ],
     ids=str,
 )
-async def test_what_is_no_id_is_said_before_web_is_asked(claims: dict[str, Any]) -> None:
+async def test_invalid_id_is_refused_before_web_is_called(claims: dict[str, Any]) -> None:
     """R27: what is wrong is a sentence at once, not a run that nobody can see."""
     named = {"channel": "C0GENERAL", "requester": "U0ALICE"} | claims
     with pytest.raises(InvalidInput, match="so nothing was done with it"):

@@ -11,6 +11,7 @@ from bot import passkeys as webauthn
 from bot.passkeys import Site
 from bot.workspace import proof_problem
 from countersign import usecases
+from countersign.domain.actions import Action
 from countersign.domain.attempt_refusals import Refusal, Sentence
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout
 from countersign.domain.errors import InvalidInput, Refused
@@ -23,7 +24,7 @@ from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Request, Scope, Status, Verb
 from countersign.domain.standing_permissions import Permission, PermissionChoice, Span
 from countersign.policy import loosening
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.policy.loosening import NeedsProof, SettingsProposal
 from countersign.store.store import Store
 from countersign.usecases import passkeys, permission_use, proofs
@@ -88,7 +89,7 @@ def shown(*rows: Request) -> list[Shown]:
     return [Shown(row.id, row.digest) for row in rows]
 
 
-async def test_a_signed_approval_counts_and_is_recorded(store: Store, lease: Lease) -> None:
+async def test_signed_approval_counts_and_is_logged(store: Store, lease: Lease) -> None:
     key, of = await enrolled(store), await asked(store, lease)
     wish = attempt(of)
     challenge = await proofs.begin(store, shown(of), wish, SESSION)
@@ -102,7 +103,7 @@ async def test_a_signed_approval_counts_and_is_recorded(store: Store, lease: Lea
     assert evidence["key"]["credential"] == key.credential
 
 
-async def test_a_click_is_refused_where_a_passkey_is_needed(store: Store, lease: Lease) -> None:
+async def test_click_is_refused_where_a_passkey_is_needed(store: Store, lease: Lease) -> None:
     """Approve, edit and break-glass; rejecting needs no more than a click."""
     of = await asked(store, lease, break_glass=True)
     edit = attempt(of, verb=Verb.EDIT, arguments='{"amount":5,"order":17}')
@@ -134,7 +135,7 @@ async def confirm(store: Store, proposal: SettingsProposal, proved: Proved, acto
     )
 
 
-async def test_loosening_needs_the_proof_of_the_rules(store: Store) -> None:
+async def test_loosening_needs_the_proof_that_the_rules_need(store: Store) -> None:
     """R33: not even an admin's click removes the proof; their passkey does."""
     key = await enrolled(store, CAROL)
     await change_settings(store, ADMIN, lambda own: replace(own, proof=Proof.PASSKEY))
@@ -176,7 +177,7 @@ async def signed_by_bob(store: Store, proposal: SettingsProposal) -> Proved:
     return await signed(store, key, await proofs.begin_statement(store, said, SESSION), BOB)
 
 
-async def test_wrong_answers_are_refused_with_their_reason(store: Store, lease: Lease, subtests: Any) -> None:
+async def test_wrong_assertions_are_refused_with_their_reason(store: Store, lease: Lease, subtests: Any) -> None:
     """R7, R25: replayed, late, foreign, cross-origin, unverified, copied; each is in the audit log."""
     key, of = await enrolled(store), await asked(store, lease)
     wish = attempt(of)
@@ -260,7 +261,7 @@ async def test_wrong_answers_are_refused_with_their_reason(store: Store, lease: 
     assert seen is not None and seen.value.status is Status.PENDING
 
 
-async def test_one_signature_covers_each_row_it_names(store: Store, lease: Lease) -> None:
+async def test_signature_covers_only_the_rows_it_names(store: Store, lease: Lease) -> None:
     """A batch is one assertion; a row that it does not name stays undecided."""
     key, first = await enrolled(store), await asked(store, lease)
     second, third = [await usecases.ask(store, lease, replace(call(order=n), asked=n)) for n in (1, 2)]
@@ -275,7 +276,7 @@ async def test_one_signature_covers_each_row_it_names(store: Store, lease: Lease
     assert refused.value.refusal is Refusal.PROOF_OF_OTHER
 
 
-async def test_a_quorum_needs_two_passkeys(store: Store, lease: Lease) -> None:
+async def test_quorum_of_two_needs_two_passkeys(store: Store, lease: Lease) -> None:
     """A vote by a click does not count beside a signed vote."""
     of = await asked(store, lease, quorum=2)
     for user, status in ((BOB, Status.PENDING), (CAROL, Status.APPROVED)):
@@ -295,7 +296,7 @@ async def test_a_quorum_needs_two_passkeys(store: Store, lease: Lease) -> None:
     assert [one.type for one in told] == [EventType.VOTE_CAST, EventType.REQUEST_DECIDED]
 
 
-async def test_rules_that_changed_after_signing_refuse_it(store: Store, lease: Lease) -> None:
+async def test_rules_changed_after_signing_refuse_the_decision(store: Store, lease: Lease) -> None:
     """The page is older than an escalation that let others decide too."""
     key, of = await enrolled(store), await asked(store, lease)
     wish = attempt(of)
@@ -309,7 +310,7 @@ async def test_rules_that_changed_after_signing_refuse_it(store: Store, lease: L
     assert refused.value.refusal is Refusal.PROOF_OF_OTHER
 
 
-async def test_nobody_signs_what_would_be_refused(store: Store, lease: Lease) -> None:
+async def test_refused_attempts_are_not_offered_for_signing(store: Store, lease: Lease) -> None:
     """R25: strangers learn it before the passkey is asked, and the audit log has it."""
     of = await asked(store, lease)
     with pytest.raises(Refused) as refused:
@@ -380,7 +381,7 @@ async def test_enrolment_needs_more_than_a_session(store: Store) -> None:
     assert await store.passkey_holders() == [BOB, CAROL]
 
 
-async def test_first_passkey_needs_a_login_and_others_a_passkey(store: Store) -> None:
+async def test_first_passkey_needs_a_login_and_later_a_passkey(store: Store) -> None:
     said = enrolment_statement(HERE, BOB, new_nonce())
     challenge = await proofs.begin_statement(store, said, SESSION)
     login = OidcLogin("https://idp.example.com", "bob", await store.now())
@@ -395,7 +396,7 @@ async def test_first_passkey_needs_a_login_and_others_a_passkey(store: Store) ->
     assert mine.keys[0].login == login
 
 
-async def test_a_new_passkey_waits_before_it_approves(store: Store, lease: Lease) -> None:
+async def test_new_passkey_cannot_approve_during_its_cooling_period(store: Store, lease: Lease) -> None:
     key, of = await enrolled(store, cooling_off=timedelta(hours=24)), await asked(store, lease)
     wish = attempt(of)
     proved = await signed(store, key, await proofs.begin(store, shown(of), wish, SESSION))
@@ -404,7 +405,7 @@ async def test_a_new_passkey_waits_before_it_approves(store: Store, lease: Lease
     assert refused.value.refusal is Refusal.PASSKEY_TOO_NEW
 
 
-async def test_recovery_needs_codes_of_two_admins(store: Store, lease: Lease) -> None:
+async def test_recovery_needs_the_codes_of_two_admins(store: Store, lease: Lease) -> None:
     key, of = await enrolled(store), await asked(store, lease)
     with pytest.raises(InvalidInput, match="owner and admins"):
         await passkeys.revoke(store, BOB, key.credential, person(DAVE), frozenset())
@@ -432,7 +433,7 @@ async def code_by(store: Store, admin: UserId, user: UserId = BOB) -> str:
     return await passkeys.make_code(store, person(admin, is_admin=True), frozenset(), user, proved)
 
 
-async def test_codes_are_made_by_admins_with_a_passkey(store: Store) -> None:
+async def test_only_admins_with_a_passkey_make_codes(store: Store) -> None:
     """Not by a click, not by others, and not for oneself."""
     for actor, user, why in (
         (ADMIN, BOB, "needs your passkey"),
@@ -462,7 +463,7 @@ async def test_edit_into_a_rule_with_a_proof_is_refused(store: Store, lease: Lea
     assert (await usecases.decide(store, NoQueue(), of.id, small)).status is Status.EDITED
 
 
-async def test_silence_proves_nothing(store: Store, lease: Lease) -> None:
+async def test_silence_never_counts_as_proof(store: Store, lease: Lease) -> None:
     """R23: neither a channel's silence nor a rule's proof beside it approves by timeout."""
     silent = OnTimeout.APPROVE
     with pytest.raises(InvalidInput, match="silence proves nothing"):
@@ -475,7 +476,7 @@ async def test_silence_proves_nothing(store: Store, lease: Lease) -> None:
     assert not approved_by_timeout(replace(of, rules=replace(of.rules, on_timeout=silent)))
 
 
-async def test_wrong_registrations_enrol_nothing(store: Store, subtests: Any) -> None:
+async def test_invalid_registrations_enrol_nothing(store: Store, subtests: Any) -> None:
     """Cross-origin, framed, of another RP id, without a verified user, and nonsense."""
     mine = (await passkeys.of(store, HERE, BOB)).value
     said = enrolment_statement(HERE, BOB, new_nonce())

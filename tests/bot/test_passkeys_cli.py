@@ -12,7 +12,7 @@ from tests.sample_requests import BOB, HERE
 
 
 @pytest.mark.usefixtures("store")
-async def test_operator_makes_codes_lists_and_revokes(
+async def test_operator_makes_codes_and_revokes_passkeys(
     store: Store, redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("REDIS_URL", redis_url)

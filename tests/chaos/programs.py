@@ -18,8 +18,7 @@ from secrets import token_hex
 from typing import Any, Final
 
 from countersign import NotApproved, requires_approval
-from countersign.client import AlreadyRan, Client, exchange, executions
-from countersign.client.client import question
+from countersign.client import AlreadyRan, Client, Question, exchange, executions
 from countersign.client.exchange import Decision
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Status
@@ -221,9 +220,10 @@ def main(tag: str, channel: str, folder: Path, receiver: str) -> None:
         return _act(tag, channel, folder)
     options = ["eu", "us"] if kind == "choice" else []
     url = receiver if kind == "callback" else ""
-    asked = question(channel, TITLE.format(tag), f"It would do what {tag} says.", options=options, callback_url=url)
+    message = f"It would do what {tag} says."
+    asked = Question(channel, TITLE.format(tag), message, options, callback_url=url, key=tag)
     with Client() as client:
-        decision = client.ask(asked, key=tag)
+        decision = client.judge(asked)
         _heard(folder, tag, decision)
         if decision.approved or decision.outcome == "answered":
             client.report(decision, succeeded=True, words=DONE.format(tag))

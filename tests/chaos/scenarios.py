@@ -14,10 +14,10 @@ from autogen_agentchat.teams import DiGraphBuilder, GraphFlow
 from autogen_core import CancellationToken
 from autogen_core.models import CreateResult, LLMMessage
 
+from countersign.domain.actions import Action
 from countersign.domain.request_endings import decided
 from countersign.frameworks.autogen.models.wrapper import WrappedModel
 from countersign.frameworks.autogen.run_context import Run
-from countersign.policy.evaluation import Action
 from tests.chaos.chaos_agents import Asker, Doer
 from tests.chaos.side_effects import act, hear
 

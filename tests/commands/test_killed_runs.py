@@ -48,7 +48,7 @@ async def test_run_killed_while_asked_finds_the_decision(
         ("before the report", "1. It was done", 0, 1),
     ],
 )
-async def test_people_say_what_happened_in_a_killed_run(
+async def test_command_of_a_killed_run_is_asked_about(
     command: Command, bob: Bob, slack: LocalSlack, tmp_path: Path, place: str, answer: str, status: int, times: int
 ) -> None:
     """R4, R8: the command starts a second time only if people say so."""
@@ -73,9 +73,7 @@ async def test_people_say_what_happened_in_a_killed_run(
     assert (done(tmp_path), cards(slack)) == (times, 2)
 
 
-async def test_idempotent_run_killed_at_work_runs_again(
-    command: Command, bob: Bob, slack: LocalSlack, tmp_path: Path
-) -> None:
+async def test_idempotent_killed_run_runs_again(command: Command, bob: Bob, slack: LocalSlack, tmp_path: Path) -> None:
     """Nobody is asked a second time."""
     os.mkfifo(tmp_path / "gate")
     shell = await command(*RUN[:-1], "--idempotent", "--", *WORK).start()

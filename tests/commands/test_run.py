@@ -11,7 +11,8 @@ import pytest
 from countersign.commands import waiting
 from countersign.commands.execution import last_lines
 from countersign.commands.exit_statuses import ExitStatus
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.domain.actions import Action
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.stage import Bob, cards
@@ -113,9 +114,7 @@ async def test_run_obeys_the_policy(command: Command, bob: Bob, store: Store, sl
 
 
 @pytest.mark.parametrize("changed", ["file", "file gone", "program"])
-async def test_run_refuses_what_changed_after_the_approval(
-    command: Command, bob: Bob, tmp_path: Path, changed: str
-) -> None:
+async def test_run_refuses_changes_since_the_approval(command: Command, bob: Bob, tmp_path: Path, changed: str) -> None:
     """R37: compared right before the start."""
     (tmp_path / "plan").write_text("one")
     (tmp_path / "bin").mkdir()
@@ -207,7 +206,7 @@ async def test_run_does_not_wait_for_leftover_processes(command: Command, bob: B
 
 
 @pytest.mark.real_clock("under libfaketime 0.9.10 each time.sleep of Python 3.11 raises EINVAL")
-async def test_run_says_at_once_that_the_service_is_away(command: Command, tmp_path: Path) -> None:
+async def test_run_reports_an_unreachable_service_immediately(command: Command, tmp_path: Path) -> None:
     away = {"COUNTERSIGN_URL": f"http://127.0.0.1:{free_port()}"}
     shell = await command(*RUN, "--timeout", "0.1", "--", "touch", "ran", **away).start()
     assert await shell.wait() == ExitStatus.SERVICE_AWAY
@@ -229,7 +228,7 @@ async def test_run_says_at_once_that_the_service_is_away(command: Command, tmp_p
         (("--", "echo", os.fsdecode(b"\xff")), 2, "aren't UTF-8"),
     ],
 )
-async def test_run_refuses_what_it_cannot_show(
+async def test_run_refuses_unshowable_commands(
     command: Command, slack: LocalSlack, tmp_path: Path, arguments: tuple[str, ...], status: int, says: str
 ) -> None:
     """Before anybody is asked."""
@@ -241,7 +240,7 @@ async def test_run_refuses_what_it_cannot_show(
     assert cards(slack) == 0
 
 
-async def test_run_tells_a_log_why_it_waits(command: Command, bob: Bob) -> None:
+async def test_run_logs_why_it_waits_without_a_terminal(command: Command, bob: Bob) -> None:
     """In cron and CI there is no terminal: the log has the card's channel and link, unless it is to be quiet."""
     _, shell = await approved(command, bob, "--", "true")
     assert "Waiting for a decision in #approvals" in shell.printed
@@ -272,5 +271,5 @@ def test_long_wait_says_that_it_still_waits(
         (b"a\n", 0, ""),
     ],
 )
-def test_last_lines_are_plain_text(output: bytes, many: int, shown: str) -> None:
+def test_reported_last_lines_are_plain_text(output: bytes, many: int, shown: str) -> None:
     assert last_lines(output, many) == shown

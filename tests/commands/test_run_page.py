@@ -18,13 +18,13 @@ COMMANDS = [
 ]
 
 
-def test_page_lists_every_exit_status() -> None:
+def test_documentation_lists_every_exit_status() -> None:
     table = {int(status) for status in re.findall(r"^\| (\d+) \|", PAGE, re.M)}
     assert table == {status.value for status in ExitStatus if status}
 
 
 @pytest.mark.parametrize("command", [one for one in COMMANDS if len(one) > 3], ids=" ".join)
-def test_commands_of_the_page_can_be_read(command: list[str]) -> None:
+def test_documented_commands_can_be_parsed(command: list[str]) -> None:
     _, verb, *arguments = command
     if verb == "run":
         ours, separator, vector = run.split(arguments)
@@ -34,12 +34,12 @@ def test_commands_of_the_page_can_be_read(command: list[str]) -> None:
         ask.parser().parse_args(arguments)
 
 
-def test_pipelines_of_the_page_are_yaml() -> None:
+def test_documented_pipelines_are_valid_yaml() -> None:
     policy, github, gitlab = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.S))
     assert [rule["then"] for rule in policy["rules"]] == ["allow", "deny"]
     assert "terraform apply plan.tfplan" in github["jobs"]["deploy"]["steps"][-1]["run"]
     assert gitlab["deploy"]["script"][-1].startswith("countersign run ")
 
 
-def test_policy_of_the_page_is_valid() -> None:
+def test_documented_policy_is_valid() -> None:
     assert len(understand(re.findall(r"```yaml\n(version.*?)```", PAGE, re.S)[0]).clauses) == 2

@@ -43,9 +43,7 @@ async def box(tmp_path: Path) -> AsyncIterator[Mailbox]:
     await it.stop()
 
 
-async def test_a_page_of_another_site_reads_no_mail_by_giving_its_name_our_address(
-    box: Mailbox, http: ClientSession, subtests: pytest.Subtests
-) -> None:
+async def test_page_refuses_foreign_host_names(box: Mailbox, http: ClientSession, subtests: pytest.Subtests) -> None:
     """R29: a browser that a name led here says which name that was."""
     for host in ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::1", ""]:
         for path in ["/", "/list", "/events"]:
@@ -55,7 +53,7 @@ async def test_a_page_of_another_site_reads_no_mail_by_giving_its_name_our_addre
 
 
 @pytest.mark.parametrize("path", ["/", "/list", "/none"])
-async def test_no_page_shows_in_a_frame(box: Mailbox, http: ClientSession, path: str) -> None:
+async def test_mailbox_page_cannot_be_framed(box: Mailbox, http: ClientSession, path: str) -> None:
     """R9"""
     async with http.get(f"http://127.0.0.1:{box.http_port}{path}") as answer:
         assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
@@ -73,11 +71,11 @@ async def page(http: ClientSession, box: Mailbox, path: str = "") -> str:
         return await answer.text()
 
 
-async def test_an_empty_mailbox_says_so(box: Mailbox, http: ClientSession) -> None:
+async def test_empty_mailbox_says_so(box: Mailbox, http: ClientSession) -> None:
     assert "No email yet" in await page(http, box)
 
 
-async def test_mails_are_shown_with_headers_and_words_newest_first(box: Mailbox, http: ClientSession) -> None:
+async def test_mails_are_shown_newest_first(box: Mailbox, http: ClientSession) -> None:
     for subject in ("First", "Second", "Grüße 👩"):
         await send(box, mail(subject, f"About {subject}.\n\nBye\n"))
     shown = await page(http, box)
@@ -87,7 +85,7 @@ async def test_mails_are_shown_with_headers_and_words_newest_first(box: Mailbox,
     assert "<dt>From</dt><dd>agents@example.com</dd>" in shown
 
 
-async def test_what_a_mail_says_is_only_text(box: Mailbox, http: ClientSession) -> None:
+async def test_mail_content_is_escaped(box: Mailbox, http: ClientSession) -> None:
     """R15: text from people and models is data."""
     await send(box, mail("<img src=x onerror=alert(1)>", "</pre><script>alert(1)</script>&amp;"))
     shown = await page(http, box)
@@ -96,14 +94,14 @@ async def test_what_a_mail_says_is_only_text(box: Mailbox, http: ClientSession) 
     assert "&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;" in shown
 
 
-async def test_the_page_lets_only_its_own_script_run(box: Mailbox, http: ClientSession) -> None:
+async def test_mailbox_page_runs_only_its_own_script(box: Mailbox, http: ClientSession) -> None:
     async with http.get(box.page) as answer:
         policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe-inline" not in policy
 
 
-async def test_what_arrived_is_kept_over_a_restart(box: Mailbox, http: ClientSession) -> None:
+async def test_mails_survive_a_restart(box: Mailbox, http: ClientSession) -> None:
     await send(box, mail("Kept"))
     again = Mailbox(box.maildir)
     await again.start()
@@ -113,7 +111,7 @@ async def test_what_arrived_is_kept_over_a_restart(box: Mailbox, http: ClientSes
         await again.stop()
 
 
-async def test_the_stream_tells_of_a_new_mail(box: Mailbox, http: ClientSession) -> None:
+async def test_stream_announces_a_new_mail(box: Mailbox, http: ClientSession) -> None:
     async with http.get(box.page + "events") as events:
         assert (await events.content.readuntil(b"\n\n")) == b"data: changed\n\n"
         await send(box, mail("News"))
@@ -121,7 +119,7 @@ async def test_the_stream_tells_of_a_new_mail(box: Mailbox, http: ClientSession)
         assert "News" in await page(http, box, "list")
 
 
-async def test_an_open_stream_does_not_hold_the_end_up(tmp_path: Path, http: ClientSession) -> None:
+async def test_open_stream_does_not_delay_the_stop(tmp_path: Path, http: ClientSession) -> None:
     box = Mailbox(tmp_path / "mail")
     await box.start()
     async with http.get(box.page + "events") as events:
@@ -130,13 +128,14 @@ async def test_an_open_stream_does_not_hold_the_end_up(tmp_path: Path, http: Cli
             await box.stop()
 
 
-async def test_both_servers_listen_on_loopback_only(box: Mailbox) -> None:
+async def test_mailbox_listens_on_loopback_only(box: Mailbox) -> None:
     assert box._smtp is not None and box._web is not None
     addresses = [one.getsockname()[0] for one in box._smtp.sockets] + [one[0] for one in box._web.addresses]
     assert set(addresses) == {"127.0.0.1"}
 
 
-async def test_a_taken_port_is_an_error_that_leaves_nothing_open(box: Mailbox, tmp_path: Path) -> None:
+async def test_failed_start_leaves_no_port_open(box: Mailbox, tmp_path: Path) -> None:
+    """The port of SMTP is closed again if that of HTTP is in use."""
     second = Mailbox(tmp_path / "other", 0, box.http_port)
     with pytest.raises(OSError, match="address already in use"):
         await second.start()
@@ -144,7 +143,7 @@ async def test_a_taken_port_is_an_error_that_leaves_nothing_open(box: Mailbox, t
         await asyncio.open_connection("127.0.0.1", second.smtp_port)
 
 
-def test_html_mails_and_broken_ones_are_shown_as_text() -> None:
+def test_html_and_broken_mails_are_shown_as_text() -> None:
     html = EmailMessage()
     html["Subject"] = "Rich"
     html.set_content("<b>bold</b>", subtype="html")
@@ -158,11 +157,12 @@ def test_html_mails_and_broken_ones_are_shown_as_text() -> None:
     st.binary(max_size=200),
     st.sampled_from([b"", b"To: ", b"Subject: =?", b"Content-Type: ", b"From: <", b"Date: ", b"Message-ID: <"]),
 )
-def test_any_bytes_become_a_letter(content: bytes, start: bytes) -> None:
+def test_any_bytes_become_a_readable_mail(content: bytes, start: bytes) -> None:
     assert "<article>" in list_html([Letter.read(start + content)])
 
 
-async def test_a_browser_on_a_phone_sees_new_mail_without_reloading(box: Mailbox, browser: Browser) -> None:
+async def test_phone_browser_shows_new_mail_without_reloading(box: Mailbox, browser: Browser) -> None:
+    """The page fits the width of the screen."""
     view = await browser.new_page(viewport={"width": 375, "height": 700})
     try:
         complaints: list[str] = []
@@ -177,7 +177,7 @@ async def test_a_browser_on_a_phone_sees_new_mail_without_reloading(box: Mailbox
         await view.close()
 
 
-async def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path, http: ClientSession) -> None:
+async def test_mailbox_command_serves_until_terminated(tmp_path: Path, http: ClientSession) -> None:
     arguments = ["-m", "demo.mailbox", "--smtp-port", "0", "--http-port", "0", "--maildir", str(tmp_path / "mail")]
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
     try:
@@ -195,7 +195,7 @@ async def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path, http:
             await process.wait()
 
 
-async def test_the_command_says_when_a_port_is_taken(box: Mailbox, tmp_path: Path) -> None:
+async def test_mailbox_command_reports_a_port_in_use(box: Mailbox, tmp_path: Path) -> None:
     arguments = ["-m", "demo.mailbox", "--smtp-port", str(box.smtp_port), "--maildir", str(tmp_path / "mail")]
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=asyncio.subprocess.PIPE)
     _, errors = await process.communicate()

@@ -70,7 +70,7 @@ def command_lines(part: str) -> list[str]:
     return [line for line in found if part in line]
 
 
-async def test_a_changed_team_is_loaded_and_a_restart_forgets_nothing(tmp_path: Path) -> None:
+async def test_changed_team_is_reloaded_and_a_restart_forgets_nothing(tmp_path: Path) -> None:
     """R4: what waits survives both; what does not load is said in the terminal and in Slack."""
     shutil.copytree(registry.EXAMPLES, tmp_path / "teams", ignore=shutil.ignore_patterns("__pycache__"))
     demo = Demo(tmp_path, free_ports(10))

@@ -230,7 +230,7 @@ STORIES: dict[str, Callable[[Screen], Awaitable[None]]] = {
 
 
 @pytest.mark.parametrize("width", ["desktop", "phone"])
-async def test_each_example_team_is_played_in_a_browser(open_page: OpenPage, tmp_path: Path, width: str) -> None:
+async def test_each_example_team_plays_in_a_browser(open_page: OpenPage, tmp_path: Path, width: str) -> None:
     """From the command to the end of the thread, by the buttons and windows of the page; the mail is in the mailbox."""
     assert set(STORIES) == set(registry.find().working)
     phone = width == "phone"

@@ -115,7 +115,7 @@ def full() -> list[dict[str, Any]]:
     return rendered(ALL)
 
 
-def test_chart_refuses_secrets_and_what_it_sets_itself_as_settings() -> None:
+def test_chart_refuses_secrets_and_its_own_settings() -> None:
     """Each secret comes by reference; the schema's list is complete."""
     schema = json.loads((CHART / "values.schema.json").read_text())
     [refused, _] = schema["definitions"]["settings"]["propertyNames"]["not"]["anyOf"]
@@ -171,7 +171,7 @@ def test_pods_have_no_privileges_and_are_probed(full: list[dict[str, Any]]) -> N
 
 
 @pytest.mark.slow
-def test_each_group_of_workers_has_what_is_its_own(full: list[dict[str, Any]]) -> None:
+def test_each_worker_group_has_its_own_teams_and_secrets(full: list[dict[str, Any]]) -> None:
     groups = ["worker-main", "worker-payments"]
     for kind in ("Deployment", "PodDisruptionBudget", "NetworkPolicy"):
         assert sorted(names(full, kind)) == ["web", *groups]
@@ -195,7 +195,8 @@ def test_each_group_of_workers_has_what_is_its_own(full: list[dict[str, Any]]) -
 
 
 @pytest.mark.slow
-def test_network_policy_keeps_workers_from_all_but_web_and_redis(full: list[dict[str, Any]]) -> None:
+def test_network_policy_limits_workers_to_web_and_redis(full: list[dict[str, Any]]) -> None:
+    """And opens web's Slack port alone to everybody."""
     policy = one(full, "NetworkPolicy", "worker-payments")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert [[port["port"] for port in rule["ports"]] for rule in policy["egress"]] == [[53, 53], [6379], ["api"]]
@@ -207,7 +208,7 @@ def test_network_policy_keeps_workers_from_all_but_web_and_redis(full: list[dict
 
 
 @pytest.mark.slow
-def test_monitoring_is_what_the_operator_of_prometheus_reads(full: list[dict[str, Any]]) -> None:
+def test_monitoring_resources_match_the_prometheus_operator(full: list[dict[str, Any]]) -> None:
     rule = one(full, "PrometheusRule", "")
     assert rule["spec"]["groups"][0]["rules"] == [{"alert": "A", "expr": "{{ 1 }}"}]
     monitor = one(full, "ServiceMonitor", "")["spec"]
@@ -238,7 +239,7 @@ def test_monitoring_is_what_the_operator_of_prometheus_reads(full: list[dict[str
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_wrong_values_are_refused(values: dict[str, Any], said: str) -> None:
+def test_invalid_chart_values_are_refused(values: dict[str, Any], said: str) -> None:
     done = tool(RENDER, values, str(CHART))
     assert done.returncode != 0
     assert said in done.stderr

@@ -19,19 +19,19 @@ def told(tool: str, *arguments: Path) -> str:
     return subprocess.run([TOOLS / tool, *arguments], text=True, stdout=subprocess.PIPE).stdout
 
 
-def test_containerfile_is_clean(tmp_path: Path) -> None:
+def test_containerfile_passes_its_linter(tmp_path: Path) -> None:
     assert told("hadolint", HERE / "deploy" / "Containerfile") == ""
     (tmp_path / "Containerfile").write_text("FROM debian\nRUN cd /tmp\n")
     assert "DL3006" in told("hadolint", tmp_path / "Containerfile")
 
 
-def test_scripts_are_clean() -> None:
+def test_deploy_scripts_pass_their_linter() -> None:
     assert len(SCRIPTS) >= 3
     assert told("shellcheck", *SCRIPTS) == ""
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_script_ends_at_its_first_failure(script: Path) -> None:
+def test_deploy_script_stops_at_its_first_failure(script: Path) -> None:
     assert script.read_text().startswith("#!/usr/bin/env bash\n")
     assert "\nset -euo pipefail\n" in script.read_text()
     assert script.stat().st_mode & 0o111

@@ -43,7 +43,7 @@ def run(promtool: str, *arguments: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_promtool_accepts_the_rules_and_the_configuration(promtool: str) -> None:
+def test_promtool_accepts_rules_and_configuration(promtool: str) -> None:
     run(promtool, "check", "rules", FOLDER / "rules.yml", FOLDER / "alerts.yml")
     run(promtool, "check", "config", FOLDER / "scrape.yml")
 
@@ -56,11 +56,11 @@ def test_each_fault_fires_its_own_alert_alone(promtool: str, tmp_path: Path) -> 
     run(promtool, "test", "rules", file)
 
 
-def test_every_alert_has_a_case() -> None:
+def test_every_alert_has_a_test_case() -> None:
     assert {case.firing[0] for case in CASES if case.firing} == ALERTS.keys()
 
 
-def test_every_alert_leads_to_its_runbook() -> None:
+def test_every_alert_links_to_its_runbook() -> None:
     """Each says what it means, how to confirm it, what to do, and what is safe meanwhile."""
     page = (ROOT / "docs" / "runbooks.md").read_text()
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.M | re.S))
@@ -96,13 +96,13 @@ def queries() -> list[str]:
     return [target["expr"] for panel in panels for target in panel.get("targets", ())]
 
 
-def test_every_query_of_the_board_names_metrics_that_exist() -> None:
+def test_every_dashboard_query_names_existing_metrics() -> None:
     named = [metrics_in(query) for query in queries()]
     assert len(named) > 30
     assert set().union(*named) - known() == set()
 
 
-def test_the_board_shows_every_metric_of_countersign() -> None:
+def test_dashboard_shows_every_metric() -> None:
     """A metric that nobody looks at is one too many, but for one that only an alert needs."""
     shown = set().union(*(metrics_in(query) for query in queries()))
     alerted = set().union(*(metrics_in(rule["expr"]) for rule in rules()))
@@ -110,7 +110,7 @@ def test_the_board_shows_every_metric_of_countersign() -> None:
     assert ours - shown - alerted == set()
 
 
-def test_promtool_reads_every_query_of_the_board(promtool: str, tmp_path: Path) -> None:
+def test_promtool_parses_every_dashboard_query(promtool: str, tmp_path: Path) -> None:
     """They are rules here, because promtool parses nothing else."""
     file = tmp_path / "queries.yml"
     found = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries())]
@@ -118,7 +118,7 @@ def test_promtool_reads_every_query_of_the_board(promtool: str, tmp_path: Path) 
     run(promtool, "check", "rules", "--lint=none", file)
 
 
-def test_the_table_of_the_drill_names_alerts() -> None:
+def test_drill_table_names_existing_alerts() -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
     named = set(re.findall(r"^\| .*\| `(\w+)` \| \[runbook\]", page, re.M))
     assert len(named) > 8 and named <= ALERTS.keys()

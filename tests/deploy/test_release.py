@@ -68,7 +68,7 @@ def test_two_builds_of_a_tag_are_bit_identical(release: Path, tmp_path: Path) ->
     assert len(sums[0].splitlines()) == 6
 
 
-def test_release_holds_what_it_says(release: Path) -> None:
+def test_release_contains_its_listed_files(release: Path) -> None:
     with zipfile.ZipFile(release / f"countersign_slack-{VERSION}-py3-none-any.whl") as wheel:
         assert f"countersign_slack-{VERSION}.dist-info/METADATA" in wheel.namelist()
     with tarfile.open(release / f"countersign_slack-{VERSION}.tar.gz") as sdist:
@@ -123,7 +123,7 @@ def test_release_is_verified_from_an_empty_folder(release: Path, tmp_path: Path)
         ),
     ],
 )
-def test_release_is_made_of_a_tag_alone(change: str, said: str, tmp_path: Path) -> None:
+def test_release_is_built_from_a_tag_only(change: str, said: str, tmp_path: Path) -> None:
     folder = checkout(tmp_path)
     assert run("sh", "-c", change.format(version=VERSION), folder=folder).returncode == 0
     done = run(folder / "deploy" / "build-release", folder=folder)

@@ -25,7 +25,7 @@ def analyze(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_unit_sets_only_settings_that_exist(unit: Path) -> None:
+def test_systemd_unit_sets_only_settings_that_exist(unit: Path) -> None:
     text = unit.read_text()
     [process] = re.findall(rf"^ExecStart={PROGRAM} (\w+)$", text, re.M)
     given = set(re.findall(r"^Environment=(\w+)=", text, re.M))
@@ -37,7 +37,7 @@ def test_unit_sets_only_settings_that_exist(unit: Path) -> None:
 
 
 @pytest.mark.slow
-def test_units_are_read_by_systemd_without_a_warning(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units_without_a_warning(tmp_path: Path) -> None:
     """With another program in the place of ours, which is not installed here."""
     for unit in UNITS:
         (tmp_path / unit.name).write_text(unit.read_text().replace(PROGRAM, shutil.which("true") or "/bin/true"))
@@ -49,7 +49,7 @@ def test_units_are_read_by_systemd_without_a_warning(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_unit_exposes_little(unit: Path) -> None:
+def test_systemd_unit_exposes_little(unit: Path) -> None:
     told = analyze("security", "--offline=true", "--no-pager", str(unit))
     [exposure] = re.findall(r"Overall exposure level for \S+: ([\d.]+)", told)
     assert float(exposure) <= LARGEST_EXPOSURE, told

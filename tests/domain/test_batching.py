@@ -44,12 +44,12 @@ def of_program(run: str, program: AskingProgram, seconds: float = 0) -> Request:
         "high risk",
     ],
 )
-def test_calls_of_one_program_within_seconds_are_rows_of_one_card(other: Request, shares: bool) -> None:
+def test_quick_calls_of_one_program_share_a_card(other: Request, shares: bool) -> None:
     """R26: each of its requests is a run of its own; it is known by its key, not by its name."""
     assert together(of_program("r1", CI), other) == shares
 
 
-def test_a_card_that_waits_for_its_turn_takes_what_is_alike_of_anybody() -> None:
+def test_queued_card_takes_similar_requests_of_any_run() -> None:
     """R26, R14: one that stands takes only what was asked together with it, and for a short time."""
     first, other = of_program("r1", CI), of_program("r2", OTHER)
     assert takes(first, other, None, NOW)
@@ -64,7 +64,7 @@ def refund(number: int, **changes: Any) -> Question:
     return replace(asked, **changes)
 
 
-def test_what_needs_more_than_a_row_has_a_card_of_its_own() -> None:
+def test_request_needing_more_than_a_row_stands_alone() -> None:
     """R13, R23: a row is for an ordinary call."""
     one = request(asked=refund(1))
     assert together(one, request(NOW + timedelta(seconds=5), asked=refund(2)))

@@ -46,18 +46,19 @@ SCHEMA: dict[str, Any] = {
         (" ", "must be one line"),
     ],
 )
-def test_a_template_that_does_not_fit_its_tool_is_refused_with_a_sentence(template: str, why: str) -> None:
+def test_title_template_that_does_not_fit_is_refused(template: str, why: str) -> None:
     """R7: when it is given, and never when an agent calls."""
     assert why in calls.why_not_title(template, SCHEMA)
 
 
-def test_what_nobody_may_see_stands_in_no_title() -> None:
+def test_title_template_cannot_use_hidden_arguments() -> None:
     """R15"""
     assert "hidden" in calls.why_not_title("Send to {to}", SCHEMA, ("to.name",))
     assert not calls.why_not_title("Send to {to}", SCHEMA, ("card",))
 
 
-def test_a_template_is_filled_with_what_the_call_would_do() -> None:
+def test_title_template_is_filled_with_the_arguments() -> None:
+    """Numbers by their format; yes and no for truth values."""
     template = "Refund {euros:.2f} EUR for order {order} to {to}, express: {express}, {size}"
     assert not calls.why_not_title(template, SCHEMA)
     values = {"euros": 45, "order": 17, "to": "ann@example.com", "express": True, "size": "small"}
@@ -66,7 +67,7 @@ def test_a_template_is_filled_with_what_the_call_would_do() -> None:
 
 
 @given(st.text())
-def test_no_text_passes_for_the_words_of_the_template(text: str) -> None:
+def test_argument_cannot_imitate_the_templates_text(text: str) -> None:
     """R13, R15: it is one word, or stands in quotes that it cannot close, on one line, and is cut."""
     title = calls.filled_title("Mail {to} now", {"to": text})
     inner = title.removeprefix("Mail ").removesuffix(" now")
@@ -76,7 +77,7 @@ def test_no_text_passes_for_the_words_of_the_template(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, [1], {"a": 1}])
-def test_a_value_that_cannot_stand_in_a_title_is_told_to_the_caller(value: object) -> None:
+def test_argument_unfit_for_a_title_is_reported(value: object) -> None:
     """The call is titled by its name then."""
     with pytest.raises(ValueError, match="can appear in a title"):
         calls.filled_title("Mail {to}", {"to": value})
@@ -113,7 +114,7 @@ def test_a_value_that_cannot_stand_in_a_title_is_told_to_the_caller(value: objec
         ),
     ],
 )
-def test_a_tool_without_a_title_has_one_of_words(
+def test_tool_without_a_template_gets_a_readable_title(
     tool: str, arguments: dict[str, Any], description: str, title: str
 ) -> None:
     """Its name is never shown as code; long, hidden kinds of values stand in the content alone."""
@@ -163,12 +164,12 @@ def test_given_title_gets_no_timeout_without_the_matter() -> None:
         ("Refund it " + "x" * 100, "Refund it " + "x" * 100),
     ],
 )
-def test_a_title_carries_the_arguments_unless_it_has_one(title: str, shown: str) -> None:
+def test_title_includes_the_arguments_unless_already_there(title: str, shown: str) -> None:
     """A card is told from others by its first line, and so is a search result."""
     assert calls.with_details(title, {"order": 17, "euros": 45}) == shown
 
 
-def test_arguments_come_in_the_order_that_the_tool_declares() -> None:
+def test_arguments_come_in_the_declared_order() -> None:
     schema: dict[str, Any] = {"properties": {"order": {}, "euros": {}, "why": {}}}
     assert list(calls.in_order({"euros": 1, "extra": 2, "order": 3}, schema)) == ["order", "euros", "extra"]
 
@@ -185,11 +186,11 @@ PAYMENTS = [{"supplier": "Paper", "euros": 0.1, "order": 7}, {"supplier": "Ink",
         ("Pay {supplier}", "Pay ×2 (0.30 EUR)"),
     ],
 )
-def test_several_calls_are_titled_by_their_exact_sums(template: str, title: str) -> None:
+def test_batch_title_shows_exact_sums(template: str, title: str) -> None:
     assert calls.batch_title("pay", PAYMENTS, template) == title
 
 
-def test_a_hidden_argument_has_no_sum() -> None:
+def test_hidden_argument_is_not_summed() -> None:
     """R15: its place holds a mark by then."""
     hidden = [{**one, "euros": "⟦hidden: 3 characters⟧"} for one in PAYMENTS]
     assert calls.batch_title("pay", hidden, "Pay {euros} EUR") == "Pay ×2"
@@ -199,7 +200,8 @@ def test_a_hidden_argument_has_no_sum() -> None:
     ("template", "why"),
     [("Pay {to}", "no sum"), ("Pay {nothing}", "names {nothing}"), ("Pay {count} times: {euros:,.2f} EUR", "")],
 )
-def test_a_title_of_several_calls_names_their_number_and_sums(template: str, why: str) -> None:
+def test_batch_title_template_needs_count_and_sums(template: str, why: str) -> None:
+    """R7: one that does not fit the tool is refused with a sentence."""
     found = calls.why_not_batch(template, SCHEMA)
     assert why in found and bool(found) == bool(why)
 
@@ -217,5 +219,5 @@ def test_a_title_of_several_calls_names_their_number_and_sums(template: str, why
         ({}, "{}"),
     ],
 )
-def test_an_object_asks_by_its_sentence_first(value: Any, text: str) -> None:
+def test_question_about_an_object_begins_with_its_sentence(value: Any, text: str) -> None:
     assert question_text(value) == text

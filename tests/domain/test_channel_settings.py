@@ -33,7 +33,7 @@ OTHERS = ChannelSettings(
 """Each setting, otherwise than in `rules()`."""
 
 
-def test_a_setting_has_a_word_an_input_and_a_place_in_what_people_read() -> None:
+def test_every_setting_has_an_input_and_a_description() -> None:
     """A new one is a field, with a row for the policy, a row of inputs, and its words; nothing else lists settings."""
     window = json.dumps(settings_modal.view(GENERAL, rules(), {}))
     assert IN_POLICY.keys() == {field.name for field in fields(ChannelSettings)} - {"quiet"}
@@ -51,25 +51,26 @@ def test_a_setting_has_a_word_an_input_and_a_place_in_what_people_read() -> None
     ("words", "seconds"),
     [("5s", 5), ("15m", 900), ("1h30m", 5400), ("2d", 172800), ("1w", 604800), (" 1 H 30 m ", 5400), ("90s", 90)],
 )
-def test_durations_are_understood(words: str, seconds: int) -> None:
+def test_durations_are_parsed(words: str, seconds: int) -> None:
     assert durations.parse_duration(words) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
     "words", ["soon", "-5m", "0", "0s", "99999d", "", "5", "m", "1.5h", "4s", "31d", "5m!", "٣m ", "9999999w" * 16]
 )
-def test_nonsense_durations_are_refused_with_what_to_write(words: str) -> None:
+def test_invalid_duration_is_refused_with_examples(words: str) -> None:
     with pytest.raises(InvalidInput, match="nothing was changed"):
         durations.parse_duration(words)
 
 
 @given(st.integers(min_value=5, max_value=30 * 86400))
-def test_what_is_said_of_a_duration_is_understood_again(seconds: int) -> None:
+def test_described_duration_can_be_parsed_again(seconds: int) -> None:
     span = timedelta(seconds=seconds)
     assert durations.parse_duration(durations.say_duration(span)) == span
 
 
-def test_a_channels_own_settings_win_over_its_approvals_channels_and_those_over_the_defaults() -> None:
+def test_own_settings_override_approvals_channel_and_defaults() -> None:
+    """The approvals channel's own override the defaults."""
     elsewhere = ChannelId("C0ELSEWHERE")
     approvals = ChannelSettings(timeout=timedelta(minutes=5), quorum=2, approvals_channel=elsewhere)
     own = ChannelSettings(timeout=timedelta(minutes=1))
@@ -82,7 +83,7 @@ def test_a_channels_own_settings_win_over_its_approvals_channels_and_those_over_
     )
 
 
-def test_the_members_of_a_channel_are_those_of_the_one_that_the_card_goes_to() -> None:
+def test_channel_members_are_those_of_the_cards_channel() -> None:
     """R9, R10: of a step of the escalation, of the one where it is told; and back, for who changes the settings."""
     here, leads = frozenset({GroupId(APPROVALS)}), ChannelId("C0LEADS")
     everybody = Reviewers(frozenset({BOB}), members=True)
@@ -96,7 +97,7 @@ def test_the_members_of_a_channel_are_those_of_the_one_that_the_card_goes_to() -
     assert elsewhere.reviewers.groups == {GroupId(leads)}
 
 
-def test_settings_with_which_nobody_could_decide_are_refused() -> None:
+def test_settings_without_possible_deciders_are_refused() -> None:
     """R10: when they are made, not at 3 a.m."""
     assert channel_settings.problems_of(rules()) == []
     assert "Nobody" in channel_settings.problems_of(rules(reviewers=Reviewers()))[0]
@@ -116,7 +117,7 @@ def test_settings_with_which_nobody_could_decide_are_refused() -> None:
     assert len(channel_settings.problems_of(rules(quorum=0, reviewers=Reviewers(), timeout=timedelta(0)))) == 3
 
 
-def test_a_run_whose_requests_nobody_could_decide_is_refused() -> None:
+def test_run_without_possible_deciders_is_refused() -> None:
     """R10: the requester does not count, unless the channel says so; a group counts by its members."""
     assert channel_settings.enough_people(rules(), ALICE, frozenset()) is None
     assert "can't decide on your own" in (channel_settings.enough_people(rules(quorum=2), BOB, frozenset()) or "")
@@ -137,7 +138,7 @@ def test_only_admins_and_reviewers_change_settings() -> None:
     assert channel_settings.why_not_configure(Actor(HERE, CAROL, checked=False), rules(), named) is not None
 
 
-def test_a_timeout_never_approves_by_default() -> None:
+def test_timeout_never_approves_by_default() -> None:
     """R23."""
     assert rules().on_timeout is OnTimeout.REJECT
 
@@ -146,5 +147,5 @@ def test_a_timeout_never_approves_by_default() -> None:
     ("seconds", "text"),
     [(0.4, "0 s"), (42, "42 s"), (60, "1 min"), (400, "7 min"), (3600, "1 h"), (12_600, "3.5 h"), (864_000, "10 d")],
 )
-def test_a_figure_of_time_is_said_in_one_unit(seconds: float, text: str) -> None:
+def test_time_is_reported_in_one_unit(seconds: float, text: str) -> None:
     assert durations.say_roughly(timedelta(seconds=seconds)) == text

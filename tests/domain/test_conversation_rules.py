@@ -35,7 +35,7 @@ def talk(kind: Kind = Kind.TURN) -> Request:
     return replace(made, rules=for_requester(made.rules, ALICE))
 
 
-def test_only_how_a_conversation_goes_on_is_for_the_requester() -> None:
+def test_only_conversation_turns_are_for_the_requester() -> None:
     """R19: never an action, words to approve, or a question about the run."""
     for kind in Kind:
         talks = is_for_requester(question(kind=kind), RUN, AS_ELSEWHERE)
@@ -52,17 +52,19 @@ def test_only_how_a_conversation_goes_on_is_for_the_requester() -> None:
         ChannelSettings(escalation=(Escalation(timedelta(hours=1), Reviewers(frozenset({CAROL}))),)),
     ],
 )
-def test_a_rule_of_the_policy_that_says_who_decides_or_where_holds_for_it(terms: ChannelSettings) -> None:
+def test_policy_rule_with_reviewers_or_channel_overrides_the_requester(terms: ChannelSettings) -> None:
+    """R19: then a conversation's question goes to those people."""
     assert not is_for_requester(question(kind=Kind.TURN), RUN, terms)
 
 
-def test_a_policys_time_leaves_it_to_the_requester_and_a_program_has_no_thread() -> None:
+def test_policy_timeout_leaves_a_conversation_to_the_requester() -> None:
+    """A program's run has no thread to answer in, so its questions go to the reviewers."""
     asked = question(kind=Kind.END)
     assert is_for_requester(asked, RUN, ChannelSettings(timeout=timedelta(hours=2)))
     assert not is_for_requester(asked, replace(RUN, program=ApiKeyId("k12345678")), AS_ELSEWHERE)
 
 
-def test_its_rules_keep_the_channels_time_and_nobody_else_of_it() -> None:
+def test_conversation_rules_keep_only_the_channels_time() -> None:
     """R9, R10: the requester alone, once, however the channel decides."""
     channels = rules(
         quorum=2,
@@ -83,7 +85,7 @@ def test_its_rules_keep_the_channels_time_and_nobody_else_of_it() -> None:
     assert own.approvals_channel == APPROVALS
 
 
-def test_words_answer_only_what_asks_for_them_and_only_of_whom_is_asked() -> None:
+def test_reply_answers_only_the_asked_persons_conversation() -> None:
     """R12: a reply is no approval of an action, whoever writes it."""
     asked = talk()
     assert waits_for_words(asked, ALICE)
@@ -95,7 +97,8 @@ def test_words_answer_only_what_asks_for_them_and_only_of_whom_is_asked() -> Non
     assert not waits_for_words(answered, ALICE)
 
 
-def test_nobody_stands_in_for_the_person_who_is_talked_with() -> None:
+def test_stand_in_cannot_answer_a_conversation() -> None:
+    """R9: the person who started the run is talked with alone."""
     asked = talk()
     assert seats(asked, Actor(HERE, DAVE, stands_for=(Actor(HERE, ALICE),))) == ()
     assert seats(asked, Actor(HERE, ALICE)) == (ALICE,)

@@ -47,7 +47,7 @@ from tests.sample_requests import (
         ({"verb": Verb.RESPOND, "words": "x" * 3001}, Refusal.TOO_LONG),
     ],
 )
-def test_what_does_not_count_is_refused_recorded_and_changes_nothing(changes: dict[str, Any], refusal: Refusal) -> None:
+def test_invalid_attempt_is_refused_logged_and_changes_nothing(changes: dict[str, Any], refusal: Refusal) -> None:
     """R7, R9, R25: by workspace and user id; each refusal is an event for the audit and a sentence for the person."""
     asked = request()
     step = decision_attempts.decide(asked, attempt(asked, **changes), NOW)
@@ -56,14 +56,14 @@ def test_what_does_not_count_is_refused_recorded_and_changes_nothing(changes: di
     assert len(refusal_text(refusal, asked)) > 20
 
 
-def test_a_failed_look_up_of_a_group_refuses() -> None:
+def test_failed_group_look_up_refuses() -> None:
     """R9: not knowing is not allowing."""
     asked = request(reviewers=Reviewers(groups=frozenset({LEADS})))
     assert decision_attempts.decide(asked, attempt(asked, groups=None), NOW).refusal is Refusal.NOT_CHECKED
     assert decision_attempts.decide(asked, attempt(asked, groups=frozenset({LEADS})), NOW).refusal is None
 
 
-def test_the_requester_decides_on_their_own_request_only_where_the_channel_says_so() -> None:
+def test_requester_decides_only_where_the_channel_allows_it() -> None:
     """R10."""
     everybody = Reviewers(frozenset({ALICE, BOB}))
     asked = request(reviewers=everybody)
@@ -72,7 +72,7 @@ def test_the_requester_decides_on_their_own_request_only_where_the_channel_says_
     assert decision_attempts.decide(asked, attempt(asked, ALICE), NOW).request.status is Status.APPROVED
 
 
-def test_a_quorum_counts_each_person_once() -> None:
+def test_quorum_counts_each_person_once() -> None:
     """R11."""
     asked = request(quorum=2)
     voted = decision_attempts.decide(asked, attempt(asked, BOB, name="first"), NOW)
@@ -87,7 +87,7 @@ def test_a_quorum_counts_each_person_once() -> None:
     assert done.decision.by == (BOB, CAROL)
 
 
-def test_one_rejection_is_enough_to_refuse() -> None:
+def test_one_rejection_refuses() -> None:
     """R11: also after somebody approved, and by the one who did."""
     asked = request(quorum=2)
     voted = decision_attempts.decide(asked, attempt(asked, BOB), NOW).request
@@ -98,7 +98,7 @@ def test_one_rejection_is_enough_to_refuse() -> None:
         assert step.request.decision.words == "too much"
 
 
-def test_the_same_click_delivered_again_counts_once_and_is_no_loser() -> None:
+def test_repeated_click_is_neither_second_vote_nor_loser() -> None:
     """R8: recognised by its id."""
     asked = request(quorum=2)
     click = attempt(asked, BOB, name="same")
@@ -113,7 +113,7 @@ def test_the_same_click_delivered_again_counts_once_and_is_no_loser() -> None:
         )
 
 
-def test_who_comes_second_is_told_who_decided() -> None:
+def test_late_decider_learns_the_earlier_decision() -> None:
     """R3, R7."""
     asked = request()
     done = decision_attempts.decide(asked, attempt(asked, BOB), NOW).request
@@ -125,7 +125,7 @@ def test_who_comes_second_is_told_who_decided() -> None:
     assert "approved" in said
 
 
-def test_what_a_rule_decided_is_not_said_to_be_a_timeout() -> None:
+def test_decision_by_policy_is_not_called_a_timeout() -> None:
     """R7, R17"""
     ruled = request_endings.settle(request(), Decision(Status.REJECTED, How.POLICY, NOW)).request
     said = refusal_text(Refusal.ALREADY_DECIDED, ruled)
@@ -134,14 +134,14 @@ def test_what_a_rule_decided_is_not_said_to_be_a_timeout() -> None:
     assert "decided by timeout" in refusal_text(Refusal.ALREADY_DECIDED, silent)
 
 
-def test_of_many_reviewers_a_refusal_names_a_few() -> None:
+def test_refusal_names_a_few_of_many_reviewers() -> None:
     """R7: a sentence for a phone; and under an input each name would be a look-up of its own."""
     many = request(reviewers=Reviewers(frozenset(UserId(f"U{n:09}") for n in range(400)), frozenset({LEADS})))
     said = refusal_text(Refusal.NOT_A_REVIEWER, many)
     assert said.count("U0") == 12 and said.endswith("U000000011 and 389 more.")
 
 
-def test_a_refusal_tells_the_day_too() -> None:
+def test_refusal_names_the_day_of_the_decision() -> None:
     """R7: a card of last Friday is clicked on Monday."""
     asked = request()
     gone = request_endings.expire(asked, later(hours=1)).request
@@ -153,7 +153,7 @@ def test_a_refusal_tells_the_day_too() -> None:
     assert f"was withdrawn at {at}." in refusal_text(Refusal.WITHDRAWN, back)
 
 
-def test_a_refusal_does_not_name_who_asked_among_those_who_decide() -> None:
+def test_refusal_does_not_list_the_requester_as_reviewer() -> None:
     """R7, R10."""
     both = Reviewers(frozenset({ALICE, BOB}))
     assert "Reviewers: U0BOB." in refusal_text(Refusal.NOT_A_REVIEWER, request(reviewers=both))
@@ -161,7 +161,7 @@ def test_a_refusal_does_not_name_who_asked_among_those_who_decide() -> None:
     assert "Reviewers: U0ALICE, U0BOB." in refusal_text(Refusal.NOT_A_REVIEWER, own)
 
 
-def test_whose_place_has_chosen_is_told_how_many_choose_the_same() -> None:
+def test_repeated_choice_for_a_seat_tells_the_count() -> None:
     """R7: two who disagree are not two of two."""
     asked = request(asked=choice("eu", "us"), quorum=2)
     for user, chosen in ((BOB, "eu"), (CAROL, "us")):
@@ -169,7 +169,7 @@ def test_whose_place_has_chosen_is_told_how_many_choose_the_same() -> None:
     assert refusal_text(Refusal.SEAT_TAKEN, asked).endswith("; 1 of 2 needed.")
 
 
-def test_a_click_at_the_deadline_is_late_and_one_before_is_not() -> None:
+def test_click_at_the_deadline_is_late() -> None:
     """R20: the rule takes its clock from outside; whether anybody expired the request does not matter."""
     asked = request()
     assert asked.deadline == later(hours=1)
@@ -177,7 +177,7 @@ def test_a_click_at_the_deadline_is_late_and_one_before_is_not() -> None:
     assert decision_attempts.decide(asked, attempt(asked), later(minutes=59, seconds=59)).refusal is None
 
 
-def test_time_running_out_is_not_a_rejection() -> None:
+def test_expiry_is_not_a_rejection() -> None:
     """R17: own status, own words."""
     asked = request()
     assert request_endings.expire(asked, later(minutes=59)).request == asked
@@ -190,7 +190,7 @@ def test_time_running_out_is_not_a_rejection() -> None:
     assert "Time ran out" in refusal_text(Refusal.TIME_RAN_OUT, gone)
 
 
-def test_approval_by_timeout_only_where_the_channel_asked_for_it_and_says_so() -> None:
+def test_approval_by_timeout_needs_the_channels_setting() -> None:
     """R23."""
     assert request().rules.on_timeout is OnTimeout.REJECT
     asked = request(on_timeout=OnTimeout.APPROVE)
@@ -203,7 +203,7 @@ def test_approval_by_timeout_only_where_the_channel_asked_for_it_and_says_so() -
     assert request_endings.expire(request(on_timeout=OnTimeout.REJECT), later(hours=1)).request.status is Status.EXPIRED
 
 
-def test_a_channel_may_wait_for_ever() -> None:
+def test_channel_may_let_requests_wait_forever() -> None:
     asked = request(on_timeout=OnTimeout.WAIT)
     assert asked.deadline is None
     assert request_endings.expire(asked, later(days=4000)).request == asked
@@ -221,7 +221,7 @@ def test_free_text_never_approves() -> None:
 
 @pytest.mark.parametrize("status", [s for s in Status if not MOVES[s]])
 @pytest.mark.parametrize("verb", list(Verb))
-def test_nothing_moves_a_settled_request(status: Status, verb: Verb) -> None:
+def test_settled_request_never_changes(status: Status, verb: Verb) -> None:
     asked = replace(request(), status=status)
     settled = request_endings.settle(asked, requests.Decision(status, How.REVIEWERS, NOW, (BOB,))).request
     step = decision_attempts.decide(settled, attempt(asked, CAROL, verb, words="x"), later(hours=9))
@@ -235,7 +235,7 @@ def test_strangers_learn_nothing_about_a_settled_request() -> None:
     assert decision_attempts.decide(done, attempt(done, DAVE, is_stranger=True), NOW).refusal is Refusal.OTHER_WORKSPACE
 
 
-def test_the_id_of_a_request_follows_from_run_place_and_content() -> None:
+def test_request_id_follows_from_run_place_and_content() -> None:
     """R1: so a rebuilt run finds what it asked, and other words are another request."""
     asked = request()
     assert request().id == asked.id
@@ -265,7 +265,7 @@ def test_the_id_of_a_request_follows_from_run_place_and_content() -> None:
         "\u0301",
     ],
 )
-def test_what_nobody_can_see_is_no_reason_and_no_answer(unseen: str) -> None:
+def test_invisible_text_is_neither_reason_nor_answer(unseen: str) -> None:
     """R25: whoever reads the record learns why the glass was broken; a rejection without a reason has none."""
     asked = request(break_glass=True)
     alone = attempt(asked, ALICE, words=unseen, break_glass=True)

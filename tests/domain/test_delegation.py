@@ -19,7 +19,7 @@ ERIN = UserId("U0ERIN")
 BOB_AWAY = Actor(HERE, BOB)
 
 
-def test_a_stand_in_decides_and_the_record_says_for_whom() -> None:
+def test_stand_in_decides_and_the_absent_reviewer_is_logged() -> None:
     """R9, R25"""
     asked = request()
     assert decide(asked, attempt(asked, DAVE), NOW).refusal is Refusal.NOT_A_REVIEWER
@@ -31,7 +31,7 @@ def test_a_stand_in_decides_and_the_record_says_for_whom() -> None:
     assert no.decision is not None and no.decision.instead_of == (BOB,)
 
 
-def test_nobody_gets_round_own_requests_by_standing_in() -> None:
+def test_standing_in_cannot_evade_the_own_requests_rule() -> None:
     """R10: neither the requester for a reviewer, nor somebody for a requester who reviews."""
     asked = request()
     assert decide(asked, attempt(asked, ALICE, stands_for=(BOB_AWAY,)), NOW).refusal is Refusal.OWN_REQUEST
@@ -42,7 +42,7 @@ def test_nobody_gets_round_own_requests_by_standing_in() -> None:
     assert decide(free, attempt(free, DAVE, stands_for=(alice,)), NOW).request.status is Status.APPROVED
 
 
-def test_who_breaks_the_glass_decides_in_nobodys_place() -> None:
+def test_break_glass_decides_in_nobodys_place() -> None:
     """R10, R25: alone, as the one who asked, even while they stand in for a reviewer."""
     asked = request(break_glass=True)
     alone = attempt(asked, ALICE, words="The shop is down.", break_glass=True, stands_for=(BOB_AWAY,))
@@ -54,7 +54,7 @@ def test_who_breaks_the_glass_decides_in_nobodys_place() -> None:
     assert decide(asked, stand_in, NOW).refusal is Refusal.NOT_THE_REQUESTER
 
 
-def test_a_quorum_counts_a_person_once_and_a_seat_once() -> None:
+def test_quorum_counts_each_person_and_seat_once() -> None:
     """R11: one reviewer who goes away, or comes back, does not make two of themselves."""
     asked = request(quorum=2)
     one = decide(asked, attempt(asked, DAVE, stands_for=(BOB_AWAY, Actor(HERE, CAROL))), NOW)
@@ -70,7 +70,7 @@ def test_a_quorum_counts_a_person_once_and_a_seat_once() -> None:
     assert (done.decision.by, done.decision.instead_of) == ((BOB, DAVE), (CAROL,))
 
 
-def test_a_reviewer_who_stands_in_votes_from_their_own_seat() -> None:
+def test_reviewer_who_stands_in_votes_from_their_own_seat() -> None:
     """R11"""
     asked = request(quorum=2)
     one = decide(asked, attempt(asked, CAROL, stands_for=(BOB_AWAY,)), NOW).request
@@ -78,7 +78,7 @@ def test_a_reviewer_who_stands_in_votes_from_their_own_seat() -> None:
     assert decide(one, attempt(asked, BOB), NOW).request.status is Status.APPROVED
 
 
-def test_a_stand_in_stands_in_for_those_who_named_them_and_for_no_others() -> None:
+def test_stand_in_acts_only_for_people_who_named_them() -> None:
     """R9: no chains, and only as long as said."""
     known, event = delegation.leave(Absences(), Actor(HERE, BOB), Actor(HERE, CAROL), later(days=2), NOW)
     known, _ = delegation.leave(known, Actor(HERE, CAROL), Actor(HERE, DAVE), later(days=5), NOW)
@@ -106,7 +106,7 @@ def test_a_stand_in_stands_in_for_those_who_named_them_and_for_no_others() -> No
         (Actor(HERE, DAVE), timedelta(days=91), "90 days"),
     ],
 )
-def test_a_stand_in_who_could_not_decide_is_refused(stand_in: Actor, span: timedelta, sentence: str) -> None:
+def test_stand_in_who_could_not_decide_is_refused(stand_in: Actor, span: timedelta, sentence: str) -> None:
     """R10"""
     assert sentence in plain_text(delegation.why_not(Actor(HERE, BOB), stand_in, NOW + span, NOW) or ())
     assert delegation.why_not(Actor(HERE, BOB), Actor(HERE, DAVE), later(days=1), NOW) is None

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from countersign.domain.diffs import Field, changed_fields, changed_lines
 
 
-def test_changed_lines_stand_with_two_around_them() -> None:
+def test_changed_lines_have_two_lines_of_context() -> None:
     before = "To: vendor\n\nDear vendor,\nten percent off.\nYours\nAlice\nPS: soon\nend"
     after = before.replace("ten", "five")
     assert changed_lines(before, after) == [
@@ -14,7 +14,7 @@ def test_changed_lines_stand_with_two_around_them() -> None:
     ]  # fmt: skip
 
 
-def test_nothing_changed_is_nothing() -> None:
+def test_equal_texts_have_no_changed_lines() -> None:
     assert changed_lines("same\ntext", "same\ntext") == []
 
 
@@ -27,12 +27,13 @@ def test_added_and_removed_lines_account_for_the_change(old: list[str], new: lis
     assert not lines or lines[0] != "…" or old[0] == new[0]
 
 
-def test_two_long_texts_without_anything_in_common_are_compared_at_once() -> None:
+def test_long_unrelated_texts_are_compared_quickly() -> None:
+    """Something quadratic would take hours."""
     before, after = ("\n".join(f"{name} {n % 7}" for n in range(100_000)) for name in ("old", "new"))
     assert len(changed_lines(before, after)) == 200_000
 
 
-def test_changed_arguments_are_told_place_by_place() -> None:
+def test_changed_arguments_are_listed_by_path() -> None:
     """R18"""
     before = {
         "amount": 20,
@@ -60,7 +61,7 @@ def test_changed_arguments_are_told_place_by_place() -> None:
     ]
 
 
-def test_a_changed_secret_is_told_and_not_shown() -> None:
+def test_changed_secret_is_listed_but_not_shown() -> None:
     """R15: also if both are of one length."""
     found = changed_fields({"password": "hunter22", "pin": 1234}, {"password": "hunter33", "pin": 9999}, ("pin",))
     mark, number = '"⟦hidden: 8 characters⟧"', '"⟦hidden: 4 characters⟧"'

@@ -42,7 +42,7 @@ def other_amount() -> Question:
 
 
 @pytest.mark.parametrize("scope", Scope)
-def test_the_same_call_is_not_asked_again(scope: Scope) -> None:
+def test_permitted_call_is_not_asked_again(scope: Scope) -> None:
     """R24: approved by permission, bound to the digest, and on record with who gave it."""
     permission, asked = given(scope), another()
     step = allow(asked, permission, Actor(HERE, BOB), TEAM, SOON)
@@ -80,19 +80,19 @@ NARROW: dict[str, tuple[Scope, Callable[[], Request], bool]] = {
 
 
 @pytest.mark.parametrize("name", NARROW)
-def test_it_covers_no_more_than_was_chosen(name: str) -> None:
+def test_permission_covers_no_more_than_was_chosen(name: str) -> None:
     """R24"""
     scope, make, covered = NARROW[name]
     assert covers(given(scope), make(), TEAM, SOON) is covered
 
 
-def test_it_is_for_one_team() -> None:
+def test_permission_is_for_one_team() -> None:
     """R24"""
     assert not covers(given(Scope.TOOL), another(), "chat", SOON)
 
 
 @pytest.mark.parametrize("span", Span)
-def test_it_ends_by_itself_within_a_day(span: Span) -> None:
+def test_permission_ends_within_a_day(span: Span) -> None:
     """R20, R24: to the moment, by the clock that is given."""
     permission = given(span=span)
     assert permission.until - permission.at <= LONGEST == timedelta(days=1)
@@ -101,7 +101,7 @@ def test_it_ends_by_itself_within_a_day(span: Span) -> None:
     assert not covers(permission, asked, TEAM, permission.until)
 
 
-def test_one_for_this_run_is_for_no_other() -> None:
+def test_permission_for_a_run_covers_no_other_run() -> None:
     """R24"""
     permission = given(span=Span.RUN)
     assert permission.run == RunId("rtest")
@@ -109,6 +109,6 @@ def test_one_for_this_run_is_for_no_other() -> None:
     assert not covers(permission, another(run="rlater"), TEAM, SOON)
 
 
-def test_a_revoked_one_covers_nothing() -> None:
+def test_revoked_permission_covers_nothing() -> None:
     """R24"""
     assert not covers(replace(given(), revoked_by=CAROL), another(), TEAM, SOON)

@@ -63,7 +63,7 @@ def risky(asked: Question | None = None, **changes: Any) -> Request:
 
 
 @pytest.mark.parametrize("name", ATTEMPTS)
-def test_what_is_of_high_risk_is_approved_by_who_opened_all_of_it_and_typed_the_word(name: str) -> None:
+def test_high_risk_approval_needs_opening_and_the_word(name: str) -> None:
     """R7, R9, R13, R25: what does not count changes nothing, is on record, and is told."""
     changes, refusal = ATTEMPTS[name]
     asked = risky()
@@ -78,7 +78,7 @@ def test_what_is_of_high_risk_is_approved_by_who_opened_all_of_it_and_typed_the_
 
 
 @pytest.mark.parametrize("risk", [Risk.LOW, Risk.MEDIUM])
-def test_of_less_risk_a_click_is_enough(risk: Risk) -> None:
+def test_lower_risk_needs_only_a_click(risk: Risk) -> None:
     asked = risky(risk=risk)
     assert decide(asked, attempt(asked), NOW).request.status is Status.APPROVED
     assert decide(asked, attempt(asked, **EDIT), NOW).request.status is Status.EDITED
@@ -96,7 +96,8 @@ def test_of_less_risk_a_click_is_enough(risk: Risk) -> None:
         (question(kind=Kind.IN_DOUBT, agent="refund"), "refund"),
     ],
 )
-def test_the_word_is_what_the_tool_is_called_if_it_can_be_typed(asked: Question, word: str) -> None:
+def test_word_to_type_is_the_tools_name_if_typable(asked: Question, word: str) -> None:
+    """In any case, blanks for underscores; with a quorum there is no word."""
     of = risky(asked)
     assert high_risk.word(of) == word
     assert f'"{in_words(word)}"' in refusal_text(Refusal.NOT_TYPED, of)
@@ -104,12 +105,12 @@ def test_the_word_is_what_the_tool_is_called_if_it_can_be_typed(asked: Question,
     assert high_risk.word(risky(asked, quorum=2)) == ""
 
 
-def test_a_choice_approves_nothing_and_stays_one_click() -> None:
+def test_high_risk_choice_stays_one_click() -> None:
     of = risky(choice())
     assert decide(of, attempt(of, verb=Verb.CHOOSE, chosen=("eu",)), NOW).refusal is None
 
 
-def test_it_waits_for_those_who_have_still_to_open_it() -> None:
+def test_high_risk_request_waits_for_those_yet_to_open() -> None:
     """R9: lists name it, and reminders do."""
     assert waits_for(risky(), Actor(HERE, BOB), NOW)
     assert not waits_for(risky(), Actor(HERE, DAVE), NOW)

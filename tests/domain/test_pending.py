@@ -34,7 +34,7 @@ def somebody(user: UserId = BOB, **changes: Any) -> Actor:
 
 @pytest.mark.parametrize("asked", [question(), question(offers=(Verb.RESPOND, Verb.REJECT)), call(), choice("a", "b")])
 @pytest.mark.parametrize("quorum", [1, 2])
-def test_whatever_is_asked_it_waits_for_those_who_may_decide(asked: Question, quorum: int) -> None:
+def test_request_waits_for_everybody_who_may_decide(asked: Question, quorum: int) -> None:
     """R9"""
     waits = request(asked=asked, quorum=quorum)
     assert [waits_for(waits, somebody(user), NOW) for user in (BOB, CAROL, DAVE, ALICE)] == [True, True, False, False]
@@ -51,12 +51,12 @@ def test_whatever_is_asked_it_waits_for_those_who_may_decide(asked: Question, qu
         somebody(is_stranger=True),
     ],
 )
-def test_it_waits_for_no_account_that_may_not_decide(who: Actor) -> None:
+def test_request_waits_for_no_unverified_or_barred_account(who: Actor) -> None:
     """R9: a failed look-up lists nothing."""
     assert not waits_for(request(), who, NOW)
 
 
-def test_a_group_counts_as_long_as_slack_says_who_is_in_it() -> None:
+def test_group_counts_while_slack_confirms_its_members() -> None:
     """R9"""
     waits = request(reviewers=Reviewers(groups=frozenset({LEADS})))
     assert waits_for(waits, somebody(DAVE, groups=frozenset({LEADS})), NOW)
@@ -64,7 +64,7 @@ def test_a_group_counts_as_long_as_slack_says_who_is_in_it() -> None:
     assert not waits_for(waits, somebody(DAVE, groups=None), NOW)
 
 
-def test_own_requests_wait_for_their_requester_only_where_the_channel_says_so() -> None:
+def test_own_request_waits_for_its_requester_where_allowed() -> None:
     """R10"""
     named = Reviewers(frozenset({ALICE, BOB}))
     assert not waits_for(request(reviewers=named), somebody(ALICE), NOW)
@@ -72,7 +72,7 @@ def test_own_requests_wait_for_their_requester_only_where_the_channel_says_so() 
 
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.CHOOSE])
-def test_who_has_voted_is_not_waited_for(verb: Verb) -> None:
+def test_reviewer_who_voted_is_not_waited_for(verb: Verb) -> None:
     """R11"""
     asked = choice("a", "b") if verb is Verb.CHOOSE else question()
     waits = request(asked=asked, quorum=2)
@@ -81,7 +81,7 @@ def test_who_has_voted_is_not_waited_for(verb: Verb) -> None:
     assert [waits_for(voted, somebody(user), NOW) for user in (BOB, CAROL)] == [False, True]
 
 
-def test_after_a_tie_it_waits_for_all_who_chose_different_things() -> None:
+def test_tied_choice_waits_for_all_its_voters() -> None:
     """R11: each of them may choose anew, and nobody else could end it."""
     waits = request(asked=choice("eu", "us"), quorum=2)
     stand_in = somebody(DAVE, stands_for=(somebody(BOB),))
@@ -95,7 +95,7 @@ def test_after_a_tie_it_waits_for_all_who_chose_different_things() -> None:
     assert not waits_for(done, somebody(BOB), NOW)
 
 
-def test_what_is_settled_or_out_of_time_waits_for_nobody() -> None:
+def test_settled_or_overdue_request_waits_for_nobody() -> None:
     """R17"""
     waits = request()
     assert not waits_for(decide(waits, attempt(waits), NOW).request, somebody(CAROL), NOW)
@@ -104,7 +104,7 @@ def test_what_is_settled_or_out_of_time_waits_for_nobody() -> None:
     assert not waits_for(waits, somebody(), later(hours=1))
 
 
-def test_it_does_not_wait_for_a_stand_in_once_the_one_they_stand_for_has_answered() -> None:
+def test_stand_in_is_not_awaited_after_the_absent_voted() -> None:
     """R11: each place counts once; what the list shows would be refused."""
     waits = request(quorum=2)
     stand_in = somebody(DAVE, stands_for=(somebody(BOB),))

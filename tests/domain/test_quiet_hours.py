@@ -28,7 +28,7 @@ def utc(text: str) -> datetime:
         ("2026-10-23 20:00", "2026-10-26 07:00"),  # and back
     ],
 )
-def test_what_falls_into_quiet_hours_moves_to_their_end(at: str, end: str) -> None:
+def test_time_in_quiet_hours_moves_to_their_end(at: str, end: str) -> None:
     """R20: on the wall of the channel's zone, in UTC everywhere else."""
     assert NIGHTS.end(utc(at)) == utc(end)
 
@@ -48,7 +48,7 @@ def test_what_falls_into_quiet_hours_moves_to_their_end(at: str, end: str) -> No
         ("22:00-02:10 Australia/Lord_Howe", "2026-10-03 14:00", "2026-10-03 15:30"),
     ],
 )
-def test_days_of_a_changed_clock_are_as_long_as_they_are(words: str, at: str, end: str) -> None:
+def test_quiet_hours_follow_a_dst_change(words: str, at: str, end: str) -> None:
     """R20"""
     assert quiet_hours.parse(words).end(utc(at)) == utc(end)
 
@@ -66,7 +66,7 @@ def test_days_of_a_changed_clock_are_as_long_as_they_are(words: str, at: str, en
         ("UTC", "Add hours or days"),
     ],
 )
-def test_hours_that_never_end_or_mean_nothing_are_refused(words: str, sentence: str) -> None:
+def test_invalid_quiet_hours_are_refused(words: str, sentence: str) -> None:
     """R20"""
     with pytest.raises(InvalidInput, match=sentence):
         quiet_hours.parse(words)
@@ -75,21 +75,22 @@ def test_hours_that_never_end_or_mean_nothing_are_refused(words: str, sentence: 
 @pytest.mark.parametrize(
     "words", ["19:00-08:00 weekends Europe/Berlin", "09:00-12:00 UTC", "tue,fri Asia/Tokyo", "off"]
 )
-def test_what_is_said_of_quiet_hours_can_be_set_again(words: str) -> None:
+def test_described_quiet_hours_can_be_parsed_again(words: str) -> None:
+    """The text is a setting with the same meaning."""
     assert quiet_hours.say(quiet_hours.parse(words)) == words
 
 
-def test_full_names_of_days_are_understood() -> None:
+def test_full_day_names_are_understood() -> None:
     assert quiet_hours.parse("Saturdays wednesday, thurs UTC").days == {2, 3, 5}
 
 
-def test_hours_by_day_end_the_same_day() -> None:
+def test_daytime_quiet_hours_end_the_same_day() -> None:
     lunch = Quiet("UTC", time(12), time(13))
     assert lunch.end(utc("2026-03-06 12:30")) == utc("2026-03-06 13:00")
     assert not lunch.covers(utc("2026-03-06 11:59")) and not lunch.covers(utc("2026-03-06 13:00"))
 
 
-def test_a_zone_that_a_process_does_not_know_counts_as_utc_and_stops_nothing() -> None:
+def test_unknown_time_zone_counts_as_utc() -> None:
     """R4: settings were stored where it was known; a process without the list of zones goes on all the same."""
     lost = Quiet("Europe/Atlantis", time(19), time(8))
     assert lost.end(utc("2026-03-06 20:00")) == utc("2026-03-07 08:00")

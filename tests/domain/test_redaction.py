@@ -40,14 +40,14 @@ SECRETS = [
 
 
 @pytest.mark.parametrize(("secret", "around"), SECRETS)
-def test_a_secret_is_hidden_and_what_is_around_it_stays(secret: str, around: str) -> None:
+def test_secret_is_hidden_and_its_surroundings_stay(secret: str, around: str) -> None:
     """R15"""
     shown, count = hide(around.format(secret))
     assert shown == around.format(f"⟦hidden: {len(secret)} characters⟧")
     assert count == 1
 
 
-def test_a_private_key_is_hidden_whole() -> None:
+def test_private_key_is_hidden_whole() -> None:
     """R15"""
     shown, count = hide(f"ssh key:\n{PEM}\nand then\n" + PEM.replace("\n", "\\n"))
     assert "MIIE" not in shown
@@ -97,7 +97,7 @@ NAMES = ["token", "credentials", "api_key", "password", "authorization", "cookie
 
 
 @pytest.mark.parametrize("acts", PATHS + ADDRESSES + COMMANDS)
-def test_what_could_act_is_hidden_by_no_name(acts: str) -> None:
+def test_commands_and_paths_are_never_hidden_by_name(acts: str) -> None:
     """R30, R13: paths, addresses and commands, in texts and in arguments, under a name and deeper below it."""
     for name in NAMES:
         for value in ({name: acts}, {name: [acts]}, {name: {"user": {"file": acts}}}, {name: {name: [acts]}}):
@@ -125,7 +125,7 @@ def test_names_numbers_and_ports_are_not_hidden(text: str) -> None:
     assert hide(text) == (text, 0)
 
 
-def test_only_what_is_secret_is_hidden_below_a_secret_name() -> None:
+def test_only_secrets_are_hidden_below_a_secret_name() -> None:
     """R30: and what the team names itself is hidden whatever it is."""
     login = {
         "user": "bob",
@@ -167,7 +167,7 @@ def test_only_what_is_secret_is_hidden_below_a_secret_name() -> None:
         "-----BEGIN PRIVATE KEY-----\n{}",
     ],
 )
-def test_an_action_does_not_hide_as_a_secret(action: str, around: str) -> None:
+def test_action_cannot_hide_as_a_secret(action: str, around: str) -> None:
     """R13: what could be a command is not hidden, whatever stands before it."""
     shown, _ = hide(around.format(action))
     for word in ("rm", "reboot", "sh", r"\x72"):
@@ -181,7 +181,7 @@ def test_hiding_twice_hides_nothing_more() -> None:
         assert hide(once) == (once, 0)
 
 
-def test_in_arguments_secrets_are_hidden_by_name_by_look_and_by_path() -> None:
+def test_secret_arguments_are_hidden_by_name_look_and_path() -> None:
     """R15"""
     given_value: dict[str, Any] = {
         "user": "bob",
@@ -226,13 +226,13 @@ def test_in_arguments_secrets_are_hidden_by_name_by_look_and_by_path() -> None:
         {"cards": [{"x": {"number": "4111"}}]},
     ],
 )
-def test_what_a_path_names_is_hidden_also_in_lists_and_under_any_name(given: dict[str, Any]) -> None:
+def test_path_hides_its_value_in_lists_too(given: dict[str, Any]) -> None:
     """R15: a model chooses whether it writes one thing or a list of things, and how it names what it lists."""
     shown, paths = hide_in(given, ("card.number", "cards.*.number"))
     assert "4111" not in json.dumps(shown) and len(paths) == 1
 
 
-def test_what_is_nested_without_end_is_hidden_too() -> None:
+def test_endlessly_nested_secret_is_hidden() -> None:
     deep: Any = {"password": "hunter22"}
     for _ in range(400):
         deep = [deep]
@@ -240,7 +240,7 @@ def test_what_is_nested_without_end_is_hidden_too() -> None:
 
 
 @given(st.text(), st.text())
-def test_whatever_the_text_only_marks_are_put_in(before: str, after: str) -> None:
+def test_hiding_inserts_only_marks_in_any_text(before: str, after: str) -> None:
     shown, count = hide(f"{before} password=hunter22 {after}")
     assert "hunter22" not in shown
     assert len(MARK.findall(shown)) >= min(count, 1)
@@ -269,6 +269,6 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("part", HOSTILE)
-def test_a_long_hostile_text_has_an_end(part: str) -> None:
+def test_long_hostile_text_is_redacted_in_linear_time(part: str) -> None:
     """Something quadratic would take hours."""
     hide((part * (400_000 // len(part) + 1))[:400_000])

@@ -24,14 +24,13 @@ from countersign.usecases.ports import TeamInfo
         ({"default": "other"}, "none of its choices"),
     ],
 )
-def test_an_option_that_slack_could_not_show_is_refused_when_the_team_is_loaded(
-    wrong: dict[str, Any], sentence: str
-) -> None:
+def test_option_that_slack_cannot_show_is_refused(wrong: dict[str, Any], sentence: str) -> None:
+    """R14: when the team is loaded."""
     with pytest.raises(ValueError, match=sentence):
         Option(**{"name": "mode", "label": "Mode", "choices": ("always", "never"), "default": "never", **wrong})
 
 
-def test_announcements_and_runs_of_a_version_without_options_load() -> None:
+def test_records_from_before_options_load() -> None:
     teams = Codec(list[TeamInfo]).load(b'[{"name":"email","line":"writes","problem":""}]')
     assert teams == [TeamInfo("email", "writes")]
     run = Codec(Run).load(
@@ -41,7 +40,7 @@ def test_announcements_and_runs_of_a_version_without_options_load() -> None:
     assert run.options == {}
 
 
-def test_options_are_announced_whole() -> None:
+def test_worker_announces_options_completely() -> None:
     codec: Codec[list[TeamInfo]] = Codec(list[TeamInfo])
     told = [TeamInfo("chat", "talks", options=(Option("mode", "Mode", ("a", "b"), "b", "how"),))]
     assert codec.load(codec.dump(told)) == told

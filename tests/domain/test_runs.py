@@ -17,7 +17,7 @@ def queued() -> runs.Run:
 
 @pytest.mark.parametrize("status", list(Status))
 @pytest.mark.parametrize("verb", list(Verb))
-def test_only_the_moves_in_the_table_are_made(status: Status, verb: Verb) -> None:
+def test_run_makes_only_the_moves_in_the_table(status: Status, verb: Verb) -> None:
     from dataclasses import replace
 
     run = replace(queued(), status=status)
@@ -28,14 +28,15 @@ def test_only_the_moves_in_the_table_are_made(status: Status, verb: Verb) -> Non
         assert (moved.ended_at is not None) == moved.over
 
 
-def test_an_ended_run_does_not_end_again() -> None:
+def test_ended_run_does_not_end_again() -> None:
     ended = runs.end(queued(), Verb.STOP, NOW, result="Stopped.", user=ALICE)
     assert ended.run.status is Status.STOPPED
     assert len(ended.events) == 1
     assert runs.end(ended.run, Verb.FAIL, later(seconds=1), result="no").run == ended.run
 
 
-def test_only_the_newest_progress_is_kept_in_the_run_and_all_of_it_in_the_events() -> None:
+def test_run_keeps_recent_progress_and_events_keep_all() -> None:
+    """R29: ten lines in the run's own record."""
     run = queued()
     for number in range(15):
         step = runs.note_progress(run, "drafter", f"draft {number}", later(seconds=number))
@@ -44,7 +45,8 @@ def test_only_the_newest_progress_is_kept_in_the_run_and_all_of_it_in_the_events
     assert [p.words for p in run.progress] == [f"draft {n}" for n in range(5, 15)]
 
 
-def test_a_text_that_is_being_written_is_shown_until_it_is_said_and_is_in_no_event() -> None:
+def test_text_being_written_is_shown_but_never_logged() -> None:
+    """Until it is said, or the run ends."""
     step = runs.note_writing(queued(), Writing("drafter", 1240, "Dear vendor, the secret"), NOW)
     assert step.events[0].data == {"agent": "drafter", "words": "is writing 1,240 characters"}
     assert step.run.writing is not None
@@ -52,7 +54,8 @@ def test_a_text_that_is_being_written_is_shown_until_it_is_said_and_is_in_no_eve
     assert runs.end(step.run, Verb.STOP, NOW, result="Stopped.").run.writing is None
 
 
-def test_a_plan_is_bounded_and_said_again_or_ticked_twice_it_is_as_it_was() -> None:
+def test_plan_is_bounded_and_repeating_it_changes_nothing() -> None:
+    """R29, R8: neither saying it again nor ticking a step twice."""
     run = runs.note_plan(queued(), 1, ["Release\n" * 40] * 30, NOW).run
     assert len(run.plan) == 20
     assert {len(step.title) for step in run.plan} == {80}
@@ -69,6 +72,6 @@ def test_a_plan_is_bounded_and_said_again_or_ticked_twice_it_is_as_it_was() -> N
     assert runs.note_step(other, 1, 0, later(seconds=4)).run == other, "a step of the plan before"
 
 
-def test_what_a_run_took_is_kept_with_its_end() -> None:
+def test_ended_run_keeps_its_usage() -> None:
     usage = Usage(prompt_tokens=7, completion_tokens=2, calls=1)
     assert runs.end(queued(), Verb.FAIL, NOW, result="no", usage=usage).run.usage == usage

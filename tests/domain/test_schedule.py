@@ -46,7 +46,7 @@ def test_reminders_come_in_growing_gaps_until_the_deadline() -> None:
     ]
 
 
-def test_a_request_without_a_deadline_is_reminded_of_for_ever_and_at_least_monthly() -> None:
+def test_request_without_a_deadline_is_reminded_at_least_monthly() -> None:
     """R20"""
     asked = request(on_timeout=OnTimeout.WAIT, remind_after=DAY)
     happened = [at for _, at in played(asked, later(days=400))]
@@ -55,7 +55,7 @@ def test_a_request_without_a_deadline_is_reminded_of_for_ever_and_at_least_month
     assert set(gaps[4:]) == {schedule.LONGEST_GAP}
 
 
-def test_over_a_weekend_nobody_is_disturbed_and_the_deadline_stays() -> None:
+def test_weekend_is_quiet_but_keeps_the_deadline() -> None:
     """R20: asked on Friday at 18:00 in Berlin; Monday is the first morning on which anybody hears of it."""
     hours = quiet_hours.parse("19:00-08:00 weekends Europe/Berlin")
     asked = request(timeout=3 * DAY, remind_after=2 * HOUR, escalation=(replace(TO_LEADS, after=DAY),), quiet=hours)
@@ -78,14 +78,14 @@ def test_over_a_weekend_nobody_is_disturbed_and_the_deadline_stays() -> None:
         ("2026-10-24T20:00:00+00:00", "2026-10-25T07:00:00+00:00"),
     ],
 )
-def test_a_reminder_in_a_night_of_a_changed_clock_comes_at_eight_on_the_wall(asked_at: str, first: str) -> None:
+def test_reminder_after_a_dst_night_comes_at_eight_locally(asked_at: str, first: str) -> None:
     """R20"""
     hours = quiet_hours.parse("19:00-08:00 Europe/Berlin")
     asked = request(datetime.fromisoformat(asked_at), timeout=2 * DAY, remind_after=HOUR, quiet=hours)
     assert schedule.next_step(asked) == Next(datetime.fromisoformat(first), NextKind.REMIND)
 
 
-def test_an_escalation_lets_the_next_people_decide_besides_the_first() -> None:
+def test_escalation_adds_deciders_to_the_first() -> None:
     """R9"""
     asked = request(timeout=DAY, escalation=(TO_LEADS, TO_DAVE))
     once = schedule.due(asked, later(hours=2))
@@ -97,7 +97,7 @@ def test_an_escalation_lets_the_next_people_decide_besides_the_first() -> None:
     assert schedule.next_step(twice) == Next(later(days=1), NextKind.EXPIRE)
 
 
-def test_after_an_outage_the_last_escalation_and_one_reminder_come() -> None:
+def test_outage_leaves_one_escalation_and_one_reminder() -> None:
     """R20, R26: not ten; those of the steps in between may decide too."""
     asked = request(timeout=DAY, remind_after=timedelta(minutes=5), escalation=(TO_LEADS, TO_DAVE))
     step = schedule.due(asked, later(hours=6))
@@ -111,7 +111,7 @@ def test_after_an_outage_the_last_escalation_and_one_reminder_come() -> None:
     assert over.request.status is Status.EXPIRED
 
 
-def test_after_an_outage_that_ends_at_night_people_sleep_on() -> None:
+def test_outage_ending_in_quiet_hours_wakes_nobody() -> None:
     """R20: it was due before the quiet hours, when nobody was there."""
     asked = request(timeout=2 * DAY, remind_after=HOUR, quiet=quiet_hours.parse("19:00-08:00 UTC"))
     step = schedule.due(asked, later(hours=5))
@@ -123,7 +123,7 @@ def test_after_an_outage_that_ends_at_night_people_sleep_on() -> None:
     assert schedule.next_step(done.request) == Next(morning + 2 * HOUR, NextKind.REMIND)
 
 
-def test_a_snooze_puts_reminders_off_for_everybody_and_nothing_else() -> None:
+def test_snooze_delays_only_the_reminders() -> None:
     """R20: the escalation goes on; nothing is put off beyond the deadline."""
     asked = request(timeout=3 * DAY, remind_after=timedelta(minutes=5), escalation=(TO_LEADS,))
     bob = Actor(HERE, BOB)
@@ -141,14 +141,14 @@ def test_a_snooze_puts_reminders_off_for_everybody_and_nothing_else() -> None:
     assert schedule.next_step(soon) == Next(later(hours=1), NextKind.EXPIRE)
 
 
-def test_tomorrow_morning_is_nine_in_the_channels_zone_also_when_the_clock_is_changed() -> None:
+def test_tomorrow_morning_is_nine_local_time_despite_dst() -> None:
     """R20"""
     asked = request(timeout=30 * DAY, remind_after=HOUR, quiet=quiet_hours.parse("22:00-07:00 Europe/Berlin"))
     at = datetime.fromisoformat("2026-03-28T20:00:00+00:00")
     assert schedule.snooze_end(asked, Snooze.MORNING, at) == datetime.fromisoformat("2026-03-29T07:00:00+00:00")
 
 
-def test_who_looks_is_told_and_nobody_is_locked_out() -> None:
+def test_viewers_are_noted_and_lock_nobody_out() -> None:
     looked = schedule.look(request(), Actor(HERE, BOB), NOW)
     assert [(one.user, one.since) for one in looked.request.looking] == [(BOB, NOW)]
     assert not schedule.look(looked.request, Actor(HERE, BOB), later(minutes=1)).changes
@@ -157,7 +157,7 @@ def test_who_looks_is_told_and_nobody_is_locked_out() -> None:
 
 
 @pytest.mark.parametrize(("user", "refusal"), [(DAVE, Refusal.NOT_A_REVIEWER), (ALICE, Refusal.NOT_A_REVIEWER)])
-def test_only_those_who_may_decide_snooze_or_look(user: UserId, refusal: Refusal) -> None:
+def test_only_deciders_may_snooze_or_look(user: UserId, refusal: Refusal) -> None:
     """R9, R25: refused, and in the record."""
     for step in (
         schedule.look(request(), Actor(HERE, user), NOW),
@@ -179,14 +179,14 @@ def test_only_those_who_may_decide_snooze_or_look(user: UserId, refusal: Refusal
         (tuple(Escalation(HOUR * n, Reviewers(frozenset({UserId(f"U{n}")}))) for n in range(1, 8)), "at most 5"),
     ],
 )
-def test_an_escalation_that_circles_or_never_comes_is_refused(steps: tuple[Escalation, ...], sentence: str) -> None:
+def test_circular_or_late_escalation_is_refused(steps: tuple[Escalation, ...], sentence: str) -> None:
     """R10: when it is configured."""
     found = problems_of(rules(timeout=DAY, escalation=steps))
     assert any(sentence in problem for problem in found), found
     assert channel_settings.escalation_problems((TO_LEADS, TO_DAVE), rules().reviewers, APPROVALS, DAY) == []
 
 
-def test_a_settled_request_is_neither_reminded_of_nor_raised() -> None:
+def test_settled_request_is_neither_reminded_nor_escalated() -> None:
     """R6"""
     asked = request(timeout=DAY, remind_after=HOUR, escalation=(TO_LEADS,))
     over = schedule.due(asked, later(days=1)).request

@@ -57,7 +57,7 @@ MEANS = {"APPROVE": "approve", "APPROVED": "approve", "REJECT": "reject"}
 
 
 @pytest.mark.parametrize("keyword", KEYWORDS)
-def test_a_text_has_a_keyword_only_if_it_was_decided(keyword: str) -> None:
+def test_text_contains_a_keyword_only_if_decided(keyword: str) -> None:
     """R38: in capital or small letters, also inside a longer word, as AutoGen's TextMentionTermination looks."""
     for text, meaning in texts():
         assert keyword.casefold() not in text.casefold() or MEANS.get(keyword) == meaning, text
@@ -68,7 +68,7 @@ def test_a_text_has_a_keyword_only_if_it_was_decided(keyword: str) -> None:
 
 
 @pytest.mark.parametrize("keyword", [*KEYWORDS, "SHIP IT", "ja"])
-def test_a_reviewer_cannot_type_the_keyword_of_an_approval(keyword: str) -> None:
+def test_reviewer_cannot_type_the_approval_keyword(keyword: str) -> None:
     """R12, R38: their text passes as it is, with the keyword written apart."""
     words = f"I do not {keyword} this, {keyword.lower()}! Un{keyword}d, {keyword}{keyword}."
     keywords = Keywords(approve=keyword, reject="DECLINE")
@@ -80,7 +80,7 @@ def test_a_reviewer_cannot_type_the_keyword_of_an_approval(keyword: str) -> None
 
 
 @pytest.mark.parametrize(("approve", "reject"), [("PROCEED", "CANCEL"), ("LGTM", "REDO")])
-def test_a_hosted_team_reads_its_own_keywords_first(approve: str, reject: str) -> None:
+def test_hosted_team_reads_its_own_keywords_first(approve: str, reject: str) -> None:
     """R38: `run.human(approve=…, reject=…)`."""
     keywords = texts_for_models.fitting(Keywords(approve, reject))
     for outcome in ENDED:
@@ -90,7 +90,7 @@ def test_a_hosted_team_reads_its_own_keywords_first(approve: str, reject: str) -
         assert (first == reject) == (reject in text) == (outcome is Status.REJECTED)
 
 
-def test_a_conversation_has_no_keyword_of_an_approval() -> None:
+def test_conversation_contains_no_approval_keyword() -> None:
     """R38: what agents read between the turns of a conversation."""
     for outcome in ENDED:
         for how in OF_WORDS:
@@ -101,7 +101,7 @@ def test_a_conversation_has_no_keyword_of_an_approval() -> None:
                 assert found == (["STOP"] if str(turn.over) == "stopped" else []), text
 
 
-def test_answers_are_what_a_person_would_have_typed() -> None:
+def test_answers_look_typed_by_a_person() -> None:
     words = Keywords("PROCEED", "CANCEL")
     assert words.typed("approved", words="ignored") == "PROCEED"
     assert words.typed("edited", changed="Dear Pia") == "PROCEED\nDear Pia"
@@ -123,7 +123,7 @@ def test_answers_are_what_a_person_would_have_typed() -> None:
         ("a\nb", "c"),
     ],
 )
-def test_keywords_that_could_be_confused_are_refused(approve: str, reject: str) -> None:
+def test_confusable_keywords_are_refused(approve: str, reject: str) -> None:
     """R38: a refusal must not contain the word for an approval."""
     with pytest.raises(InvalidInput, match="Nobody was asked"):
         Keywords(approve, reject)
@@ -137,6 +137,6 @@ def test_keywords_that_a_hosted_text_contains_are_refused() -> None:
             texts_for_models.fitting(Keywords(approve, reject))
 
 
-def test_a_keyword_is_written_apart_wherever_it_stands() -> None:
+def test_keyword_is_split_wherever_it_stands() -> None:
     assert apart("APPROVE", "I disapprove, and do not APPROVE") == "I disapp·rove, and do not APP·ROVE"
     assert apart("aa", "aaaa") == "a·a·a·a"

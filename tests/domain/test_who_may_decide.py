@@ -37,7 +37,7 @@ who wants to see something (`tests/slack/test_grid_and_shared_channels.py`), one
 OUTCOMES = {"approved", "rejected", "answered", "edited"}
 
 
-def test_every_line_of_the_tables_is_what_the_rules_say() -> None:
+def test_rules_agree_with_every_line_of_the_tables() -> None:
     """R3, R7, R9–R12, R17, R20, R24, R25: counted, or refused with a reason that is on record, and nothing changed."""
     assert {str(row): answer for row in ROWS if (answer := answer_to(row)) != row.answer} == {}
 
@@ -74,7 +74,7 @@ def outcome(does: str, there: Scene, step: Step, again: bool) -> str:
     return "vote instead" if any(e.type is EventType.VOTE_VOIDED for e in step.events) else "vote"
 
 
-def test_the_tables_are_long_and_leave_no_refusal_and_no_word_out() -> None:
+def test_tables_cover_every_refusal_and_case() -> None:
     """R7, R25: each reason that a click can meet is met here."""
     assert len(ROWS) >= 200
     assert len({(row.who, row.stands_for, row.request, row.before, row.does) for row in ROWS}) == len(ROWS), "twice"

@@ -11,7 +11,7 @@ from tests.e2e.test_main_job import ASK, card, settled, told
 from tests.processes import Deployment, Process, deployment
 
 
-async def test_wrong_settings_end_the_process_with_all_of_them(there: Deployment) -> None:
+async def test_wrong_settings_are_all_reported_at_the_start(there: Deployment) -> None:
     web = await Process("bot", {"SLACK_BOT_TOKEN": "xoxp-1", "PORT": "x", "ON_TIMEOUT": "maybe"}).start()
     worker = await Process("agents", {"REDIS_URL": "nowhere", "MODEL_CONFIG": "no-such-file.yaml"}).start()
     assert (await web.wait(), await worker.wait()) == (2, 2)
@@ -22,7 +22,7 @@ async def test_wrong_settings_end_the_process_with_all_of_them(there: Deployment
     assert "Traceback" not in said + "\n".join(worker.lines)
 
 
-async def test_what_slack_refuses_at_the_start_is_said(there: Deployment, slack: LocalSlack) -> None:
+async def test_start_refused_by_slack_says_why(there: Deployment, slack: LocalSlack) -> None:
     tokens = {"SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url}
     web = await Process(
         "bot", {**there.common, **tokens, "PORT": "0", "APPROVALS_CHANNEL": "#nowhere"}, fork=True
@@ -42,7 +42,7 @@ AT_ODDS_TOLD = (
 )
 
 
-async def test_a_policy_that_makes_no_sense_ends_the_start_with_each_problem_and_its_line(
+async def test_invalid_policy_ends_the_start_with_its_problems(
     there: Deployment, slack: LocalSlack, tmp_path: Path
 ) -> None:
     """R10: when it is configured."""
@@ -67,7 +67,7 @@ async def test_processes_wait_for_redis_and_stop_when_told(slack: LocalSlack, tm
         assert await process.kill(signal.SIGTERM) == 0
 
 
-async def test_redis_goes_away_and_comes_back(slack: LocalSlack, tmp_path: Path) -> None:
+async def test_redis_outage_loses_nothing(slack: LocalSlack, tmp_path: Path) -> None:
     """R4, R7: a click meanwhile gets a sentence; what waited before is decided afterwards, once."""
     folder = tmp_path / "redis"
     async with AsyncExitStack() as until_it_goes:
@@ -89,7 +89,7 @@ async def test_redis_goes_away_and_comes_back(slack: LocalSlack, tmp_path: Path)
                 await there.end()
 
 
-async def test_slack_goes_away_and_comes_back(there: Deployment, slack: LocalSlack) -> None:
+async def test_slack_outage_loses_nothing(there: Deployment, slack: LocalSlack) -> None:
     """R21: what happened meanwhile is drawn afterwards, once."""
     await asyncio.gather(there.web(), there.worker())
     slack.faults.add("server_error", on="chat.*", status=503, times=None)

@@ -9,9 +9,7 @@ from tests.e2e.test_main_job import card, mails, told
 from tests.processes import Deployment
 
 
-async def test_a_refund_is_changed_in_its_window_and_exactly_that_is_paid_and_told(
-    there: Deployment, slack: LocalSlack
-) -> None:
+async def test_edited_refund_is_paid_and_reported_as_edited(there: Deployment, slack: LocalSlack) -> None:
     """R13, R18: the tool gets the changed amount; card, thread and the model's next message say what changed."""
     await asyncio.gather(there.web(), there.worker())
     alice, bob = slack.user("alice"), slack.user("bob")

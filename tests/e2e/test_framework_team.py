@@ -18,7 +18,7 @@ def granted(there: Deployment) -> list[str]:
     return [line.rsplit(",", 2)[0] for line in file.read_text().splitlines()] if file.exists() else []
 
 
-async def test_a_team_of_agent_framework_is_started_by_agent(there: Deployment, slack: LocalSlack) -> None:
+async def test_agent_framework_team_runs_to_its_outcome(there: Deployment, slack: LocalSlack) -> None:
     """R1, R13: a card, an approval, and what came of it on the card and in the thread."""
     await asyncio.gather(there.web(), there.worker())
     alice, bob = slack.user("alice"), slack.user("bob")
@@ -32,7 +32,7 @@ async def test_a_team_of_agent_framework_is_started_by_agent(there: Deployment, 
     assert granted(there) == ["carol,billing,read"]
 
 
-async def test_a_rejected_call_is_told_to_the_team(there: Deployment, slack: LocalSlack) -> None:
+async def test_team_hears_of_a_rejected_call(there: Deployment, slack: LocalSlack) -> None:
     await asyncio.gather(there.web(), there.worker())
     alice, bob = slack.user("alice"), slack.user("bob")
     await alice.command(TASK, channel="#general")
@@ -44,7 +44,7 @@ async def test_a_rejected_call_is_told_to_the_team(there: Deployment, slack: Loc
 
 
 @pytest.mark.parametrize("park_after", ["1h", "0s"], ids=["in memory", "parked"])
-async def test_a_worker_killed_while_people_are_asked_leaves_one_card(
+async def test_worker_killed_during_a_question_leaves_one_card(
     there: Deployment, slack: LocalSlack, park_after: str
 ) -> None:
     """R4, R8: the decision comes while no worker is there, and the next one goes on from the framework's own state."""

@@ -19,7 +19,7 @@ async def shown(person: Person, *words: str) -> None:
 
 
 @pytest.mark.parametrize("http", [False, True], ids=["socket mode", "signed http"])
-async def test_a_home_shows_what_waits_and_follows_the_decision(
+async def test_home_shows_waiting_requests_and_follows_the_decision(
     there: Deployment, slack: LocalSlack, http: bool
 ) -> None:
     """R6: two web processes, of which one draws; the Home is opened at either."""

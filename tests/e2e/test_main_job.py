@@ -45,7 +45,7 @@ async def told(slack: LocalSlack, words: str, which: int = 0) -> str:
     return found
 
 
-async def test_a_task_is_started_in_its_window_and_stopped_by_command(there: Deployment, slack: LocalSlack) -> None:
+async def test_task_is_started_in_a_window_and_stopped(there: Deployment, slack: LocalSlack) -> None:
     """The window shows the options that a real worker announces; the run is parked when it is stopped."""
     await asyncio.gather(there.web(), there.worker(PARK_AFTER="0s"))
     alice = slack.user("alice")
@@ -62,9 +62,7 @@ async def test_a_task_is_started_in_its_window_and_stopped_by_command(there: Dep
     await slack.wait_message("#general", lambda m: m.ts == asked.ts and "Reply" not in m.buttons, thread=head.ts)
 
 
-async def test_silence_approves_where_the_channel_says_so_and_the_card_stands(
-    there: Deployment, slack: LocalSlack
-) -> None:
+async def test_silence_approves_when_the_channel_allows_it(there: Deployment, slack: LocalSlack) -> None:
     """R23, R32: `web` looks for the card in Slack, finds it, and the mail is sent."""
     await asyncio.gather(there.web(), there.worker())
     alice = slack.user("alice")
@@ -80,7 +78,7 @@ async def test_silence_approves_where_the_channel_says_so_and_the_card_stands(
     assert len(mails(there)) == 1
 
 
-async def test_fifty_clicks_by_ten_people_over_two_processes(there: Deployment, slack: LocalSlack) -> None:
+async def test_fifty_clicks_by_ten_people_decide_once(there: Deployment, slack: LocalSlack) -> None:
     """R3, R7, R11: one decision, 49 sentences, and the card is settled once by each process."""
     people = [slack.add_user(f"r{n}") for n in range(10)]
     names = " ".join(person.id for person in people)
@@ -112,7 +110,7 @@ async def test_fifty_clicks_by_ten_people_over_two_processes(there: Deployment, 
 
 
 @pytest.mark.parametrize("moment", ["between click and card update", "between post and index"])
-async def test_web_is_killed(there: Deployment, slack: LocalSlack, moment: str) -> None:
+async def test_killed_web_restarts_with_one_correct_card(there: Deployment, slack: LocalSlack, moment: str) -> None:
     """R4, R6: after the restart the card is right, and there is one."""
     web, _ = await asyncio.gather(there.web(), there.worker())
     alice, bob = slack.user("alice"), slack.user("bob")

@@ -12,9 +12,7 @@ from tests.processes import deployment
 from tests.servers import running_cluster
 
 
-async def test_a_mail_is_approved_and_sent_and_both_processes_say_what_they_did(
-    slack: LocalSlack, tmp_path: Path
-) -> None:
+async def test_approved_mail_is_sent_with_redis_as_a_cluster(slack: LocalSlack, tmp_path: Path) -> None:
     """R4: nothing of it needs one server; a run that parks at once goes through the job engine twice."""
     worker, web = free_port(), free_port()
     async with running_cluster(tmp_path / "cluster") as nodes:

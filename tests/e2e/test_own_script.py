@@ -43,9 +43,7 @@ async def program_address(there: Deployment) -> dict[str, str]:
         return {"COUNTERSIGN_URL": address.urls[0], "COUNTERSIGN_KEY": issued.token}
 
 
-async def test_the_example_of_the_readme_asks_in_slack_and_goes_on_with_the_answer(
-    there: Deployment, slack: LocalSlack, tmp_path: Path
-) -> None:
+async def test_readme_example_asks_in_slack_and_continues(there: Deployment, slack: LocalSlack, tmp_path: Path) -> None:
     """S5, S9: no worker runs."""
     await there.web()
     program = await script(there, tmp_path, example())
@@ -58,9 +56,7 @@ async def test_the_example_of_the_readme_asks_in_slack_and_goes_on_with_the_answ
     await slack.wait_message("#general", lambda message: "Finished" in text_of(message))
 
 
-async def test_a_script_that_was_killed_goes_on_where_it_was(
-    there: Deployment, slack: LocalSlack, tmp_path: Path
-) -> None:
+async def test_killed_script_continues_where_it_was(there: Deployment, slack: LocalSlack, tmp_path: Path) -> None:
     """R4, R5: decided while nobody waited, and heard when it is started again."""
     await there.web()
     text = "import logging, os\nlogging.basicConfig(level='INFO')\n" + example()
@@ -75,9 +71,8 @@ async def test_a_script_that_was_killed_goes_on_where_it_was(
     assert len([m for m in slack.channel("#approvals").messages if "Shall this go out" in text_of(m)]) == 1
 
 
-async def test_a_script_that_is_interrupted_says_how_to_go_on(
-    there: Deployment, slack: LocalSlack, tmp_path: Path
-) -> None:
+async def test_interrupted_script_says_how_to_continue(there: Deployment, slack: LocalSlack, tmp_path: Path) -> None:
+    """The request stays open, and the script prints how to resume its run."""
     await there.web()
     text = "import logging\nlogging.basicConfig(level='INFO')\n" + example()
     program = await script(there, tmp_path, text)
@@ -87,7 +82,7 @@ async def test_a_script_that_is_interrupted_says_how_to_go_on(
     there.processes.remove(program)  # Python shows where it was interrupted
 
 
-async def test_without_a_service_nothing_starts(there: Deployment, slack: LocalSlack, tmp_path: Path) -> None:
+async def test_script_without_a_service_starts_nothing(there: Deployment, slack: LocalSlack, tmp_path: Path) -> None:
     web = await there.web()
     address = await program_address(there)
     await web.kill(signal.SIGTERM)
@@ -97,9 +92,7 @@ async def test_without_a_service_nothing_starts(there: Deployment, slack: LocalS
     there.processes.remove(program)
 
 
-async def test_a_channel_that_the_app_is_not_in_starts_nothing(
-    there: Deployment, slack: LocalSlack, tmp_path: Path
-) -> None:
+async def test_channel_without_the_app_starts_nothing(there: Deployment, slack: LocalSlack, tmp_path: Path) -> None:
     """R21: else the program waits, and nobody sees for what."""
     await there.web()
     program = await script(there, tmp_path, example().replace("#general", "C0NOWHERE"))
@@ -108,7 +101,7 @@ async def test_a_channel_that_the_app_is_not_in_starts_nothing(
     there.processes.remove(program)
 
 
-async def test_a_model_that_cannot_be_had_starts_nothing(there: Deployment, slack: LocalSlack, tmp_path: Path) -> None:
+async def test_unusable_model_starts_nothing(there: Deployment, slack: LocalSlack, tmp_path: Path) -> None:
     """What is wrong is said before there is a run that nobody goes on with; kept answers are a worker's too."""
     await there.web()
     program = await script(there, tmp_path, example(), MODEL_CONFIG=str(tmp_path / "none.yaml"))
@@ -118,7 +111,7 @@ async def test_a_model_that_cannot_be_had_starts_nothing(there: Deployment, slac
     there.processes.remove(program)
 
 
-async def test_a_script_that_asks_past_slack_is_refused(there: Deployment, slack: LocalSlack, tmp_path: Path) -> None:
+async def test_script_that_bypasses_slack_is_refused(there: Deployment, slack: LocalSlack, tmp_path: Path) -> None:
     """R19: a script's team is looked through as a worker's is."""
     await there.web()
     text = example().replace('input_func=run.human(title="Shall this go out?").input_func', "input_func=input")

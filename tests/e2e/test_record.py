@@ -38,9 +38,7 @@ async def recorded(store: Store, kind: str) -> list[tuple[str, str]]:
             await asyncio.sleep(0.05)
 
 
-async def test_web_chains_what_happens_and_posts_the_head_once_also_after_kill_9(
-    there: Deployment, slack: LocalSlack, store: Store
-) -> None:
+async def test_audit_head_is_posted_once_despite_kill_9(there: Deployment, slack: LocalSlack, store: Store) -> None:
     """R4, R25: two of it, the one that keeps the record is killed."""
     first = await there.web(http=True, AUDIT_CHANNEL="#approvals")
     bob, dave = slack.user("bob"), slack.user("dave")
@@ -58,9 +56,7 @@ async def test_web_chains_what_happens_and_posts_the_head_once_also_after_kill_9
     assert [m.text for m in slack.channel("#approvals").messages if "Record of" in m.text] == [posted.text]
 
 
-async def test_the_digest_of_last_week_is_posted_once_also_by_the_web_that_takes_over(
-    there: Deployment, slack: LocalSlack, store: Store
-) -> None:
+async def test_weekly_digest_is_posted_once_despite_kill_9(there: Deployment, slack: LocalSlack, store: Store) -> None:
     """R4, R6: its setting switches it off; the process that posted it is killed, and the next one finds it there."""
     week = (await store.now()) - timedelta(weeks=1)
     passed = Event(EventType.CALL_PASSED, week, workspace=HERE, data={"tool": "look_up", "why": "rule “small”"})

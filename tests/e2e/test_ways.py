@@ -501,7 +501,7 @@ async def side_by_side(parts: dict[str, Awaitable[Any]]) -> None:
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["undisturbed", "worker killed"])
-async def test_every_way_of_working(there: Deployment, slack: LocalSlack, kill: bool) -> None:
+async def test_every_way_of_working_survives_a_killed_worker(there: Deployment, slack: LocalSlack, kill: bool) -> None:
     """R1, R4, R12, R13, R16, R17, R19: each asks what it should, does what was approved once, and reads the answer."""
     people = {name: slack.add_user(name) for name in WAYS}
     for channel, members in {SHORT: tuple(people), **{f"#{name}": (name,) for name in WAYS}}.items():
@@ -544,7 +544,7 @@ async def test_every_way_of_working(there: Deployment, slack: LocalSlack, kill: 
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["undisturbed", "worker killed"])
-async def test_a_second_model_when_the_first_fails_and_kept_answers(
+async def test_second_model_replaces_a_failing_first_and_answers_persist(
     there: Deployment, slack: LocalSlack, openai: OpenAIServer, kill: bool
 ) -> None:
     """S19: no model is asked twice, neither by the run that lost its worker nor by the same task again."""

@@ -13,7 +13,7 @@ from tests.redis_server import url_of
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-async def test_no_wrong_payload_decides_anything_or_leaves_an_exception(redis_url: str, namespace: str) -> None:
+async def test_fuzzed_payloads_decide_nothing_and_raise_nothing(redis_url: str, namespace: str) -> None:
     """R29: `make fuzz` sends a hundred thousand; nobody who may decide sends any of these."""
     async with deployment(url_of("web", redis_url, namespace), namespace) as it:
         assert {kind for kind, _ in it.seeds} == {"interactive", "slash_commands", "events_api"}
@@ -24,7 +24,7 @@ async def test_no_wrong_payload_decides_anything_or_leaves_an_exception(redis_ur
 
 
 @pytest.mark.slow
-async def test_the_fuzz_notices_a_decision(redis_url: str, namespace: str) -> None:
+async def test_fuzzer_notices_a_decision(redis_url: str, namespace: str) -> None:
     """R34: a test that cannot fail shows nothing."""
     async with deployment(url_of("web", redis_url, namespace), namespace) as it:
         asked = [payload for kind, payload in it.seeds if kind == "interactive" and payload.get("actions")]
@@ -37,7 +37,7 @@ async def test_the_fuzz_notices_a_decision(redis_url: str, namespace: str) -> No
 
 
 @pytest.mark.slow
-async def test_a_window_that_names_no_channel_begins_no_work_that_nobody_awaits(
+async def test_window_without_a_channel_leaves_no_unawaited_work(
     redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R29: ids are read before there is anything to await."""

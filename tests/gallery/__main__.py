@@ -27,7 +27,7 @@ the example teams, and takes these pictures.
 
 From the notification to the decision, counted by the same command from the messages and windows that Slack got. *Words*
 are those of the card, and of the windows on the way; *screens* is the card's height on a phone of 390 × 844; *controls*
-include ⋯. The first tap opens the notification, and a field that is filled in is a tap.
+include ⋯. The first tap opens the notification, whose first two lines are here, and a field that is filled in is a tap.
 
 """
 

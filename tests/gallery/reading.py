@@ -14,6 +14,9 @@ from localslack.modals import View
 from localslack.workspace import Message
 
 PHONE_HEIGHT = 844
+_NOTIFIED_LINES = 2
+_NOTIFIED = 110
+"""Characters of a line of a notification that are shown here."""
 _MARKS = re.compile(r"<[!@#][^<>|]*\|?|[*_`~>]|:[a-z_0-9]+:|\[[^\[\]]*\]")
 
 
@@ -57,6 +60,14 @@ class Reading:
 COLUMNS = ("request", "the notification says", "words", "screens", "controls", "taps", "typed")
 
 
+def notification_of(text: str, slack: LocalSlack) -> str:
+    """Write the first two lines of a message's text as a phone shows them, as one cell of a table."""
+    named = re.sub(r"<@(\w+)>", lambda found: f"@{slack.workspace.users[found[1]].real_name}", text)
+    named = re.sub(r"<#(\w+)>", lambda found: f"#{slack.channel(found[1]).name}", named)
+    lines = re.sub(r"<[^<>|]*\|?|>|\*", "", named).splitlines()[:_NOTIFIED_LINES]
+    return " / ".join(line if len(line) <= _NOTIFIED else f"{line[:_NOTIFIED]}…" for line in lines)
+
+
 class Reviewer:
     """Somebody who decides, and is counted."""
 
@@ -65,8 +76,7 @@ class Reviewer:
         self.person = slack.user(name)
         self.card = card
         controls = [e for e in card.elements if e["type"] in ("button", "overflow") and e["action_id"] != "view_full"]
-        notification = re.sub(r"<[^<>|]*\|?|>|\*", "", card.text)
-        self.reading = Reading(kind, notification, words_in(text_of(card)), len(controls))
+        self.reading = Reading(kind, notification_of(card.text, slack), words_in(text_of(card)), len(controls))
 
     async def tap(self, name: str) -> None:
         """Tap a button of the card, or an item of its menu."""

@@ -159,6 +159,7 @@ async def _chat(stage: Stage) -> None:
     await stage.measured(asked, "chat", "A step")
     await asked.tap(control_values.APPROVE)
     await stage.card("Step 2 of 2")
+    await stage.settle()  # a reply counts once the card is known
     await asked.person.say("ask Ann", thread=head.ts)
     for words in ("Step 3 of 3: ask Ann", "All 3 steps"):
         await asked.person.click(await stage.card(words), control_values.APPROVE)

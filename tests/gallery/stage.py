@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from PIL import Image
-from playwright.async_api import Browser, Locator, Page, async_playwright
+from playwright.async_api import Browser, Locator, Page, ViewportSize, async_playwright
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.views.block_kit import Drawing
@@ -243,6 +243,18 @@ class Stage:
             self._keep(await page.screenshot(animations="disabled"), name, kind)
 
         await self._both(take, name, caption, who, {"channel": self.slack.channel(channel).id})
+
+    async def view(self, who: str, message: Message, *, size: ViewportSize, thread: bool = False) -> Page:
+        """Show a person a message in its channel or thread, on a screen of this size."""
+        page = self._pages["desktop"]
+        await page.set_viewport_size(size)
+        place = {"user": self.slack.user(who).id, "channel": message.channel}
+        await page.goto(f"{self.slack.url}/?{urlencode(place | ({'thread': message.ts} if thread else {}))}")
+        row = page.locator(f'[data-testid="message"][data-ts="{message.ts}"]').last
+        await row.wait_for()
+        await page.evaluate("document.fonts.ready.then(() => true)")
+        await row.evaluate("node => node.scrollIntoView({block: 'end'})")
+        return page
 
     async def _both(
         self,

@@ -41,7 +41,7 @@ async def started(stage: Stage, model: AnthropicScript) -> Session:
     return await stage.session("claude-code", ANTHROPIC_API_KEY="sk-local", ANTHROPIC_BASE_URL=model.url, **quiet)
 
 
-async def test_claude_code_runs_what_people_approved(
+async def test_claude_code_runs_approved_commands(
     stage: Stage, model: AnthropicScript, bob: Bob, slack: LocalSlack
 ) -> None:
     """Its own permissions would have refused the command without a person at the terminal."""
@@ -54,7 +54,7 @@ async def test_claude_code_runs_what_people_approved(
     await slack.wait_message("#approvals", lambda m: "claude-code reports" in str(m.blocks))
 
 
-async def test_claude_code_runs_the_changed_command(stage: Stage, model: AnthropicScript, bob: Bob) -> None:
+async def test_claude_code_runs_the_edited_command(stage: Stage, model: AnthropicScript, bob: Bob) -> None:
     """`updatedInput`."""
     session = await started(stage, model)
     await bob.presses("git push", "Edit", {"field_0": "mkdir other"})

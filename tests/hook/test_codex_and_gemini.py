@@ -108,7 +108,7 @@ async def started(agent: str, stage: Stage, model: Model, rules: str = RULES) ->
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-async def test_agent_runs_what_people_approved(
+async def test_agent_runs_approved_commands(
     agent: str, stage: Stage, model: Model, bob: Bob, slack: LocalSlack
 ) -> None:
     session = await started(agent, stage, model)
@@ -119,7 +119,7 @@ async def test_agent_runs_what_people_approved(
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-async def test_agent_runs_the_changed_command(agent: str, stage: Stage, model: Model, bob: Bob) -> None:
+async def test_agent_runs_the_edited_command(agent: str, stage: Stage, model: Model, bob: Bob) -> None:
     session = await started(agent, stage, model)
     await bob.presses("git push", "Edit", {"field_0": "mkdir other"})
     assert await session.wait() == 0, session.lines

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.hook.cli import AGENTS
 from countersign.hook.protocols import PROTOCOLS
-from countersign.hook.rules import HookAction, judge, read_rules
+from countersign.hook.rules import judge, read_rules
 from countersign.hook.settings_files import PLACES
 from countersign.hook.shell_commands import read_script
 from countersign.hook.tool_calls import ToolCall
@@ -20,26 +21,26 @@ PAGE = (HERE / "docs" / "coding-agents.md").read_text()
 @pytest.mark.parametrize(
     ("script", "effect"),
     [
-        ("rm x -fR", HookAction.ASK),
-        ("/bin/rm --recursive x", HookAction.ASK),
-        ("sudo rm -fr x", HookAction.ASK),
-        ('bash -c "rm -rf x"', HookAction.ASK),
-        ("find . -exec rm -r {} ;", HookAction.ASK),
-        ("kubectl -n prod delete pod x", HookAction.DENY),
-        ("git status", HookAction.ALLOW),
-        ("python build.py", HookAction.ALLOW),
-        ("cp x ~/.ssh/", HookAction.ALLOW),
-        ("sh run.sh", HookAction.ASK),
+        ("rm x -fR", Action.ASK),
+        ("/bin/rm --recursive x", Action.ASK),
+        ("sudo rm -fr x", Action.ASK),
+        ('bash -c "rm -rf x"', Action.ASK),
+        ("find . -exec rm -r {} ;", Action.ASK),
+        ("kubectl -n prod delete pod x", Action.DENY),
+        ("git status", Action.ALLOW),
+        ("python build.py", Action.ALLOW),
+        ("cp x ~/.ssh/", Action.ALLOW),
+        ("sh run.sh", Action.ASK),
     ],
 )
-def test_rules_of_the_page_do_what_it_says(script: str, effect: HookAction, tmp_path: Path) -> None:
+def test_documented_rules_do_what_the_page_says(script: str, effect: Action, tmp_path: Path) -> None:
     path = tmp_path / "hook.yaml"
     path.write_text(RULES)
     call = ToolCall("claude-code", "PreToolUse", "s1", tmp_path, "Bash", {"command": script})
     assert judge(read_rules(path), call, tmp_path, []).effect is effect
 
 
-def test_encoded_script_is_unclear_as_the_page_says() -> None:
+def test_documented_encoded_script_is_judged_unclear() -> None:
     assert read_script("echo cm0gLXJm | base64 -d | sh").unclear
 
 

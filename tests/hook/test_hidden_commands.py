@@ -20,7 +20,7 @@ from countersign.hook.shell_commands import read_script
         *("command eval 'git push'", "builtin eval 'git push'"),
     ],
 )
-def test_command_is_seen_however_it_is_written(script: str) -> None:
+def test_command_is_recognised_in_every_spelling(script: str) -> None:
     """R28: what a rule sees is what runs."""
     assert any(command.words[:2] == ("git", "push") for command in read_script(script).commands)
 

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import CountersignError
 from countersign.domain.ids import RequestId
@@ -18,7 +19,7 @@ from countersign.domain.people import Actor
 from countersign.domain.standing_permissions import Permission
 from countersign.hook.gate import answer
 from countersign.hook.protocols import PROTOCOLS
-from countersign.policy.evaluation import Action, Clause, Rulebook
+from countersign.policy.evaluation import Clause, Rulebook
 from countersign.store.store import Store
 from countersign.usecases import permission_use
 from localslack import LocalSlack, text_of
@@ -52,7 +53,7 @@ async def test_approved_call_runs_and_the_card_shows_where(claude: Agent, bob: B
     ("button", "window", "says"),
     [("Reject", {"reason": "freeze"}, "freeze"), ("Request changes", {"answer": "to a branch"}, "to a branch")],
 )
-async def test_rejected_call_gets_the_reason(
+async def test_agent_reads_why_a_call_was_rejected(
     claude: Agent, bob: Bob, button: str, window: dict[str, str], says: str
 ) -> None:
     asked = claude.asks("Bash", PUSH)
@@ -61,7 +62,7 @@ async def test_rejected_call_gets_the_reason(
     assert outcome == "deny" and says in reason
 
 
-async def test_changed_command_runs_instead(claude: Agent, bob: Bob) -> None:
+async def test_edited_command_runs_instead(claude: Agent, bob: Bob) -> None:
     """R18: the agent gets the changed input."""
     asked = claude.asks("Bash", {"command": "git push --force", "timeout": 1000})
     await bob.presses("git push", "Edit", {"field_0": "git push"})
@@ -70,7 +71,7 @@ async def test_changed_command_runs_instead(claude: Agent, bob: Bob) -> None:
     assert "Approved with changed arguments by bob" in output["permissionDecisionReason"]
 
 
-async def test_calls_that_pass_ask_nobody(claude: Agent, slack: LocalSlack) -> None:
+async def test_allowed_calls_ask_nobody(claude: Agent, slack: LocalSlack) -> None:
     """An empty answer: the agent's own permissions decide."""
     inside = str(claude.folder / "new.py")
     for tool, arguments in (
@@ -83,7 +84,7 @@ async def test_calls_that_pass_ask_nobody(claude: Agent, slack: LocalSlack) -> N
     assert cards(slack) == 0
 
 
-async def test_rules_of_the_machine_refuse_without_asking(claude: Agent, slack: LocalSlack) -> None:
+async def test_machine_rules_refuse_without_asking(claude: Agent, slack: LocalSlack) -> None:
     outcome, reason = decision(await claude.wants("Bash", {"command": "sudo shutdown -h now"}))
     assert (outcome, cards(slack)) == ("deny", 0)
     assert "People use this machine" in reason
@@ -103,7 +104,7 @@ async def test_rules_of_the_machine_refuse_without_asking(claude: Agent, slack: 
         ("Write", {"content": "without a path"}),
     ],
 )
-async def test_hook_asks_about_what_leaves_the_repository(
+async def test_hook_asks_about_changes_outside_the_repository(
     claude: Agent, slack: LocalSlack, tool: str, arguments: dict[str, str]
 ) -> None:
     """And about files that decide what is asked. People do not answer here; the request stays open."""
@@ -112,7 +113,7 @@ async def test_hook_asks_about_what_leaves_the_repository(
     await slack.wait_message("#approvals", lambda m: bool(m.buttons))
 
 
-async def test_link_out_of_the_repository_is_outside(claude: Agent, tmp_path: Path) -> None:
+async def test_link_out_of_the_repository_counts_as_outside(claude: Agent, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (claude.folder / "link").symlink_to(tmp_path / "elsewhere")
     outcome, _ = decision(await claude.wants("Write", {"file_path": "link/a", "content": "x"}, wait=0.01))
@@ -130,7 +131,7 @@ async def test_card_shows_the_diff_of_an_edit(claude: Agent, bob: Bob, tmp_path:
     assert decision(await asked)[0] == "allow"
 
 
-async def test_same_call_continues_the_wait_on_one_card(claude: Agent, bob: Bob, slack: LocalSlack) -> None:
+async def test_repeated_call_continues_the_wait_on_one_card(claude: Agent, bob: Bob, slack: LocalSlack) -> None:
     """R1: the agent was told to make the same call again."""
     assert decision(await claude.wants("Bash", PUSH, wait=0.01))[0] == "deny"
     await bob.presses("git push", "Approve")
@@ -205,7 +206,7 @@ async def test_card_shows_how_the_call_ended(
     assert "secret" not in str(card.blocks)
 
 
-async def test_lost_state_costs_no_approval(claude: Agent, bob: Bob, tmp_path: Path) -> None:
+async def test_lost_state_reuses_no_approval(claude: Agent, bob: Bob, tmp_path: Path) -> None:
     """The file with the count is a hint: an approval that was used is not used again without it."""
     asked = claude.asks("Bash", PUSH)
     await bob.presses("git push", "Approve")
@@ -241,7 +242,7 @@ async def test_expired_question_can_be_asked_again(claude: Agent, bob: Bob, slac
     assert decision(await again)[0] == "allow"
 
 
-async def test_standing_permission_covers_a_command_in_its_repository(
+async def test_permission_covers_a_command_in_its_repository(
     claude: Agent, bob: Bob, slack: LocalSlack, program: httpx.AsyncClient, store: Store
 ) -> None:
     """R24: `git push` with any arguments here; another repository, and a longer script, are asked about."""
@@ -306,7 +307,7 @@ async def test_unreadable_message_is_refused(claude: Agent, data: bytes, says: s
         await answer(PROTOCOLS["claude-code"], data, claude.rules, None)
 
 
-async def test_ten_megabytes_of_diff_are_refused_with_a_reason(claude: Agent, slack: LocalSlack) -> None:
+async def test_huge_diff_is_refused_with_a_reason(claude: Agent, slack: LocalSlack) -> None:
     """R14: nobody can judge it, and the model reads what to do."""
     huge = {"file_path": "/srv/data.json", "content": "x" * 10_000_000}
     outcome, reason = decision(await claude.wants("Write", huge))
@@ -315,7 +316,7 @@ async def test_ten_megabytes_of_diff_are_refused_with_a_reason(claude: Agent, sl
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-async def test_service_that_is_away_refuses_in_each_protocol(
+async def test_unreachable_service_blocks_calls_in_each_protocol(
     claude: Agent, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """R21: nobody could be asked, so nothing runs."""
@@ -326,7 +327,7 @@ async def test_service_that_is_away_refuses_in_each_protocol(
     assert "deny" in said and "nobody could be asked" in said and "connection refused" in said
 
 
-async def test_service_that_hangs_refuses_after_its_time(
+async def test_hanging_service_blocks_the_call_after_the_timeout(
     claude: Agent, unused_tcp_service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COUNTERSIGN_URL", unused_tcp_service)
@@ -334,7 +335,7 @@ async def test_service_that_hangs_refuses_after_its_time(
     assert "nobody could be asked" in decision(await claude.wants("Bash", PUSH))[1]
 
 
-async def test_revoked_key_refuses(claude: Agent, bob: Bob, program: httpx.AsyncClient) -> None:
+async def test_revoked_key_blocks_the_call(claude: Agent, bob: Bob, program: httpx.AsyncClient) -> None:
     await bob.loses_its_key()
     outcome, reason = decision(await claude.wants("Bash", PUSH))
     assert outcome == "deny" and "revoked" in reason

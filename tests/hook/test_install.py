@@ -28,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_install_shows_the_diff_and_writes_only_if_agreed(
+def test_hook_install_shows_the_diff_and_asks_before_writing(
     agent: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = home / PLACES[agent].user
@@ -45,7 +45,7 @@ def test_install_shows_the_diff_and_writes_only_if_agreed(
     assert path.read_text() == written
 
 
-def test_install_keeps_everything_else(home: Path) -> None:
+def test_hook_install_keeps_other_settings(home: Path) -> None:
     """Other hooks, other settings, the file's mode, and a link to it; an earlier hook of ours is replaced."""
     others = {"matcher": "Bash", "hooks": [{"type": "command", "command": "lint"}]}
     earlier = {"matcher": "*", "hooks": [{"type": "command", "command": "/old/countersign hook claude-code"}]}
@@ -69,7 +69,7 @@ def test_install_keeps_everything_else(home: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"hooks": []}', '{"hooks": {"PreToolUse": {}}}'])
-def test_install_changes_no_settings_that_it_cannot_read(
+def test_hook_install_leaves_unreadable_settings_unchanged(
     text: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = home / ".claude" / "settings.json"
@@ -95,7 +95,7 @@ def fixes(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     return found
 
 
-async def test_doctor_says_what_to_fix(
+async def test_hook_doctor_says_what_to_fix(
     home: Path, service_in_environment: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def found(*arguments: str) -> list[str]:
@@ -162,7 +162,7 @@ def run_hook(agent: str, stdin: bytes, *more: str, path: str = str(HERE)) -> "su
     return subprocess.run(command, input=stdin, env=environment, capture_output=True, check=False)
 
 
-def test_installed_command_blocks_whatever_happens() -> None:
+def test_installed_hook_blocks_whatever_fails() -> None:
     """Python that cannot start, or a program that is gone, ends with another status: the shell makes it 2."""
     command = hook_command("claude-code", None).replace("countersign", "no-such-program")
     done = subprocess.run(["sh", "-c", command], input=b"{}", capture_output=True, check=False)

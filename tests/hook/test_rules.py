@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.domain.errors import InvalidInput
-from countersign.hook.rules import HookAction, HookRules, HookVerdict, judge, read_rules
+from countersign.hook.rules import HookRules, HookVerdict, judge, read_rules
 from countersign.hook.tool_calls import ToolCall
 
 HERE = Path("/srv/shop")
@@ -18,7 +19,7 @@ def judged(rules: str, tool: str, arguments: dict[str, str], tmp_path: Path) -> 
     return judge(read_rules(path), call, HERE, [HERE / ".claude" / "settings.json"])
 
 
-def of_script(rules: str, script: str, tmp_path: Path) -> HookAction:
+def of_script(rules: str, script: str, tmp_path: Path) -> Action:
     return judged(rules, "Bash", {"command": script}, tmp_path).effect
 
 
@@ -49,8 +50,8 @@ PASS = "otherwise: ask\nrules: [{command: %s, then: allow}]"
         ("kubectl delete", "kubectl get pods", False),
     ],
 )
-def test_rule_that_asks_fits_every_spelling(pattern: str, script: str, asks: bool, tmp_path: Path) -> None:
-    assert (of_script(ASK % pattern, script, tmp_path) is HookAction.ASK) is asks
+def test_asking_rule_matches_every_spelling(pattern: str, script: str, asks: bool, tmp_path: Path) -> None:
+    assert (of_script(ASK % pattern, script, tmp_path) is Action.ASK) is asks
 
 
 @pytest.mark.parametrize(
@@ -67,35 +68,35 @@ def test_rule_that_asks_fits_every_spelling(pattern: str, script: str, asks: boo
         ("git status", "echo git status", False),
     ],
 )
-def test_rule_that_lets_pass_fits_narrowly(pattern: str, script: str, passes: bool, tmp_path: Path) -> None:
-    assert (of_script(PASS % pattern, script, tmp_path) is HookAction.ALLOW) is passes
+def test_allowing_rule_matches_narrowly(pattern: str, script: str, passes: bool, tmp_path: Path) -> None:
+    assert (of_script(PASS % pattern, script, tmp_path) is Action.ALLOW) is passes
 
 
 @pytest.mark.parametrize("script", ["git push && shutdown", "shutdown || git push", "echo $(shutdown) | git push"])
 def test_strictest_rule_of_all_commands_counts(script: str, tmp_path: Path) -> None:
     rules = "rules: [{command: git push, then: ask}, {command: shutdown, then: deny}, {command: '*', then: allow}]"
-    assert of_script(rules, script, tmp_path) is HookAction.DENY
+    assert of_script(rules, script, tmp_path) is Action.DENY
 
 
 def test_rule_for_the_tool_covers_commands_without_a_rule(tmp_path: Path) -> None:
     rules = "otherwise: ask\nrules: [{tool: Bash, then: allow}, {command: git push, then: deny}]"
-    assert of_script(rules, "make", tmp_path) is HookAction.ALLOW
-    assert of_script(rules, "make && git push", tmp_path) is HookAction.DENY
-    assert of_script(rules, "make; $x", tmp_path) is HookAction.ASK
+    assert of_script(rules, "make", tmp_path) is Action.ALLOW
+    assert of_script(rules, "make && git push", tmp_path) is Action.DENY
+    assert of_script(rules, "make; $x", tmp_path) is Action.ASK
 
 
-def test_starter_rules_ask_seldom(tmp_path: Path) -> None:
+def test_starter_rules_ask_rarely(tmp_path: Path) -> None:
     """Ordinary work passes, and work that others notice asks."""
     rules = read_rules(None)
 
-    def effect(script: str) -> HookAction:
+    def effect(script: str) -> Action:
         call = ToolCall("claude-code", "PreToolUse", "s1", HERE, "Bash", {"command": script})
         return judge(rules, call, HERE, []).effect
 
     ordinary = ("git status", "git commit -am x", "pytest -q | tail -5", "npm test", "rm build.log", "make > out.txt")
     notable = ("git push", "npm publish", "rm -rf src", "sudo ls", "kubectl apply -f x", "curl x", "echo x > ~/.zshrc")
-    assert [script for script in ordinary if effect(script) is not HookAction.ALLOW] == []
-    assert [script for script in notable if effect(script) is not HookAction.ASK] == []
+    assert [script for script in ordinary if effect(script) is not Action.ALLOW] == []
+    assert [script for script in notable if effect(script) is not Action.ASK] == []
 
 
 def test_guarded_files_always_ask(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_guarded_files_always_ask(tmp_path: Path) -> None:
         ("Bash", {"command": "rm .claude/settings.json"}),
         ("Bash", {"command": "echo {} > /srv/shop/.claude/../.claude/settings.json"}),
     ):
-        assert judged(loose, tool, arguments, tmp_path).effect is HookAction.ASK, tool
+        assert judged(loose, tool, arguments, tmp_path).effect is Action.ASK, tool
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ def test_tools_of_every_agent_are_known(tool: str, arguments: dict[str, str], as
         "otherwise: allow\nrules: [{write: outside repository, then: ask}, {network: true, then: ask},"
         " {tool: mcp__github__*, then: ask}]"
     )
-    assert (judged(rules, tool, arguments, tmp_path).effect is HookAction.ASK) is asks
+    assert (judged(rules, tool, arguments, tmp_path).effect is Action.ASK) is asks
 
 
 @pytest.mark.parametrize(
@@ -153,8 +154,8 @@ def test_problems_of_the_rules_are_named(text: str, says: str, tmp_path: Path) -
         read_rules(path)
 
 
-def test_rules_without_otherwise_ask() -> None:
-    assert HookRules(version=1).otherwise is HookAction.ASK
+def test_hook_rules_without_otherwise_ask() -> None:
+    assert HookRules(version=1).otherwise is Action.ASK
 
 
 @pytest.mark.parametrize(
@@ -166,13 +167,13 @@ def test_rules_without_otherwise_ask() -> None:
         "cd / && echo x > srv/shop/.claude/settings.json",
     ],
 )
-def test_guarded_files_ask_by_any_way(script: str, tmp_path: Path) -> None:
+def test_guarded_files_ask_by_any_command(script: str, tmp_path: Path) -> None:
     """R28: a change to them takes the hook away."""
-    assert of_script("otherwise: allow\nrules: []", script, tmp_path) is HookAction.ASK
+    assert of_script("otherwise: allow\nrules: []", script, tmp_path) is Action.ASK
 
 
-def test_unruled_writes_ask_where_all_else_does(tmp_path: Path) -> None:
-    assert of_script(PASS % "echo", "echo x > ~/.bashrc", tmp_path) is HookAction.ASK
+def test_writes_outside_the_repository_ask_without_a_rule(tmp_path: Path) -> None:
+    assert of_script(PASS % "echo", "echo x > ~/.bashrc", tmp_path) is Action.ASK
 
 
 def test_permission_for_a_wrapper_covers_one_command(tmp_path: Path) -> None:

@@ -106,12 +106,12 @@ def test_ordinary_scripts_are_clear() -> None:
 @pytest.mark.parametrize(
     ("script", "prefix"), [("git push -f", "git push"), ("git -C x push", "git"), ("/bin/rm x", "rm x")]
 )
-def test_prefix_is_program_and_subcommand(script: str, prefix: str) -> None:
+def test_command_prefix_is_program_and_subcommand(script: str, prefix: str) -> None:
     assert read_script(script).commands[0].prefix == prefix
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=200))
 @example("b!\ud800[")
-def test_any_text_can_be_read(text: str) -> None:
+def test_any_script_text_can_be_parsed(text: str) -> None:
     """R29: no exception, whatever a model writes."""
     read_script(text)

@@ -20,7 +20,7 @@ def granted(house: House) -> list[list[str]]:
     return [line.split(",")[:3] for line in file.read_text().splitlines()] if file.exists() else []
 
 
-async def test_access_is_granted_as_people_approved_it(house: House) -> None:
+async def test_access_is_granted_as_approved(house: House) -> None:
     """R13: the fewer hours are theirs."""
     async with playing(house, "access", TASK) as play:
         asked = await play.asked()
@@ -34,7 +34,7 @@ async def test_access_is_granted_as_people_approved_it(house: House) -> None:
 
 
 @pytest.mark.parametrize("verb", [Verb.REJECT, Verb.EXPIRE])
-async def test_nothing_is_granted_that_nobody_approved(house: House, verb: Verb) -> None:
+async def test_unapproved_access_is_not_granted(house: House, verb: Verb) -> None:
     async with playing(house, "access", TASK) as play:
         await play.asked()
         await play.says(verb, "She left.")
@@ -44,7 +44,7 @@ async def test_nothing_is_granted_that_nobody_approved(house: House, verb: Verb)
     assert run.ended_as == {Verb.REJECT: "rejected", Verb.EXPIRE: "expired"}[verb]
 
 
-async def test_a_run_that_left_memory_for_each_question_goes_on_with_the_answer(house: House) -> None:
+async def test_parked_run_continues_with_each_answer(house: House) -> None:
     """R4, R22: what the task leaves open is asked, and words become another question."""
     house.park_after = timedelta(0)
     await house.start(team="access", task="access for carol", found=registry.find())

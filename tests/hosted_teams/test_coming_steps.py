@@ -86,7 +86,7 @@ async def announced_and_ticked(house: House) -> list[str]:
     return [event["words"] for event in events]
 
 
-async def test_another_worker_ticks_the_next_step_and_announces_the_next_plan(house: House, found: Teams) -> None:
+async def test_next_worker_ticks_and_announces_the_following_steps(house: House, found: Teams) -> None:
     """Of two steps of one title the first was ticked before the stop; the next worker ticks the second one."""
     first = await approved(house, found)
     assert ticked(await house.run()) == [True, False, False]
@@ -100,9 +100,7 @@ async def test_another_worker_ticks_the_next_step_and_announces_the_next_plan(ho
     assert await announced_and_ticked(house) == [*of_first, *of_second]
 
 
-async def test_what_was_announced_and_ticked_since_the_last_stop_counts_once(
-    house: House, found: Teams, may_ask: asyncio.Event
-) -> None:
+async def test_repeated_announcements_and_ticks_count_once(house: House, found: Teams, may_ask: asyncio.Event) -> None:
     """R4: the next worker goes on from the stop, so it announces the plan and does its steps a second time."""
     first = await approved(house, found)
     may_ask.clear()

@@ -94,7 +94,7 @@ def models(openai: OpenAIServer, tmp_path: Path) -> dict[str, str]:
     return {"MODEL_CONFIG": str(written(tmp_path, [component(openai, "first", max_retries=0)]))}
 
 
-async def test_the_model_of_the_worker_is_asked_with_all_that_the_agent_has(
+async def test_workers_model_receives_the_agents_whole_request(
     shop: Shop, openai: OpenAIServer, models: dict[str, str]
 ) -> None:
     """And its tokens are counted; no model sees the key that a tool is given."""
@@ -115,7 +115,7 @@ async def test_the_model_of_the_worker_is_asked_with_all_that_the_agent_has(
     assert (run.usage.calls, run.usage.prompt_tokens) == (2, 14)
 
 
-async def test_an_agent_hands_over_to_another(shop: Shop, openai: OpenAIServer, models: dict[str, str]) -> None:
+async def test_agent_hands_over_to_another(shop: Shop, openai: OpenAIServer, models: dict[str, str]) -> None:
     openai.will("first", Says(tool="transfer_to_clerk"), Says("Ordered."))
     await shop.start("hand over")
     async with shop.worker(**models):
@@ -125,9 +125,7 @@ async def test_an_agent_hands_over_to_another(shop: Shop, openai: OpenAIServer, 
     assert openai.asked[1]["messages"][0] == {"role": "system", "content": "You order."}
 
 
-async def test_a_model_is_not_asked_again_for_what_it_said_after_the_last_stop(
-    shop: Shop, openai: OpenAIServer, models: dict[str, str]
-) -> None:
+async def test_recorded_answer_is_not_requested_again(shop: Shop, openai: OpenAIServer, models: dict[str, str]) -> None:
     """R4: another worker finds the answer in the journal."""
     openai.will("first", Says(tool="order"), Says("Ordered."))
     (shop.house.folder / "after the end").touch()
@@ -140,9 +138,10 @@ async def test_a_model_is_not_asked_again_for_what_it_said_after_the_last_stop(
     assert len(openai.asked) == 2
 
 
-async def test_a_run_may_ask_its_model_as_often_as_others(
+async def test_model_calls_are_limited_by_the_budget(
     house: House, shop: Shop, openai: OpenAIServer, models: dict[str, str]
 ) -> None:
+    """MODEL_CALLS counts for these teams as for others."""
     openai.will("first", Says(tool="order"), Says(tool="order"))
     await shop.start("more pens")
     async with shop.worker(**models, MODEL_CALLS="1"):
@@ -151,14 +150,15 @@ async def test_a_run_may_ask_its_model_as_often_as_others(
     assert "MODEL_CALLS" in run.result
 
 
-async def test_the_teams_script_is_played_where_no_model_is_configured(shop: Shop) -> None:
+async def test_team_script_plays_without_a_configured_model(shop: Shop) -> None:
+    """The script is the `demo=` of the team."""
     await shop.start("more pens")
     async with shop.worker():
         assert (await shop.over()).words == "By the script."
 
 
 @pytest.mark.usefixtures("team")
-def test_what_the_model_cannot_do_is_refused(python: Path, tmp_path: Path) -> None:
+def test_unsupported_model_feature_is_refused(python: Path, tmp_path: Path) -> None:
     """And is not left out."""
     done = subprocess.run([python, "-c", CANNOT], cwd=tmp_path, check=True, text=True, stdout=subprocess.PIPE)
     lines = done.stdout.splitlines()
@@ -177,7 +177,7 @@ def test_what_the_model_cannot_do_is_refused(python: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("team")
-def test_no_trace_leaves_the_worker_unless_the_team_says_so(python: Path, tmp_path: Path) -> None:
+def test_tracing_is_off_unless_the_team_enables_it(python: Path, tmp_path: Path) -> None:
     """R15: by itself the SDK sends OpenAI what agents and tools said."""
     done = subprocess.run([python, "-c", TRACED], cwd=tmp_path, check=True, text=True, stdout=subprocess.PIPE)
     assert [line for line in done.stdout.splitlines() if "clerk" not in line] == [

@@ -52,7 +52,7 @@ async def advanced(house: House, config: Path, team: Team) -> runs.Run:
 
 
 @pytest.mark.slow
-async def test_the_model_of_the_worker_is_asked_with_all_that_the_agent_has(
+async def test_workers_model_receives_the_agents_whole_request(
     house: House, openai: OpenAIServer, config: Path
 ) -> None:
     """And its tokens are counted."""
@@ -70,7 +70,8 @@ async def test_the_model_of_the_worker_is_asked_with_all_that_the_agent_has(
     assert (run.usage.calls, run.usage.prompt_tokens) == (2, 14)
 
 
-async def test_no_model_sees_the_key_that_a_tool_is_given(house: House, openai: OpenAIServer, config: Path) -> None:
+async def test_idempotency_key_is_hidden_from_the_model(house: House, openai: OpenAIServer, config: Path) -> None:
+    """The tool's schema has no property for it."""
     openai.will("first", Says("Nothing to do."))
     await house.start(team="t", task="more pens")
     await advanced(house, config, Team("t", "", build))
@@ -80,9 +81,7 @@ async def test_no_model_sees_the_key_that_a_tool_is_given(house: House, openai: 
 
 
 @pytest.mark.slow  # it waits for what a worker lets a run have to end
-async def test_a_model_is_not_asked_again_for_what_it_said_after_the_last_stop(
-    house: House, openai: OpenAIServer, config: Path
-) -> None:
+async def test_recorded_answer_is_not_requested_again(house: House, openai: OpenAIServer, config: Path) -> None:
     """R4: another worker finds the answer in the journal."""
     openai.will("first", Says(tool="order"), Says("Ordered."))
     await house.start(team="t", task="more pens")
@@ -103,7 +102,8 @@ async def test_a_model_is_not_asked_again_for_what_it_said_after_the_last_stop(
     assert len(openai.asked) == 2
 
 
-async def test_a_run_may_ask_its_model_as_often_as_others(house: House, openai: OpenAIServer, config: Path) -> None:
+async def test_model_calls_are_limited_by_the_budget(house: House, openai: OpenAIServer, config: Path) -> None:
+    """MODEL_CALLS counts for these teams as for others."""
     openai.will("first", Says(tool="order"), Says(tool="order"))
     house.model_calls = 1
     await house.start(team="t", task="more pens")
@@ -124,7 +124,7 @@ async def test_a_run_may_ask_its_model_as_often_as_others(house: House, openai: 
         ("stream", lambda it: it.get_response([], stream=True).get_final_response()),
     ],
 )
-async def test_what_the_model_cannot_do_is_refused(words: str, ask: Callable[[Any], Any], config: Path) -> None:
+async def test_unsupported_model_feature_is_refused(words: str, ask: Callable[[Any], Any], config: Path) -> None:
     """And is not left out."""
     client: ChatCompletionClient = load_model(config)
     with pytest.raises(WrongTeam, match=f"The run's model cannot {words}.* Give “clerk” a chat client"):

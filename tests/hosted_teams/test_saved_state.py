@@ -38,7 +38,7 @@ async def advanced(house: House, found: Teams = TEAMS) -> runs.Run:
     return await house.run()
 
 
-async def test_equal_questions_one_after_the_other_are_two(house: House) -> None:
+async def test_equal_successive_questions_are_two_requests(house: House) -> None:
     """R4: each worker begins with the state of the one before, and takes no decision for another's."""
     await house.start(team="refunds_af", task="two in a row", found=TEAMS)
     asked = None
@@ -51,7 +51,7 @@ async def test_equal_questions_one_after_the_other_are_two(house: House) -> None
     assert (house.folder / "asked").read_text().splitlines() == ["0", "1", "2"]
 
 
-async def test_a_question_asked_again_gets_an_answer_of_its_own(house: House) -> None:
+async def test_repeated_question_gets_its_own_answer(house: House) -> None:
     """R4: also in another worker, which has not seen the first one."""
     await house.start(team="refunds_af", task="twice", found=TEAMS)
     asked = None
@@ -64,9 +64,7 @@ async def test_a_question_asked_again_gets_an_answer_of_its_own(house: House) ->
     assert run.words.index("eu") < run.words.index("us")
 
 
-async def test_the_example_of_the_documentation_runs(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_documented_team_example_runs(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (code,) = examples("adapters.md", "Teams in the worker")
     assert len([line for line in code.splitlines() if line]) <= 20
     with_script = code.replace('OpenAIChatClient("gpt-5-mini")', "client").replace(
@@ -83,7 +81,7 @@ async def test_the_example_of_the_documentation_runs(
     assert "45.00 EUR were paid back." in (await advanced(house, found)).words
 
 
-async def test_a_workflow_goes_on_from_its_checkpoint(house: House) -> None:
+async def test_workflow_continues_from_its_checkpoint(house: House) -> None:
     """R22: what it requests is a choice or an approval, each from a worker of its own."""
     await house.start(team="deploys_af", task="2.1", found=TEAMS)
     assert (await advanced(house)).status is Status.PARKED
@@ -96,9 +94,8 @@ async def test_a_workflow_goes_on_from_its_checkpoint(house: House) -> None:
     assert (run.status, run.words) == (Status.FINISHED, "Deploy to staging? Deployed.")
 
 
-async def test_a_state_that_is_too_large_ends_the_run_before_anybody_is_asked(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_too_large_state_ends_the_run_before_asking(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R29: nobody decides for a run that could not continue."""
     monkeypatch.setattr(running_team, "LONGEST_STATE", 100)
     await house.start(team="refunds_af", task="one", found=TEAMS)
     run = await advanced(house)
@@ -107,9 +104,7 @@ async def test_a_state_that_is_too_large_ends_the_run_before_anybody_is_asked(
     assert [event["type"] for event in await house.events() if event["type"] == "request_asked"] == []
 
 
-def test_a_team_whose_framework_is_not_installed_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_team_without_its_framework_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others work; in a checkout the name of OpenAI's package is taken."""
     assert TEAMS.broken["refunds_oa"] == (
         "its file refunds_oa.py needs the OpenAI Agents SDK (pip install 'countersign-slack[openai-agents]'; not in a "
@@ -121,7 +116,7 @@ def test_a_team_whose_framework_is_not_installed_says_what_to_install(
     assert registry.find(tmp_path).broken == {"t": f"its file t.py {needs}"}
 
 
-def test_the_example_teams_work_without_the_framework_of_one(
+def test_example_teams_load_without_one_teams_framework(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log says what to install, and shows no error of ours."""
@@ -137,7 +132,7 @@ def test_the_example_teams_work_without_the_framework_of_one(
     assert line.exc_info is None
 
 
-async def test_a_tool_past_the_gate_is_refused_before_anything_is_done(house: House) -> None:
+async def test_tool_past_the_gate_is_refused_before_any_action(house: House) -> None:
     """R19"""
 
     @tool

@@ -88,7 +88,7 @@ def shop(house: House, team: str, python: Path) -> Shop:
     return Shop(house, team, python)
 
 
-async def test_a_call_runs_as_people_decided(shop: Shop) -> None:
+async def test_call_runs_as_decided(shop: Shop) -> None:
     """R13, R18: changed here; the model reads that, and the thread has what the agent says."""
     await shop.start("one")
     async with shop.worker():
@@ -102,7 +102,7 @@ async def test_a_call_runs_as_people_decided(shop: Shop) -> None:
     assert [line.agent for line in run.progress] == ["clerk"]
 
 
-async def test_the_model_reads_why_a_call_was_rejected(shop: Shop) -> None:
+async def test_model_reads_why_a_call_was_rejected(shop: Shop) -> None:
     await shop.start("one")
     async with shop.worker():
         await shop.house.decide(await shop.house.asked(), Verb.REJECT, "The customer kept the goods.")
@@ -110,7 +110,7 @@ async def test_the_model_reads_why_a_call_was_rejected(shop: Shop) -> None:
     assert shop.lines("paid") == []
 
 
-async def test_silence_runs_nothing(shop: Shop) -> None:
+async def test_expired_call_does_not_run(shop: Shop) -> None:
     """R17, R20."""
     await shop.start("one")
     async with shop.worker():
@@ -119,7 +119,7 @@ async def test_silence_runs_nothing(shop: Shop) -> None:
     assert shop.lines("paid") == []
 
 
-async def test_a_model_asks_people_to_choose(shop: Shop) -> None:
+async def test_model_asks_people_to_choose(shop: Shop) -> None:
     await shop.start("which region")
     async with shop.worker():
         asked = await shop.house.asked()
@@ -128,7 +128,7 @@ async def test_a_model_asks_people_to_choose(shop: Shop) -> None:
         assert "us" in (await shop.over()).words
 
 
-async def test_calls_at_once_are_decided_one_by_one(shop: Shop) -> None:
+async def test_simultaneous_calls_are_decided_separately(shop: Shop) -> None:
     await shop.start("two at once")
 
     async def both() -> list[Request] | None:
@@ -143,7 +143,7 @@ async def test_calls_at_once_are_decided_one_by_one(shop: Shop) -> None:
     assert shop.lines("paid") == ["70018 9.0"]
 
 
-async def test_a_run_leaves_memory_for_each_question_and_comes_back_by_its_own_state(shop: Shop) -> None:
+async def test_run_parks_for_each_question_and_restores_its_state(shop: Shop) -> None:
     """R5, R22: equal calls one after the other are two cards, and no model is asked twice."""
     await shop.start("two in a row")
     async with Queue(shop.house.url, shop.house.namespace) as queue, shop.worker(park_after="0s"):
@@ -162,7 +162,7 @@ async def test_a_run_leaves_memory_for_each_question_and_comes_back_by_its_own_s
     assert await shop.asked() == 2
 
 
-async def test_a_worker_killed_while_people_are_asked_leaves_one_card(shop: Shop) -> None:
+async def test_worker_killed_during_a_question_leaves_one_card(shop: Shop) -> None:
     """R4, R8: the decision came while no worker was there."""
     await shop.start("one")
     async with shop.worker() as first:
@@ -176,7 +176,7 @@ async def test_a_worker_killed_while_people_are_asked_leaves_one_card(shop: Shop
     assert await shop.asked() == 1
 
 
-async def test_a_worker_killed_after_the_call_does_not_repeat_it(shop: Shop) -> None:
+async def test_worker_killed_after_the_call_does_not_repeat_it(shop: Shop) -> None:
     """R4: its result is recorded, and the model is asked again from the last stop."""
     (shop.house.folder / "before the end").touch()
     await shop.start("two in a row")
@@ -193,7 +193,7 @@ async def test_a_worker_killed_after_the_call_does_not_repeat_it(shop: Shop) -> 
     assert await shop.asked() == 2
 
 
-async def test_people_say_whether_a_call_was_made_whose_worker_was_killed(shop: Shop) -> None:
+async def test_call_of_a_killed_worker_is_asked_about(shop: Shop) -> None:
     """R10: nobody else can know."""
     (shop.house.folder / "in the call").touch()
     await shop.start("one")

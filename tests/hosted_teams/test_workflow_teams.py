@@ -37,7 +37,7 @@ def team(asks: Asks) -> Teams:
 
 
 @pytest.mark.parametrize("kind", [bool, str])
-async def test_a_workflow_hears_that_people_rejected_what_it_asked(house: House, kind: type) -> None:
+async def test_workflow_receives_a_rejection(house: House, kind: type) -> None:
     """R16: with the reason, for which a `bool` has no room."""
     found = team(asks := Asks(kind))
     await house.start(team="t", task="Deploy 2.1?", found=found)
@@ -48,7 +48,7 @@ async def test_a_workflow_hears_that_people_rejected_what_it_asked(house: House,
     assert answer is False if kind is bool else answer == "REJECT: too risky"
 
 
-async def test_a_workflow_may_keep_the_whole_decision(house: House) -> None:
+async def test_workflow_may_keep_the_whole_decision(house: House) -> None:
     """R8: in its checkpoint, from which another worker goes on."""
     found = team(asks := AsksAgain(Decided))
     await house.start(team="t", task="Deploy 2.1?", found=found)
@@ -61,7 +61,7 @@ async def test_a_workflow_may_keep_the_whole_decision(house: House) -> None:
     assert (decision.outcome, decision.words, yes) == ("rejected", "too risky", True)
 
 
-async def test_nobody_is_asked_by_a_workflow_that_could_not_go_on(house: House) -> None:
+async def test_workflow_that_could_not_resume_asks_nobody(house: House) -> None:
     """The framework itself would log it, and go on from an older checkpoint."""
     found = team(Sends(bool))
     await house.start(team="t", task="Deploy 2.1?", found=found)
@@ -73,7 +73,7 @@ async def test_nobody_is_asked_by_a_workflow_that_could_not_go_on(house: House) 
 @pytest.mark.slow
 @pytest.mark.parametrize("team", ["deploys_af"])
 @pytest.mark.parametrize(("verb", "done"), [(Verb.APPROVE, "deployed"), (Verb.REJECT, "left")])
-async def test_a_worker_killed_while_a_workflow_asks_leaves_one_card(shop: Shop, verb: Verb, done: str) -> None:
+async def test_worker_killed_during_a_workflows_question_leaves_one_card(shop: Shop, verb: Verb, done: str) -> None:
     """R4, R8: at each of two questions, whose decisions come while no worker is there."""
     await shop.start("2.1")
     async with shop.worker() as first:
@@ -91,7 +91,7 @@ async def test_a_worker_killed_while_a_workflow_asks_leaves_one_card(shop: Shop,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("team", ["deploys_af"])
-async def test_a_worker_killed_after_the_decision_goes_on_from_the_checkpoint(shop: Shop) -> None:
+async def test_worker_killed_after_the_decision_resumes_the_checkpoint(shop: Shop) -> None:
     """R4: nobody is asked again; the step that heard the decision runs again, as the documentation says."""
     (shop.house.folder / "after the decision").touch()
     await shop.start("2.1")

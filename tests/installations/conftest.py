@@ -13,7 +13,9 @@ from localslack import LocalSlack
 from localslack.fixtures import UNHURRIED
 from tests.installations.office import PUBLIC, Office
 from tests.longest_wait import PATIENCE
+from tests.short_pauses import short_pauses
 
+__all__ = ["short_pauses"]
 EVENTS = frozenset({"app_home_opened", "app_uninstalled", "tokens_revoked"})
 
 

@@ -22,7 +22,7 @@ async def installed(office: Office) -> set[str]:
         return {str(name) for name in await records.all()}
 
 
-async def test_a_state_is_good_once_in_time_and_in_the_browser_that_began(office: Office) -> None:
+async def test_oauth_state_is_valid_once_for_its_browser(office: Office) -> None:
     """R9: nobody makes an admin's browser install something, and no link works twice."""
     async with office.web() as port:
         mine = Browser(port)
@@ -53,7 +53,7 @@ async def test_a_state_is_good_once_in_time_and_in_the_browser_that_began(office
         assert await installed(office) == {"T0LOCAL"}
 
 
-async def test_a_code_that_is_not_ours_installs_nothing(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+async def test_foreign_oauth_code_installs_nothing(office: Office, caplog: pytest.LogCaptureFixture) -> None:
     """A code of another app, one that was used, and a browser in which somebody said no."""
     redirect = f"{PUBLIC}/slack/oauth_redirect"
     async with office.web() as port:
@@ -77,7 +77,7 @@ async def test_a_code_that_is_not_ours_installs_nothing(office: Office, caplog: 
         assert await installed(office) == set()
 
 
-async def test_what_cannot_be_served_is_refused_with_a_sentence(office: Office) -> None:
+async def test_incomplete_installation_is_refused_with_a_sentence(office: Office) -> None:
     """An installation without all scopes, and one of which Slack says nothing."""
     async with office.web() as port:
         browser = Browser(port)
@@ -90,7 +90,7 @@ async def test_what_cannot_be_served_is_refused_with_a_sentence(office: Office) 
         assert await installed(office) == set()
 
 
-async def test_who_opens_the_page_again_and_again_fills_nothing(office: Office, redis_url: str) -> None:
+async def test_repeated_install_pages_store_nothing_more(office: Office, redis_url: str) -> None:
     async with office.web() as port, office.store(office.first) as store:
         before = len(await store.client.keys(f"*{office.namespace}*"))
         await asyncio.gather(*(Browser(port).begin() for _ in range(20)))
@@ -98,7 +98,7 @@ async def test_who_opens_the_page_again_and_again_fills_nothing(office: Office, 
 
 
 @pytest.mark.parametrize("path", ["/slack/install", "/slack/oauth_redirect"])
-async def test_with_one_token_there_are_no_pages_of_oauth(store: Store, path: str) -> None:
+async def test_single_token_setup_has_no_oauth_pages(store: Store, path: str) -> None:
     """Off by default."""
     import aiohttp
 

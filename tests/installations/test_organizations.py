@@ -35,7 +35,7 @@ async def install(office: Office, *given: LocalSlack) -> str:
     return page
 
 
-async def test_an_organizations_workspaces_are_served_apart(office: Office) -> None:
+async def test_workspaces_of_an_organization_are_served_separately(office: Office) -> None:
     """R9: the same ids of people, channels and runs in both, and nothing of one in the other."""
     one, two = office.first, office.second
     async with AsyncExitStack() as stack:
@@ -66,7 +66,7 @@ async def test_an_organizations_workspaces_are_served_apart(office: Office) -> N
         assert not any("T0SECOND" in text_of(m) for c in one.workspace.channels.values() for m in c.posts.values())
 
 
-async def test_a_click_that_names_no_workspace_finds_its_card(office: Office) -> None:
+async def test_click_without_a_workspace_finds_its_card(office: Office) -> None:
     """R1, R2: in a channel of several workspaces `team` is null, and the clicker may be of another one.
 
     A click that beats the index of its card finds it too.
@@ -88,7 +88,7 @@ async def test_a_click_that_names_no_workspace_finds_its_card(office: Office) ->
             await is_now(store, request.id, Status.APPROVED)
 
 
-async def test_a_workspace_joins_and_leaves_an_organizations_app(office: Office) -> None:
+async def test_workspace_joins_and_leaves_an_organizations_app(office: Office) -> None:
     """Its deadlines are kept when it has left, and it goes on when it has the app again."""
     one, two = office.first, office.second
     async with office.web(), office.store(two) as store, office.records() as records:
@@ -117,7 +117,7 @@ async def test_a_workspace_joins_and_leaves_an_organizations_app(office: Office)
         await card_of(two, "nobody sees this yet")
 
 
-async def test_an_organization_that_removes_the_app_ends_it_in_all_workspaces(office: Office) -> None:
+async def test_organization_removing_the_app_ends_all_workspaces(office: Office) -> None:
     """R40: by `account_inactive` alone; installing it again goes on everywhere."""
     one, two = office.first, office.second
     async with office.web(), office.records() as records, office.store(one) as store:
@@ -134,7 +134,7 @@ async def test_an_organization_that_removes_the_app_ends_it_in_all_workspaces(of
         await card_of(one, "drawn once it is back")
 
 
-async def test_an_organizations_token_is_renewed_for_all_its_workspaces(
+async def test_renewed_organization_token_reaches_all_workspaces(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slack ends the token before it: each workspace draws with the new one."""
@@ -154,7 +154,7 @@ async def test_an_organizations_token_is_renewed_for_all_its_workspaces(
             await card_of(slack, "after the renewal")
 
 
-async def test_only_workspaces_that_were_given_the_app_are_reached(office: Office) -> None:
+async def test_workspace_without_the_app_is_not_reached(office: Office) -> None:
     """Slack refuses an organization's token for any other workspace; a command there is answered with what to do."""
     one, two = office.first, office.second
     async with office.web():

@@ -30,7 +30,7 @@ from tests.installations.office import KEY, Office, asked, card_of, fact
 ONE, TWO = WorkspaceId("T0LOCAL"), WorkspaceId("T0SECOND")
 
 
-async def test_no_token_stands_in_redis_in_plain_text(office: Office) -> None:
+async def test_tokens_are_encrypted_in_redis(office: Office) -> None:
     async with office.web(), office.store(office.first) as store:
         await office.install(office.first)
         await office.served(office.first)
@@ -44,7 +44,7 @@ async def test_no_token_stands_in_redis_in_plain_text(office: Office) -> None:
         assert found == 1
 
 
-async def test_a_key_can_be_changed_and_one_that_is_lost_stops_nobody_else(
+async def test_encryption_key_can_change_and_its_loss_is_contained(
     office: Office, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The newest key seals, older ones open; what no key opens is said once, and the others are served."""
@@ -68,7 +68,8 @@ async def test_a_key_can_be_changed_and_one_that_is_lost_stops_nobody_else(
         await office.served(office.first)
 
 
-async def test_one_of_many_renews_and_what_was_installed_meanwhile_stays(office: Office) -> None:
+async def test_one_process_renews_and_keeps_newer_installations(office: Office) -> None:
+    """R48: a token that was installed meanwhile is not overwritten."""
     async with office.web():
         await office.install(office.first, invite=False)
     async with office.records() as records:
@@ -88,7 +89,7 @@ async def current(look: object) -> Stored:
 
 
 @pytest.mark.parametrize("code", ["invalid_refresh_token", "token_revoked", "internal_error"])
-async def test_a_refused_renewal_is_tried_again_and_erases_nothing(
+async def test_refused_renewal_is_retried_and_erases_nothing(
     office: Office, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     """R40, R46: until Slack renews it, the token works to its end; then the workspace waits."""
@@ -114,7 +115,7 @@ async def test_a_refused_renewal_is_tried_again_and_erases_nothing(
         fault.times = 0
         office.first.faults.clear()
         monkeypatch.setattr(renewal, "BEFORE", timedelta(hours=2))
-        monkeypatch.setattr(renewal, "LONGEST_PAUSE", timedelta(0))
+        monkeypatch.setattr(renewal, "LONGEST_PAUSE", 0.0)
     async with office.web():  # its pauses begin again
         await office.served(office.first)
         assert not await reads(office.ops_ports[0], "/readyz", "does not renew")
@@ -127,11 +128,12 @@ async def reads(port: int, path: str, text: str) -> bool:
 
 
 @pytest.mark.parametrize("cause", ["address", "migration"])
-async def test_a_temporary_refusal_erases_no_installation(
+async def test_temporary_refusal_erases_no_installation(
     office: Office, monkeypatch: pytest.MonkeyPatch, cause: str
 ) -> None:
     """R40, R46: Slack refuses a disallowed address with `invalid_auth`, which erased every installation."""
     monkeypatch.setattr(answer_check, "CHECK_EVERY", 0.05)
+    monkeypatch.setattr("bot.slack.projector.projector.GRACE", 1)
     code = {"address": "invalid_auth", "migration": "org_login_required"}[cause]
     one, two = office.first, office.second
     async with office.web(), office.records() as records, office.store(one) as store:
@@ -164,7 +166,7 @@ async def test_a_temporary_refusal_erases_no_installation(
         assert seen is not None and seen.value.decision is None
 
 
-async def test_a_request_expires_while_slack_refuses_the_token_at_the_start(office: Office) -> None:
+async def test_request_expires_while_slack_refuses_the_token(office: Office) -> None:
     """R20, R40: the deadlines of a workspace are kept whether or not it can be served."""
     one = office.first
     async with office.web():
@@ -194,7 +196,7 @@ async def healthy(port: int) -> bool:
     return await answers(port, 200) and not await reads(port, "/readyz", "refuse")
 
 
-async def test_a_click_that_names_a_request_of_another_workspace_does_nothing(office: Office) -> None:
+async def test_click_naming_another_workspaces_request_does_nothing(office: Office) -> None:
     """R9: a card's button carries an id; whose it is, is not the sender's to say."""
     one, two = office.first, office.second
     async with office.web(), office.store(one) as first, office.store(two) as second:
@@ -214,7 +216,7 @@ async def test_a_click_that_names_a_request_of_another_workspace_does_nothing(of
         assert await first.request(theirs.id) is None
 
 
-async def test_what_may_have_been_an_older_token_ends_nothing(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+async def test_revocation_of_an_older_token_ends_nothing(office: Office, caplog: pytest.LogCaptureFixture) -> None:
     """Slack says `tokens_revoked` of the tokens before a new installation too, and in any order."""
     caplog.set_level(logging.INFO)
     async with office.web():
@@ -232,9 +234,10 @@ async def test_what_may_have_been_an_older_token_ends_nothing(office: Office, ca
         assert "has the app no more" not in caplog.text
 
 
-async def test_an_uninstallation_that_nobody_told_of_is_found_by_the_first_refused_call(
+async def test_unannounced_uninstallation_is_found_by_a_refused_call(
     office: Office, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """R40: the log says so, and the waiting request survives until the app is back."""
     async with office.web(), office.store(office.first) as store:
         await office.install(office.first)
         await office.served(office.first)
@@ -252,9 +255,7 @@ async def test_an_uninstallation_that_nobody_told_of_is_found_by_the_first_refus
         assert seen.value.decision is None
 
 
-async def test_one_web_reaches_all_workspaces_and_a_worker_only_its_own(
-    office: Office, redis_url: str, namespace: str
-) -> None:
+async def test_redis_users_separate_workers_by_workspace(office: Office, redis_url: str, namespace: str) -> None:
     """Least privilege: with the users that `countersign acl --workspaces` prints."""
     if "default" in redis_url or "+" in redis_url:
         pytest.skip("The Redis that TEST_REDIS_URL names takes no users.")
@@ -283,7 +284,7 @@ async def test_one_web_reaches_all_workspaces_and_a_worker_only_its_own(
             admin.acl_deluser(*names.values())
 
 
-async def test_what_slack_says_of_a_token_is_no_word_about_the_message(slack: LocalSlack) -> None:
+async def test_token_error_does_not_give_up_a_message(slack: LocalSlack) -> None:
     """R21: a card is not given up because the app was out of the workspace when it was to be posted."""
     content = {"channel": "C0APPROVALS", "text": "a card"}
     async with slack_clients(slack.bot_token, slack.api_url) as clients:
@@ -295,7 +296,8 @@ async def test_what_slack_says_of_a_token_is_no_word_about_the_message(slack: Lo
             await GatedCalls(clients.posts).call("chat.postMessage", content)
 
 
-async def test_socket_mode_serves_all_workspaces_with_one_token_of_the_app(office: Office) -> None:
+async def test_socket_mode_serves_all_workspaces(office: Office) -> None:
+    """With one app token."""
     async with office.web(slack_app_token=office.first.app_token, slack_signing_secret=None):
         await office.first.wait_connected(1)
         for slack in (office.first, office.second):

@@ -26,7 +26,7 @@ async def root_in(slack: LocalSlack) -> str:
     return str((await client.chat_postMessage(channel="C0GENERAL", text="a task"))["ts"])
 
 
-async def test_a_session_is_refused_as_slack_says() -> None:
+async def test_session_is_refused_with_slacks_error() -> None:
     async with LocalSlack(agent=True) as slack:
         there = {"channel_id": "C0GENERAL", "thread_ts": await root_in(slack)}
         method = "agents.sessions.setStatus"
@@ -39,7 +39,7 @@ async def test_a_session_is_refused_as_slack_says() -> None:
         assert list(slack.platform.sessions.values()) == [("processing", "")]
 
 
-async def test_an_app_that_is_no_agent_has_neither(slack: LocalSlack) -> None:
+async def test_app_without_agent_features_has_no_sessions_or_streams(slack: LocalSlack) -> None:
     there = {"channel_id": "C0GENERAL", "thread_ts": await root_in(slack)}
     assert await refused(slack, "agents.sessions.setStatus", **there, status="processing") == "feature_disabled"
     stream = {"channel": "C0GENERAL", "thread_ts": there["thread_ts"], **WHO}
@@ -47,14 +47,15 @@ async def test_an_app_that_is_no_agent_has_neither(slack: LocalSlack) -> None:
 
 
 @pytest.mark.parametrize("missing", WHO)
-async def test_a_stream_in_a_channel_names_its_recipient(missing: str) -> None:
+async def test_channel_stream_needs_its_recipient(missing: str) -> None:
     async with LocalSlack(agent=True) as slack:
         stream = {"channel": "C0GENERAL", "thread_ts": await root_in(slack), **WHO}
         del stream[missing]
         assert await refused(slack, "chat.startStream", **stream) == f"missing_{missing}"
 
 
-async def test_a_stream_takes_chunks_until_it_is_stopped_or_five_minutes_old() -> None:
+async def test_stream_takes_chunks_until_stopped_or_expired() -> None:
+    """After five minutes without a stop."""
     now = [0.0]
     async with LocalSlack(agent=True, clock=lambda: now[0]) as slack:
         root = await root_in(slack)

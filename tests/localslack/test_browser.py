@@ -92,7 +92,7 @@ async def post(
     return str(posted["ts"])
 
 
-async def test_a_message_is_sent_with_enter(slack: LocalSlack, open_page: OpenPage) -> None:
+async def test_message_is_sent_with_enter(slack: LocalSlack, open_page: OpenPage) -> None:
     page = await open_page(at(slack))
     composer = page.get_by_test_id("composer")
     await composer.fill("first line")
@@ -105,9 +105,10 @@ async def test_a_message_is_sent_with_enter(slack: LocalSlack, open_page: OpenPa
     assert (said.user, said.text) == ("U0ALICE", "first line\nsecond *bold* line")
 
 
-async def test_a_slash_command_is_offered_and_its_answer_is_for_one(
+async def test_slash_command_is_suggested_and_answered_privately(
     slack: LocalSlack, app: AsyncApp, open_page: OpenPage
 ) -> None:
+    """An unknown one is refused and stays in the composer."""
     page = await open_page(at(slack))
     composer = page.get_by_test_id("composer")
     await composer.press_sequentially("/")
@@ -129,7 +130,7 @@ async def test_a_slash_command_is_offered_and_its_answer_is_for_one(
     await expect(composer).to_have_value("/nonsense now")
 
 
-async def test_a_button_with_confirm_asks_first(
+async def test_button_with_confirm_asks_first(
     slack: LocalSlack, app: AsyncApp, client: AsyncWebClient, open_page: OpenPage
 ) -> None:
     await post(client, CARD)
@@ -148,7 +149,7 @@ async def test_a_button_with_confirm_asks_first(
     await expect(page.get_by_test_id("button")).to_have_count(0)
 
 
-async def test_a_modal_says_what_is_wrong_and_takes_what_is_right(
+async def test_modal_shows_errors_and_accepts_corrections(
     slack: LocalSlack, app: AsyncApp, client: AsyncWebClient, open_page: OpenPage
 ) -> None:
     await post(client, CARD)
@@ -172,7 +173,7 @@ async def test_a_modal_says_what_is_wrong_and_takes_what_is_right(
     assert slack.problems == []
 
 
-async def test_escape_closes_a_modal_and_gives_the_focus_back(
+async def test_escape_closes_a_modal_and_restores_the_focus(
     slack: LocalSlack, app: AsyncApp, client: AsyncWebClient, open_page: OpenPage
 ) -> None:
     await post(client, CARD)
@@ -190,9 +191,7 @@ async def test_escape_closes_a_modal_and_gives_the_focus_back(
     assert slack.user("alice").modal is None
 
 
-async def test_a_thread_stands_beside_its_channel(
-    slack: LocalSlack, client: AsyncWebClient, open_page: OpenPage
-) -> None:
+async def test_thread_opens_beside_its_channel(slack: LocalSlack, client: AsyncWebClient, open_page: OpenPage) -> None:
     ts = await post(client, CARD)
     await client.files_upload_v2(channel="C0GENERAL", content="all\nof it", filename="all.txt", thread_ts=ts)
     page = await open_page(at(slack))
@@ -212,7 +211,7 @@ async def test_a_thread_stands_beside_its_channel(
     await expect(thread).to_be_hidden()
 
 
-async def test_somebody_else_sees_and_says_their_own(
+async def test_each_person_sees_their_own_messages(
     slack: LocalSlack, client: AsyncWebClient, open_page: OpenPage
 ) -> None:
     await client.chat_postEphemeral(channel="C0GENERAL", user="U0ALICE", text="only Alice")
@@ -235,15 +234,13 @@ async def test_somebody_else_sees_and_says_their_own(
     await expect(page.get_by_test_id("user-switcher")).to_have_value("U0GRETA")
 
 
-async def test_an_unknown_person_in_the_address_is_somebody_known(slack: LocalSlack, open_page: OpenPage) -> None:
+async def test_unknown_user_in_the_address_becomes_a_default(slack: LocalSlack, open_page: OpenPage) -> None:
     page = await open_page(at(slack, user="U0NOBODY"))
     await expect(page.get_by_test_id("user-switcher")).to_have_value("U0ALICE")
     await expect(page.get_by_test_id("place-name")).to_have_text("general")
 
 
-async def test_a_permalink_in_a_message_leads_to_its_message(
-    slack: LocalSlack, client: AsyncWebClient, open_page: OpenPage
-) -> None:
+async def test_permalink_leads_to_its_message(slack: LocalSlack, client: AsyncWebClient, open_page: OpenPage) -> None:
     ts = await post(client, text="the card", channel="C0APPROVALS")
     for number in range(30):
         await slack.user("carol").say(f"noise {number}", channel="#approvals")
@@ -263,7 +260,9 @@ async def test_a_permalink_in_a_message_leads_to_its_message(
     await expect(page.get_by_test_id("thread").locator(".message-lit")).to_contain_text("the reply")
 
 
-async def test_what_others_do_appears_by_itself(slack: LocalSlack, client: AsyncWebClient, open_page: OpenPage) -> None:
+async def test_page_follows_other_peoples_actions(
+    slack: LocalSlack, client: AsyncWebClient, open_page: OpenPage
+) -> None:
     page = await open_page(at(slack))
     await expect(page.get_by_test_id("connection")).to_be_empty()
     await slack.user("bob").say("live from Bob", channel="#general")
@@ -279,7 +278,7 @@ async def test_what_others_do_appears_by_itself(slack: LocalSlack, client: Async
     await expect(page.get_by_test_id("button")).to_have_count(0)
 
 
-async def test_what_is_typed_survives_what_others_do(
+async def test_typed_text_survives_other_peoples_actions(
     slack: LocalSlack, app: AsyncApp, client: AsyncWebClient, open_page: OpenPage
 ) -> None:
     ts = await post(client, CARD)
@@ -304,7 +303,7 @@ async def test_what_is_typed_survives_what_others_do(
     await expect(why).to_have_value("because")
 
 
-async def test_choices_reach_the_app_in_slacks_shapes(
+async def test_choices_reach_the_app_in_slacks_format(
     slack: LocalSlack, app: AsyncApp, client: AsyncWebClient, open_page: OpenPage
 ) -> None:
     select: Json = {"type": "static_select", "action_id": "colour", "placeholder": plain("Colour"), **THINGS}
@@ -329,7 +328,7 @@ async def test_choices_reach_the_app_in_slacks_shapes(
     assert slack.problems == []
 
 
-async def test_the_app_has_a_home(slack: LocalSlack, app: AsyncApp, open_page: OpenPage) -> None:
+async def test_page_shows_the_apps_home(slack: LocalSlack, app: AsyncApp, open_page: OpenPage) -> None:
     page = await open_page(at(slack))
     await page.get_by_test_id("home-entry").click()
     await expect(page.get_by_test_id("home")).to_contain_text("Hello @Alice Adams")
@@ -341,7 +340,7 @@ async def test_the_app_has_a_home(slack: LocalSlack, app: AsyncApp, open_page: O
     await expect(page.get_by_test_id("home")).to_be_hidden()
 
 
-async def test_markup_in_words_stays_words(
+async def test_markup_in_text_is_escaped(
     slack: LocalSlack, bolt: AsyncApp, connect: Connect, client: AsyncWebClient, open_page: OpenPage
 ) -> None:
     @bolt.action("evil")
@@ -377,7 +376,7 @@ async def test_markup_in_words_stays_words(
     assert await page.locator("body img, body script, a[href^='javascript' i], iframe").count() == 0
 
 
-async def test_a_phone_shows_all_of_it_within_its_width(
+async def test_phone_shows_everything_within_its_width(
     slack: LocalSlack, app: AsyncApp, client: AsyncWebClient, open_page: OpenPage
 ) -> None:
     boxes = {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": LONG}]}

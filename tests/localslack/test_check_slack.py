@@ -32,7 +32,7 @@ async def test_every_golden_view_is_validated_and_nothing_posted(capsys: pytest.
     assert not any(channel.posts for channel in slack.workspace.channels.values())
 
 
-async def test_refused_view_is_named_with_slacks_words(
+async def test_refused_view_is_named_with_slacks_message(
     client: AsyncWebClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     view = {"text": "", "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": ""}}]}
@@ -44,14 +44,14 @@ async def test_refused_view_is_named_with_slacks_words(
     assert "1 views sent, 1 refused" in said
 
 
-async def test_missing_scopes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_check_names_missing_slack_scopes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with LocalSlack(**UNHURRIED, scopes=SCOPES - {"users:read"}) as slack:
         client = AsyncWebClient(slack.bot_token, base_url=slack.api_url)
         assert not await check_slack.check(client, tmp_path)
     assert "MISSING scopes: users:read." in capsys.readouterr().out
 
 
-async def test_other_errors_of_slack_end_the_check(slack: LocalSlack, client: AsyncWebClient, tmp_path: Path) -> None:
+async def test_other_slack_errors_end_the_check(slack: LocalSlack, client: AsyncWebClient, tmp_path: Path) -> None:
     """Else a method that Slack does not know would count as views that it refuses."""
     (tmp_path / "card.json").write_bytes((check_slack.GOLDEN / "card.json").read_bytes())
     slack.faults.add("error", on="blocks.validate", error="unknown_method")

@@ -20,9 +20,7 @@ def texts(slack: LocalSlack) -> list[str]:
     return [message.text for message in slack.channel("#general").messages]
 
 
-async def test_a_lost_reply_leaves_the_effect_and_a_lost_request_does_not(
-    slack: LocalSlack, client: AsyncWebClient
-) -> None:
+async def test_lost_reply_keeps_the_effect_unlike_a_lost_request(slack: LocalSlack, client: AsyncWebClient) -> None:
     slack.faults.add("lost_reply", on="chat.postMessage")
     with pytest.raises(aiohttp.ServerDisconnectedError):
         await client.chat_postMessage(channel="#general", text="took effect")
@@ -36,9 +34,8 @@ async def test_a_lost_reply_leaves_the_effect_and_a_lost_request_does_not(
     ]
 
 
-async def test_429_and_5xx_pass_after_as_many_tries_as_were_armed(
-    slack: LocalSlack, session: aiohttp.ClientSession
-) -> None:
+async def test_armed_429_and_5xx_pass_after_their_tries(slack: LocalSlack, session: aiohttp.ClientSession) -> None:
+    """slack-sdk's own retry handlers get through."""
     client = client_of(slack, session)
     client.retry_handlers += [
         AsyncRateLimitErrorRetryHandler(max_retry_count=2),
@@ -56,7 +53,7 @@ async def test_429_and_5xx_pass_after_as_many_tries_as_were_armed(
     ]
 
 
-async def test_a_fault_can_skip_calls_name_a_code_and_be_cleared(slack: LocalSlack, client: AsyncWebClient) -> None:
+async def test_fault_can_skip_calls_set_a_code_and_clear(slack: LocalSlack, client: AsyncWebClient) -> None:
     slack.faults.add("error", on="auth.test", skip=1, times=None, error="account_inactive")
     await client.auth_test()
     for _ in range(2):
@@ -68,7 +65,7 @@ async def test_a_fault_can_skip_calls_name_a_code_and_be_cleared(slack: LocalSla
         slack.faults.add("flood")  # type: ignore[arg-type]
 
 
-async def test_a_delay_holds_the_reply_back(slack: LocalSlack, client: AsyncWebClient) -> None:
+async def test_delay_holds_back_the_reply(slack: LocalSlack, client: AsyncWebClient) -> None:
     slack.faults.add("delay", on="auth.test", seconds=30)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
@@ -76,7 +73,7 @@ async def test_a_delay_holds_the_reply_back(slack: LocalSlack, client: AsyncWebC
     assert slack.calls == []
 
 
-async def test_other_sites_in_the_browser_cannot_reach_in(slack: LocalSlack, session: aiohttp.ClientSession) -> None:
+async def test_other_websites_cannot_reach_localslack(slack: LocalSlack, session: aiohttp.ClientSession) -> None:
     act = {"user": "U0BOB", "do": "home"}
     for headers in ({"Origin": "https://evil.test"}, {"Host": "evil.test"}):
         async with session.post(f"{slack.url}/page/act", json=act, headers=headers) as answer:

@@ -46,9 +46,10 @@ def answering(app: AsyncApp, words: str) -> AsyncApp:
     return app
 
 
-async def test_two_replicas_take_turns_and_a_dead_one_is_an_error_for_the_person(
+async def test_two_replicas_alternate_and_a_dead_one_fails(
     slack: LocalSlack, client: AsyncWebClient, serve: Serve
 ) -> None:
+    """The person reads Slack's own error."""
     for words in ("one", "two"):
         app = AsyncApp(client=client, signing_secret=slack.signing_secret)
         slack.events_urls.append(await serve(answering(app, words)))
@@ -61,14 +62,14 @@ async def test_two_replicas_take_turns_and_a_dead_one_is_an_error_for_the_person
     assert alice.notices == ['/agent failed with the error "dispatch_failed"']
 
 
-async def test_failover_finds_the_replica_that_lives(client: AsyncWebClient, slack: LocalSlack, serve: Serve) -> None:
+async def test_failover_finds_the_live_replica(client: AsyncWebClient, slack: LocalSlack, serve: Serve) -> None:
     app = answering(AsyncApp(client=client, signing_secret=slack.signing_secret), "alive")
     urls = (await serve(app), "http://127.0.0.1:9/slack/events")
     async with LocalSlack(events_urls=urls, failover=True) as other:
         assert [(await other.user("bob").command("/agent")).text for _ in range(3)] == ["alive"] * 3
 
 
-async def test_a_forged_or_old_signature_is_refused_by_bolt(
+async def test_forged_or_old_signature_is_refused_by_bolt(
     slack: LocalSlack, client: AsyncWebClient, serve: Serve
 ) -> None:
     url = await serve(answering(AsyncApp(client=client, signing_secret=slack.signing_secret), "hello"))
@@ -80,7 +81,7 @@ async def test_a_forged_or_old_signature_is_refused_by_bolt(
     assert (await slack.user("bob").command("/agent")).text == "hello"
 
 
-async def test_a_click_by_http_carries_all_that_bolt_needs(
+async def test_click_over_http_carries_everything_bolt_needs(
     slack: LocalSlack, client: AsyncWebClient, serve: Serve
 ) -> None:
     app = AsyncApp(client=client, signing_secret=slack.signing_secret)
@@ -105,9 +106,8 @@ async def test_a_click_by_http_carries_all_that_bolt_needs(
     assert body["actions"][0]["block_id"] == "decide" and body["actions"][0]["type"] == "button"
 
 
-async def test_an_event_that_is_not_acked_comes_again_with_the_reason(
-    session: aiohttp.ClientSession, serve: Serve
-) -> None:
+async def test_unacked_event_is_redelivered_with_the_reason(session: aiohttp.ClientSession, serve: Serve) -> None:
+    """With the number and the reason of the retry in its headers."""
     async with LocalSlack(time_scale=0.0) as slack:
         app = AsyncApp(client=client_of(slack, session), signing_secret=slack.signing_secret)
         retries: list[tuple[list[str], list[str]]] = []

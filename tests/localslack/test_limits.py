@@ -39,7 +39,7 @@ def survives(check: Any, *args: Any) -> None:
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=7), ANYTHING)
-def test_spoilt_blocks_and_views_are_refused_not_tripped_over(path: list[int], by: Any) -> None:
+def test_malformed_blocks_and_views_are_refused_without_a_crash(path: list[int], by: Any) -> None:
     card = spoil(CARD, path, by)
     survives(check_message_blocks, card)
     view: Json = spoil(MODAL, path, by)

@@ -21,7 +21,7 @@ async def opened(slack: LocalSlack, client: AsyncWebClient, view: Json, who: str
     return person, await person.wait_modal()
 
 
-async def test_a_trigger_lives_three_seconds_and_works_once(session: Any) -> None:
+async def test_trigger_lives_three_seconds_and_works_once(session: Any) -> None:
     now = [100.0]
     async with LocalSlack(clock=lambda: now[0]) as slack:
         client = client_of(slack, session)
@@ -34,7 +34,7 @@ async def test_a_trigger_lives_three_seconds_and_works_once(session: Any) -> Non
                 await client.views_open(trigger_id=trigger_id, view=modal())
 
 
-async def test_a_stack_holds_three_views_and_closing_goes_back(slack: LocalSlack, client: AsyncWebClient) -> None:
+async def test_modal_stack_holds_three_views_and_closes_backwards(slack: LocalSlack, client: AsyncWebClient) -> None:
     bob, view = await opened(slack, client, modal(title=plain("1")))
     for depth in ("2", "3"):
         trigger = slack.platform.triggers.issue(bob.id, view.id)
@@ -51,7 +51,7 @@ async def test_a_stack_holds_three_views_and_closing_goes_back(slack: LocalSlack
     assert titles == ["3", "2", "1"]
 
 
-async def test_an_update_keeps_what_was_typed_and_honours_the_hash(
+async def test_view_update_keeps_input_and_honours_the_hash(
     slack: LocalSlack, bolt: AsyncApp, client: AsyncWebClient, connect: Connect
 ) -> None:
     @bolt.action("further")
@@ -92,7 +92,7 @@ async def test_an_update_keeps_what_was_typed_and_honours_the_hash(
         ({"response_action": "clear"}, None, 1),
     ],
 )
-async def test_the_answer_to_a_submission_decides_what_is_seen_next(
+async def test_submission_response_decides_the_next_view(
     answer: Json,
     title: str | None,
     cleared: int,
@@ -125,7 +125,7 @@ async def test_the_answer_to_a_submission_decides_what_is_seen_next(
     assert slack.problems == []
 
 
-async def test_closing_tells_the_app_only_if_it_asked(
+async def test_closing_notifies_the_app_only_if_requested(
     slack: LocalSlack, bolt: AsyncApp, client: AsyncWebClient, connect: Connect
 ) -> None:
     await connect(bolt)
@@ -148,9 +148,11 @@ BAD_ANSWERS: dict[str, Json] = {
 
 
 @pytest.mark.parametrize("name", BAD_ANSWERS)
-async def test_an_answer_that_slack_cannot_use_is_trouble_for_the_person(
+async def test_unusable_submission_response_shows_connection_trouble(
     name: str, slack: LocalSlack, bolt: AsyncApp, client: AsyncWebClient, connect: Connect
 ) -> None:
+    """The person reads Slack's sentence, and the list of problems has one more."""
+
     @bolt.middleware
     async def answers(body: Json, next: Any) -> BoltResponse:
         return BoltResponse(status=200, body=BAD_ANSWERS[name])
@@ -178,7 +180,7 @@ INPUTS: dict[str, tuple[Json, Any, str]] = {
 
 
 @pytest.mark.parametrize("name", INPUTS)
-async def test_slack_checks_inputs_before_the_app_hears_of_them(
+async def test_modal_inputs_are_checked_before_the_app_hears(
     name: str, slack: LocalSlack, client: AsyncWebClient
 ) -> None:
     element, value, words = INPUTS[name]
@@ -187,9 +189,8 @@ async def test_slack_checks_inputs_before_the_app_hears_of_them(
     assert slack.deliveries == []
 
 
-async def test_inputs_wait_for_the_submission_and_a_view_is_sent_once(
-    slack: LocalSlack, client: AsyncWebClient
-) -> None:
+async def test_inputs_send_nothing_before_the_submission(slack: LocalSlack, client: AsyncWebClient) -> None:
+    """A view that was closed takes no submission either."""
     bob, view = await opened(slack, client, modal(field("a", "A", TEXT)))
     with pytest.raises(CannotDo, match="sends nothing before"):
         await bob.click(view, "text", choose="typed")

@@ -26,7 +26,7 @@ settings: {event_subscriptions: {bot_events: [app_home_opened]}}
 
 
 @pytest.mark.parametrize("do", ["click", "dance", "submit", "close"])
-async def test_what_the_page_does_not_offer_is_refused(
+async def test_actions_the_page_does_not_offer_are_refused(
     slack: LocalSlack, session: aiohttp.ClientSession, do: str
 ) -> None:
     act = {"user": "U0BOB", "do": do, "action_id": "burn", "view_id": "V9"}
@@ -35,7 +35,7 @@ async def test_what_the_page_does_not_offer_is_refused(
     assert (refused["ok"], bool(refused["error"])) == (False, True)
 
 
-async def test_a_view_belongs_to_who_opened_it(
+async def test_view_belongs_to_the_person_who_opened_it(
     slack: LocalSlack, client: AsyncWebClient, session: aiohttp.ClientSession
 ) -> None:
     opened = await client.views_open(trigger_id=slack.platform.triggers.issue("U0BOB"), view=MODAL)
@@ -45,7 +45,7 @@ async def test_a_view_belongs_to_who_opened_it(
     assert slack.user("bob").modal is not None
 
 
-def test_a_manifest_says_what_slack_sends(tmp_path: Path) -> None:
+def test_manifest_says_what_slack_sends(tmp_path: Path) -> None:
     path = tmp_path / "manifest.yml"
     path.write_text(MANIFEST)
     read = read_manifest(path)
@@ -53,7 +53,7 @@ def test_a_manifest_says_what_slack_sends(tmp_path: Path) -> None:
     assert read["scopes"] == {"chat:write", "commands"} and read["bot_events"] == {"app_home_opened"}
 
 
-async def test_the_program_serves_until_it_is_told_to_stop(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+async def test_localslack_serves_until_terminated(tmp_path: Path, session: aiohttp.ClientSession) -> None:
     path = tmp_path / "manifest.yml"
     path.write_text(MANIFEST)
     program = await asyncio.create_subprocess_exec(
@@ -71,7 +71,7 @@ async def test_the_program_serves_until_it_is_told_to_stop(tmp_path: Path, sessi
     assert await program.wait() == 0
 
 
-async def test_a_port_in_use_is_said_so(slack: LocalSlack) -> None:
+async def test_port_in_use_is_reported(slack: LocalSlack) -> None:
     port = slack.url.rpartition(":")[2]
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "localslack", "--port", port), stderr=asyncio.subprocess.PIPE
@@ -80,7 +80,7 @@ async def test_a_port_in_use_is_said_so(slack: LocalSlack) -> None:
     assert program.returncode == 1 and b"localslack could not start" in errors
 
 
-async def test_nothing_outlives_a_stopped_slack(session: aiohttp.ClientSession) -> None:
+async def test_stopped_localslack_leaves_nothing_running(session: aiohttp.ClientSession) -> None:
     before = asyncio.all_tasks()
     slack = await LocalSlack.start(ack_seconds=30)
     url = (await client_of(slack, session).apps_connections_open(app_token=slack.app_token))["url"]
@@ -96,7 +96,7 @@ async def test_nothing_outlives_a_stopped_slack(session: aiohttp.ClientSession) 
 @pytest.mark.parametrize(
     "path", ["/", "/archives/C0GENERAL/p1", "/static/app.js", "/files/F1/x", "/oauth/v2/authorize", "/none"]
 )
-async def test_no_page_shows_in_a_frame(slack: LocalSlack, session: aiohttp.ClientSession, path: str) -> None:
+async def test_localslack_page_cannot_be_framed(slack: LocalSlack, session: aiohttp.ClientSession, path: str) -> None:
     """R9: one click on a framed page approved as Bob."""
     async with session.get(slack.url + path) as answer:
         assert answer.headers["Content-Security-Policy"] == "frame-ancestors 'none'"

@@ -22,9 +22,8 @@ async def slack() -> AsyncIterator[LocalSlack]:
         yield running
 
 
-async def test_a_command_that_nobody_answers_says_so_until_it_is_dismissed(
-    slack: LocalSlack, open_page: OpenPage
-) -> None:
+async def test_unanswered_command_says_so_until_dismissed(slack: LocalSlack, open_page: OpenPage) -> None:
+    """Once dismissed, the error stays away after a reload."""
     page = await open_page(slack.url)
     await page.get_by_test_id("composer").fill("/agent email hello")
     await page.keyboard.press("Enter")
@@ -37,9 +36,10 @@ async def test_a_command_that_nobody_answers_says_so_until_it_is_dismissed(
     await expect(toast).to_have_count(0)
 
 
-async def test_every_kind_of_input_gives_its_value_in_the_shape_of_slack(
+async def test_every_input_type_gives_slacks_format(
     slack: LocalSlack, client: AsyncWebClient, bolt: AsyncApp, connect: Connect, open_page: OpenPage
 ) -> None:
+    """In a real browser."""
     kinds: dict[str, Json] = {
         "number_input": {"is_decimal_allowed": False, "min_value": "1"},
         "email_text_input": {},
@@ -119,7 +119,8 @@ async def test_every_kind_of_input_gives_its_value_in_the_shape_of_slack(
     assert slack.problems == []
 
 
-async def test_a_cut_line_mends_itself_and_the_reader_keeps_the_place(slack: LocalSlack, open_page: OpenPage) -> None:
+async def test_cut_connection_recovers_and_keeps_the_readers_place(slack: LocalSlack, open_page: OpenPage) -> None:
+    """New messages wait behind a button."""
     for number in range(30):
         await slack.user("bob").say(f"message {number}", channel="#general")
     page = await open_page(slack.url)
@@ -134,9 +135,7 @@ async def test_a_cut_line_mends_itself_and_the_reader_keeps_the_place(slack: Loc
     await expect(page.get_by_text("after the cut")).to_be_in_viewport()
 
 
-async def test_emoji_have_their_colours_on_a_machine_without_a_font_of_them(
-    slack: LocalSlack, open_page: OpenPage
-) -> None:
+async def test_emoji_have_colours_without_an_emoji_font(slack: LocalSlack, open_page: OpenPage) -> None:
     """Each of the table, drawn in a colour that no emoji has: what a font for text draws has only that."""
     page = await open_page(slack.url)
     plain = await page.evaluate(

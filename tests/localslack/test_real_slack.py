@@ -24,7 +24,7 @@ async def connection(slack: LocalSlack, session: aiohttp.ClientSession) -> aioht
 
 
 @pytest.mark.parametrize(("size", "closed"), [(20_480, False), (20_481, True)])
-async def test_a_frame_over_20_kib_ends_its_connection(
+async def test_frame_over_20_kib_ends_its_connection(
     size: int, closed: bool, slack: LocalSlack, session: aiohttp.ClientSession
 ) -> None:
     """R35"""
@@ -42,7 +42,7 @@ async def test_a_frame_over_20_kib_ends_its_connection(
     await socket.close()
 
 
-async def test_a_half_open_connection_goes_on_getting_payloads(session: aiohttp.ClientSession) -> None:
+async def test_half_open_connection_keeps_receiving_payloads(session: aiohttp.ClientSession) -> None:
     """R35: for an hour what Slack sends there is lost, and it counts as one of the ten."""
     now = [0.0]
     async with LocalSlack(ack_seconds=0.05, clock=lambda: now[0]) as slack:
@@ -69,7 +69,7 @@ async def _waiting(socket: aiohttp.ClientWebSocketResponse) -> Any:
             yield message.json()
 
 
-async def test_an_ephemeral_message_is_shown_in_active_threads_only(slack: LocalSlack, client: AsyncWebClient) -> None:
+async def test_ephemeral_message_is_shown_in_active_threads_only(slack: LocalSlack, client: AsyncWebClient) -> None:
     """R35"""
     root = await client.chat_postMessage(channel="C0GENERAL", text="root")
     for answered in (False, True):
@@ -81,7 +81,7 @@ async def test_an_ephemeral_message_is_shown_in_active_threads_only(slack: Local
 
 
 @pytest.mark.parametrize("in_channel", [True, False])
-async def test_a_response_url_keeps_to_a_thread_only_in_the_channel(
+async def test_response_url_keeps_its_thread_only_in_channel(
     in_channel: bool, slack: LocalSlack, client: AsyncWebClient, session: aiohttp.ClientSession
 ) -> None:
     """R35"""
@@ -108,7 +108,7 @@ async def test_a_response_url_keeps_to_a_thread_only_in_the_channel(
         ([WORDS], None, False),
     ],
 )
-async def test_rich_text_is_not_replaced_by_blocks_without(
+async def test_rich_text_is_not_replaced_by_other_blocks(
     old: list[Any], new: list[Any] | None, refused: bool, client: AsyncWebClient
 ) -> None:
     """R35"""
@@ -122,7 +122,7 @@ async def test_rich_text_is_not_replaced_by_blocks_without(
         assert (await update)["ok"]
 
 
-async def test_the_bytes_of_a_file_fail_by_themselves(slack: LocalSlack, client: AsyncWebClient) -> None:
+async def test_upload_of_file_bytes_can_fail_separately(slack: LocalSlack, client: AsyncWebClient) -> None:
     """R35"""
     slack.faults.add("server_error", on="upload")
     with pytest.raises(SlackRequestError):
@@ -130,7 +130,7 @@ async def test_the_bytes_of_a_file_fail_by_themselves(slack: LocalSlack, client:
     assert [call.method for call in slack.calls] == ["files.getUploadURLExternal", "upload"]
 
 
-async def test_a_file_is_shared_some_time_after_its_upload(session: aiohttp.ClientSession) -> None:
+async def test_file_is_shared_some_time_after_its_upload(session: aiohttp.ClientSession) -> None:
     """R35: the answer comes before the message."""
     async with LocalSlack(file_share_seconds=0.05) as slack:
         await client_of(slack, session).files_upload_v2(channel="C0GENERAL", content="words", filename="a.txt")
@@ -146,9 +146,7 @@ async def test_admins_can_forbid_files(session: aiohttp.ClientSession) -> None:
         assert code_of(error) == "file_uploads_disabled"
 
 
-async def test_people_and_channels_of_several_workspaces_have_slacks_marks(
-    slack: LocalSlack, client: AsyncWebClient
-) -> None:
+async def test_foreign_people_and_channels_have_slacks_marks(slack: LocalSlack, client: AsyncWebClient) -> None:
     """R35: a member of two has one home, and who is not in ours is no member for all that; ids begin with W too."""
     slack.workspace.enterprise = "E0ORG"
     teams = ["T0HOME", slack.workspace.id]

@@ -11,7 +11,7 @@ from localslack.saved_workspace import keep, load, save
 from tests.localslack.slack_cases import APPROVE, actions, section
 
 
-async def test_messages_threads_files_and_people_are_there_after_a_restart(tmp_path: Path) -> None:
+async def test_saved_workspace_is_complete_after_a_restart(tmp_path: Path) -> None:
     """Ids go on where they ended, and a message that was there can be changed."""
     file = tmp_path / "slack.json"
     async with LocalSlack() as slack:
@@ -42,7 +42,7 @@ async def test_messages_threads_files_and_people_are_there_after_a_restart(tmp_p
         assert slack.workspace.number("F") != stored.id
 
 
-def test_what_is_no_workspace_is_refused_by_name(tmp_path: Path) -> None:
+def test_invalid_saved_workspace_is_refused_by_name(tmp_path: Path) -> None:
     file = tmp_path / "slack.json"
     workspace = LocalSlack().workspace
     load(workspace, file)

@@ -27,7 +27,7 @@ def another(slack: LocalSlack, client: AsyncWebClient) -> AsyncApp:
     return AsyncApp(client=client, signing_secret=slack.signing_secret)
 
 
-async def test_each_payload_goes_to_exactly_one_of_the_connections(
+async def test_each_payload_goes_to_exactly_one_connection(
     slack: LocalSlack, client: AsyncWebClient, connect: Connect
 ) -> None:
     seen: list[str] = []
@@ -38,7 +38,7 @@ async def test_each_payload_goes_to_exactly_one_of_the_connections(
     assert sorted(seen) == ["a", "a", "b", "b", "c", "c"]
 
 
-async def test_the_eleventh_connection_is_refused(
+async def test_eleventh_connection_is_refused(
     slack: LocalSlack, client: AsyncWebClient, session: aiohttp.ClientSession
 ) -> None:
     opened = []
@@ -58,9 +58,8 @@ async def test_the_eleventh_connection_is_refused(
         await socket.close()
 
 
-async def test_no_connection_and_no_ack_are_errors_for_the_person(
-    client: AsyncWebClient, session: aiohttp.ClientSession
-) -> None:
+async def test_missing_connection_or_ack_is_an_error(client: AsyncWebClient, session: aiohttp.ClientSession) -> None:
+    """The person reads what Slack would say."""
     async with LocalSlack(ack_seconds=0.05) as slack:
         alice = slack.user("alice")
         assert (await alice.command("/agent")).error == "app_not_connected"
@@ -77,9 +76,8 @@ async def test_no_connection_and_no_ack_are_errors_for_the_person(
         await silent.close()
 
 
-async def test_bolt_reconnects_after_a_disconnect_frame_and_after_a_cut(
-    slack: LocalSlack, bolt: AsyncApp, connect: Connect
-) -> None:
+async def test_bolt_reconnects_after_a_disconnect_or_cut(slack: LocalSlack, bolt: AsyncApp, connect: Connect) -> None:
+    """After Slack's `disconnect` frame, and after a line that breaks."""
     seen: list[str] = []
     await connect(counting(bolt, "a", seen))
     sockets = slack.platform.socket.connections
@@ -100,7 +98,8 @@ async def test_bolt_reconnects_after_a_disconnect_frame_and_after_a_cut(
     assert len(seen) == 3
 
 
-async def test_a_person_cannot_do_what_the_client_would_not_let_them(slack: LocalSlack, client: AsyncWebClient) -> None:
+async def test_impossible_actions_of_a_person_raise_cannot_do(slack: LocalSlack, client: AsyncWebClient) -> None:
+    """What Slack's own client would not offer."""
     posted = await client.chat_postMessage(channel="C0APPROVALS", text="t", blocks=CARD)
     card = await slack.wait_message("#approvals")
     bob = slack.user("bob")
@@ -120,7 +119,7 @@ async def test_a_person_cannot_do_what_the_client_would_not_let_them(slack: Loca
             await strict.user("bob").command("/agnt")
 
 
-async def test_a_late_click_comes_from_the_message_as_it_was_seen(
+async def test_stale_click_carries_the_original_button(
     slack: LocalSlack, bolt: AsyncApp, client: AsyncWebClient, connect: Connect
 ) -> None:
     bodies: list[Json] = []
@@ -139,7 +138,7 @@ async def test_a_late_click_comes_from_the_message_as_it_was_seen(
     assert bodies[0]["message"]["text"] == "settled"
 
 
-async def test_a_delivery_can_come_twice(slack: LocalSlack, bolt: AsyncApp, connect: Connect) -> None:
+async def test_slack_delivery_can_come_twice(slack: LocalSlack, bolt: AsyncApp, connect: Connect) -> None:
     seen: list[str] = []
     await connect(counting(bolt, "a", seen))
     slack.faults.add("deliver_twice", on="slash_commands")
@@ -148,7 +147,7 @@ async def test_a_delivery_can_come_twice(slack: LocalSlack, bolt: AsyncApp, conn
     assert slack.deliveries[0][1]["trigger_id"] == slack.deliveries[1][1]["trigger_id"]
 
 
-async def test_a_delivery_can_come_late(slack: LocalSlack, bolt: AsyncApp, connect: Connect) -> None:
+async def test_slack_delivery_can_come_late(slack: LocalSlack, bolt: AsyncApp, connect: Connect) -> None:
     seen: list[str] = []
     await connect(counting(bolt, "a", seen))
     slack.faults.add("deliver_delay", on="slash_commands", seconds=60)
@@ -158,14 +157,14 @@ async def test_a_delivery_can_come_late(slack: LocalSlack, bolt: AsyncApp, conne
     assert (await slack.user("carol").command("/agent")).ok and len(seen) == 1
 
 
-async def test_a_delivery_can_be_dropped(bolt: AsyncApp) -> None:
+async def test_slack_delivery_can_be_dropped(bolt: AsyncApp) -> None:
     async with LocalSlack(ack_seconds=0.01) as slack:
         slack.faults.add("deliver_drop", on="slash_commands")
         assert (await slack.user("bob").command("/agent")).error == "operation_timeout"
         assert slack.deliveries == []
 
 
-async def test_a_home_is_asked_for_and_published(slack: LocalSlack, bolt: AsyncApp, connect: Connect) -> None:
+async def test_opened_home_is_published_for_its_person(slack: LocalSlack, bolt: AsyncApp, connect: Connect) -> None:
     @bolt.event("app_home_opened")
     async def opened(event: Json, client: AsyncWebClient) -> None:
         view = {"type": "home", "blocks": [section(f"hello <@{event['user']}>")]}
@@ -179,7 +178,7 @@ async def test_a_home_is_asked_for_and_published(slack: LocalSlack, bolt: AsyncA
     assert slack.user("bob").home is None
 
 
-async def test_an_event_that_nobody_acked_comes_again(session: aiohttp.ClientSession) -> None:
+async def test_unacked_event_is_redelivered(session: aiohttp.ClientSession) -> None:
     async with LocalSlack(ack_seconds=0.01, time_scale=0.0) as hasty:
         url = (await client_of(hasty, session).apps_connections_open(app_token=hasty.app_token))["url"]
         async with session.ws_connect(url) as socket:

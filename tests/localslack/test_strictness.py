@@ -131,7 +131,7 @@ def code_of(error: pytest.ExceptionInfo[SlackApiError]) -> str:
 
 
 @pytest.mark.parametrize("name", BAD_BLOCKS)
-async def test_bad_blocks_are_refused_with_slacks_words(name: str, client: AsyncWebClient) -> None:
+async def test_invalid_blocks_are_refused_with_slacks_message(name: str, client: AsyncWebClient) -> None:
     blocks, words = BAD_BLOCKS[name]
     with pytest.raises(SlackApiError) as error:
         await client.chat_postMessage(channel="C0GENERAL", text="t", blocks=blocks)
@@ -167,12 +167,12 @@ async def test_payloads_are_validated_without_a_post(
 
 
 @pytest.mark.parametrize("name", GOOD_BLOCKS)
-async def test_good_blocks_pass_to_the_very_limit(name: str, client: AsyncWebClient) -> None:
+async def test_valid_blocks_pass_up_to_the_limit(name: str, client: AsyncWebClient) -> None:
     answer = await client.chat_postMessage(channel="C0GENERAL", text="t", blocks=GOOD_BLOCKS[name])
     assert [block["type"] for block in answer["message"]["blocks"]] == [b["type"] for b in GOOD_BLOCKS[name]]
 
 
-async def test_all_blocks_together_have_a_limit_of_their_own(client: AsyncWebClient) -> None:
+async def test_blocks_have_a_total_size_limit(client: AsyncWebClient) -> None:
     await client.chat_postMessage(channel="C0GENERAL", text="t", blocks=[section("x" * 2500)] * 5)
     with pytest.raises(SlackApiError) as error:
         await client.chat_postMessage(channel="C0GENERAL", text="t", blocks=[section("x" * 2700)] * 5)
@@ -215,7 +215,7 @@ BAD_VIEWS: dict[str, tuple[Json, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_VIEWS)
-async def test_bad_views_are_refused_and_leave_the_trigger_alone(
+async def test_invalid_views_are_refused_and_keep_the_trigger(
     name: str, slack: LocalSlack, client: AsyncWebClient
 ) -> None:
     view, words = BAD_VIEWS[name]
@@ -227,7 +227,7 @@ async def test_bad_views_are_refused_and_leave_the_trigger_alone(
     await client.views_open(trigger_id=trigger_id, view=modal(field("n", "how many", NUMBER)))
 
 
-async def test_a_home_takes_no_title_and_unknown_users_have_none(client: AsyncWebClient) -> None:
+async def test_home_with_a_title_or_unknown_user_is_refused(client: AsyncWebClient) -> None:
     for view, user, code in (
         ({**home(), "title": plain("t")}, "U0BOB", "invalid_arguments"),
         (home(), "U0NOBODY", "user_not_found"),
@@ -238,7 +238,7 @@ async def test_a_home_takes_no_title_and_unknown_users_have_none(client: AsyncWe
     assert (await client.views_publish(user_id="U0BOB", view=home()))["view"]["type"] == "home"
 
 
-async def test_a_home_that_is_not_switched_on_is_refused(session: aiohttp.ClientSession) -> None:
+async def test_home_that_is_not_enabled_is_refused(session: aiohttp.ClientSession) -> None:
     async with LocalSlack(home_tab=False) as without:
         with pytest.raises(SlackApiError) as error:
             await client_of(without, session).views_publish(user_id="U0BOB", view=home())
@@ -246,7 +246,7 @@ async def test_a_home_that_is_not_switched_on_is_refused(session: aiohttp.Client
         assert without.user("bob").home is None
 
 
-async def test_a_home_is_kept_from_who_saw_an_older_one(client: AsyncWebClient) -> None:
+async def test_home_with_an_outdated_hash_is_refused(client: AsyncWebClient) -> None:
     first = await client.views_publish(user_id="U0BOB", view=home())
     await client.views_publish(user_id="U0BOB", view=home(), hash=first["view"]["hash"])
     with pytest.raises(SlackApiError) as error:
@@ -258,7 +258,7 @@ async def test_a_home_is_kept_from_who_saw_an_older_one(client: AsyncWebClient) 
     ("blocks", "code"),
     [([section("x")] * 101, "invalid_arguments"), ([section("x" * 3000)] * 90, "view_too_large")],
 )
-async def test_a_home_has_room_for_100_blocks_and_250_kb(client: AsyncWebClient, blocks: list[Json], code: str) -> None:
+async def test_home_has_room_for_100_blocks_and_250_kb(client: AsyncWebClient, blocks: list[Json], code: str) -> None:
     with pytest.raises(SlackApiError) as error:
         await client.views_publish(user_id="U0BOB", view={"type": "home", "blocks": blocks})
     assert code_of(error) == code
@@ -313,7 +313,7 @@ BAD_CALLS: dict[str, tuple[str, Json, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_CALLS)
-async def test_bad_calls_get_slacks_code(name: str, slack: LocalSlack, client: AsyncWebClient) -> None:
+async def test_invalid_calls_get_slacks_error_code(name: str, slack: LocalSlack, client: AsyncWebClient) -> None:
     method, args, code = BAD_CALLS[name]
     slack.add_channel("secret", is_private=True)
     slack.add_channel("old", ("U0BOT", "bob"), is_archived=True)
@@ -330,7 +330,7 @@ async def test_bad_calls_get_slacks_code(name: str, slack: LocalSlack, client: A
 
 
 @pytest.mark.parametrize("method", READING)
-async def test_a_method_that_reads_takes_no_json(method: str, client: AsyncWebClient) -> None:
+async def test_read_method_refuses_json(method: str, client: AsyncWebClient) -> None:
     """R35: else what works here would find nothing at the real Slack, whatever else was asked for."""
     with pytest.raises(SlackApiError) as error:
         await client.api_call(method, json={"channel": "C0GENERAL", "user": "U0BOB", "usergroup": "S0LEADS"})
@@ -338,7 +338,9 @@ async def test_a_method_that_reads_takes_no_json(method: str, client: AsyncWebCl
 
 
 @pytest.mark.parametrize(("token", "code"), [("xoxb-wrong", "invalid_auth"), ("", "not_authed")])
-async def test_tokens_are_checked(token: str, code: str, slack: LocalSlack, session: aiohttp.ClientSession) -> None:
+async def test_slack_tokens_are_checked(
+    token: str, code: str, slack: LocalSlack, session: aiohttp.ClientSession
+) -> None:
     client = client_of(slack, session)
     client.token = token
     with pytest.raises(SlackApiError) as error:
@@ -347,7 +349,7 @@ async def test_tokens_are_checked(token: str, code: str, slack: LocalSlack, sess
     assert (await client_of(slack, session).auth_test())["user_id"] == "U0BOT"
 
 
-async def test_a_manifests_scopes_are_enforced(session: aiohttp.ClientSession) -> None:
+async def test_manifest_scopes_are_enforced(session: aiohttp.ClientSession) -> None:
     """Each answer tells the scopes of the token."""
     """Each answer tells the scopes of its token."""
     async with LocalSlack(scopes=frozenset({"chat:write"})) as slack:
@@ -369,9 +371,7 @@ async def test_long_text_is_cut_as_slack_cuts_it(slack: LocalSlack, client: Asyn
     ("method", "calls"),
     [("usergroups.users.list", 20), ("chat.update", 50), ("users.info", 100), ("views.open", 100)],
 )
-async def test_so_many_calls_of_a_method_count_in_any_minute(
-    session: aiohttp.ClientSession, method: str, calls: int
-) -> None:
+async def test_calls_are_limited_per_method_and_minute(session: aiohttp.ClientSession, method: str, calls: int) -> None:
     """R35: by the tier of the method, also where a call is refused for what it asks."""
     now = [0.0]
     async with LocalSlack(clock=lambda: now[0]) as slack:
@@ -393,7 +393,7 @@ async def test_so_many_calls_of_a_method_count_in_any_minute(
         assert await status() == (429, "1")
 
 
-async def test_a_channel_takes_about_a_post_a_second_and_the_workspace_several_hundred_a_minute(
+async def test_posts_are_limited_per_channel_and_workspace(
     session: aiohttp.ClientSession,
 ) -> None:
     """R35"""
@@ -420,7 +420,7 @@ async def test_a_channel_takes_about_a_post_a_second_and_the_workspace_several_h
         assert now[0] < 60 and await refused("C0RANDOM") == str(math.ceil(60 - now[0]))
 
 
-async def test_the_tier_of_a_method_may_be_replaced(session: aiohttp.ClientSession) -> None:
+async def test_rate_of_a_method_can_be_replaced(session: aiohttp.ClientSession) -> None:
     now = [0.0]
     async with LocalSlack(rates={"auth.*": 0.5, "users.*": 1e6}, clock=lambda: now[0]) as slack:
         client = client_of(slack, session)

@@ -16,9 +16,7 @@ from localslack.text import posted, typed
 from tests.localslack.slack_cases import CARD, Connect, Json, actions, button, client_of, modal, plain, section
 
 
-async def test_text_without_blocks_removes_the_blocks_and_metadata_stays(
-    slack: LocalSlack, client: AsyncWebClient
-) -> None:
+async def test_text_update_removes_blocks_and_keeps_metadata(slack: LocalSlack, client: AsyncWebClient) -> None:
     metadata = {"event_type": "request", "event_payload": {"id": "r-1"}}
     posted = await client.chat_postMessage(channel="#general", text="card", blocks=CARD, metadata=metadata)
     await client.chat_update(channel=posted["channel"], ts=posted["ts"], text="settled")
@@ -29,7 +27,7 @@ async def test_text_without_blocks_removes_the_blocks_and_metadata_stays(
     assert full["messages"][0]["edited"]["user"] == "U0BOT"
 
 
-async def test_history_goes_back_by_pages_and_threads_stay_apart(slack: LocalSlack, client: AsyncWebClient) -> None:
+async def test_history_is_paged_and_excludes_thread_replies(slack: LocalSlack, client: AsyncWebClient) -> None:
     slack.server.api._limits = RateLimits({"*": 1e6}, slack.config.clock)  # it posts faster than anybody may
     stamps = [(await client.chat_postMessage(channel="#general", text=str(n)))["ts"] for n in range(5)]
     for reply in ("a", "b"):
@@ -78,7 +76,7 @@ async def test_people_delete_messages_and_archive_channels(slack: LocalSlack, cl
         await client.conversations_history(channel="C0GENERAL")
 
 
-async def test_timestamps_are_unique_in_a_channel_and_only_there(session: aiohttp.ClientSession) -> None:
+async def test_timestamps_are_unique_per_channel(session: aiohttp.ClientSession) -> None:
     async with LocalSlack(wall_clock=lambda: 1_700_000_000.0) as slack:
         client = client_of(slack, session)
         posts = [("#general", "1"), ("#general", "2"), ("#approvals", "3")]
@@ -86,7 +84,7 @@ async def test_timestamps_are_unique_in_a_channel_and_only_there(session: aiohtt
     assert stamps == ["1700000000.000000", "1700000000.000001", "1700000000.000000"]
 
 
-async def test_files_upload_v2_runs_unchanged(
+async def test_files_upload_v2_works_unchanged(
     slack: LocalSlack, client: AsyncWebClient, session: aiohttp.ClientSession
 ) -> None:
     parent = await client.chat_postMessage(channel="C0APPROVALS", text="card")
@@ -101,7 +99,7 @@ async def test_files_upload_v2_runs_unchanged(
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_people_are_of_every_kind(slack: LocalSlack, client: AsyncWebClient) -> None:
+async def test_localslack_has_every_kind_of_person(slack: LocalSlack, client: AsyncWebClient) -> None:
     async def flags(user: str) -> set[str]:
         shown = (await client.users_info(user=user))["user"]
         return {name for name in shown if name.startswith(("is_", "deleted")) and shown[name]}
@@ -119,7 +117,7 @@ async def test_people_are_of_every_kind(slack: LocalSlack, client: AsyncWebClien
     assert {user["id"] for user in (await client.users_list())["members"]} >= {"U0ALICE", "U0DORA"}
 
 
-async def test_rooms_are_joined_listed_and_opened(slack: LocalSlack, client: AsyncWebClient) -> None:
+async def test_channels_are_joined_listed_and_opened(slack: LocalSlack, client: AsyncWebClient) -> None:
     names = [room["name"] for room in (await client.conversations_list())["channels"]]
     assert names == ["general", "approvals", "random"]
     assert not (await client.conversations_info(channel="C0RANDOM"))["channel"]["is_member"]
@@ -132,7 +130,7 @@ async def test_rooms_are_joined_listed_and_opened(slack: LocalSlack, client: Asy
     assert (await client.chat_postMessage(channel="U0BOB", text="psst"))["channel"] == direct
 
 
-async def test_a_reaction_counts_once(slack: LocalSlack, client: AsyncWebClient) -> None:
+async def test_same_reaction_counts_once(slack: LocalSlack, client: AsyncWebClient) -> None:
     posted = await client.chat_postMessage(channel="#general", text="done")
     await client.reactions_add(channel="C0GENERAL", timestamp=posted["ts"], name="eyes")
     with pytest.raises(SlackApiError, match="already_reacted"):
@@ -140,7 +138,7 @@ async def test_a_reaction_counts_once(slack: LocalSlack, client: AsyncWebClient)
     assert slack.channel("#general").messages[0].reactions == [{"name": "eyes", "users": ["U0BOT"], "count": 1}]
 
 
-async def test_a_response_url_works_five_times_and_not_for_long(session: aiohttp.ClientSession) -> None:
+async def test_response_url_works_five_times_within_its_time(session: aiohttp.ClientSession) -> None:
     now = [0.0]
     async with LocalSlack(clock=lambda: now[0]) as slack:
         url = f"{slack.url}/actions/{slack.platform.response_urls.issue('C0GENERAL', 'U0BOB')}"
@@ -158,7 +156,7 @@ async def test_a_response_url_works_five_times_and_not_for_long(session: aiohttp
         assert [m.text for m in slack.user("bob").ephemerals] == list("01234")
 
 
-async def test_a_response_url_replaces_and_deletes_what_was_clicked(
+async def test_response_url_replaces_and_deletes_the_clicked_message(
     slack: LocalSlack, bolt: AsyncApp, client: AsyncWebClient, connect: Connect
 ) -> None:
     @bolt.action("replace")
@@ -189,7 +187,7 @@ async def test_a_response_url_replaces_and_deletes_what_was_clicked(
     assert slack.user("carol").ephemerals == []
 
 
-def test_what_people_type_is_what_slack_sends(slack: LocalSlack) -> None:
+def test_typed_text_is_sent_as_slack_formats_it(slack: LocalSlack) -> None:
     text = "@bob, @reviewers & @nobody in #general: <b> https://x.test/?a=1&b=2 <@U0CAROL> me@bob.test"
     assert typed(text, slack.workspace) == (
         "<@U0BOB|bob>, <!subteam^S0REVIEWERS|@reviewers> &amp; @nobody in <#C0GENERAL|general>: &lt;b&gt; "
@@ -199,7 +197,7 @@ def test_what_people_type_is_what_slack_sends(slack: LocalSlack) -> None:
     assert posted(text, slack.workspace).startswith("<@U0BOB>, <!subteam^S0REVIEWERS> &amp; @nobody in <#C0GENERAL>:")
 
 
-async def test_words_said_reach_an_app_that_subscribed(session: aiohttp.ClientSession) -> None:
+async def test_messages_reach_a_subscribed_app(session: aiohttp.ClientSession) -> None:
     events = frozenset({"message.channels", "app_mention", "member_joined_channel"})
     async with LocalSlack(bot_events=events, time_scale=0.0, ack_seconds=0.01) as slack:
         await slack.user("alice").say("hello @countersign", "#general")
@@ -210,7 +208,7 @@ async def test_words_said_reach_an_app_that_subscribed(session: aiohttp.ClientSe
         assert kinds == {"message", "app_mention", "member_joined_channel"}
 
 
-async def test_unanswered_waiting_tells_what_was_there_instead(slack: LocalSlack, client: AsyncWebClient) -> None:
+async def test_failed_wait_reports_what_was_there_instead(slack: LocalSlack, client: AsyncWebClient) -> None:
     with pytest.raises(SlackApiError):
         await client.chat_postMessage(channel="#random", text="no")
     await client.chat_postMessage(channel="#general", text="something else")
@@ -218,7 +216,7 @@ async def test_unanswered_waiting_tells_what_was_there_instead(slack: LocalSlack
         await slack.wait_message("#general", lambda m: m.text == "never", timeout=0.01)
 
 
-async def test_a_wrong_answer_fails_the_waiting_test_at_once(
+async def test_wrong_answer_fails_the_waiting_test_immediately(
     slack: LocalSlack, bolt: AsyncApp, client: AsyncWebClient, connect: Connect
 ) -> None:
     """R34, R49: patience is for answers that have not come; this one has, and says something else."""

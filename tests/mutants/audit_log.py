@@ -24,7 +24,7 @@ RECORDING: Final = (
         "            entry = json.loads(kept.entry)\n",
         '            entry = self.__dict__.setdefault("kept", [{}]) and json.loads(kept.entry)\n'
         '            self.__dict__["kept"].append(entry)\n',
-        (_REPORT + "test_a_record_six_times_as_long_takes_no_more_memory",),
+        (_REPORT + "test_report_memory_does_not_grow_with_the_log",),
     ),
     Bug(
         "an action begins before the disk has its approval",
@@ -32,7 +32,7 @@ RECORDING: Final = (
         "countersign/runs/side_effects.py",
         "    stored = await journal.record(key, started, replace=repeat, on_disk=True)\n",
         "    stored = await journal.record(key, started, replace=repeat)\n",
-        ("tests/store/test_durability.py::test_an_action_waits_until_the_disk_has_its_approval",),
+        ("tests/store/test_durability.py::test_action_waits_until_its_approval_is_on_disk",),
     ),
     Bug(
         "nobody is told that Redis loses the last second",
@@ -40,7 +40,7 @@ RECORDING: Final = (
         "countersign/store/redis/durability.py",
         "            return _LATER\n",
         '            return ""\n',
-        ("tests/store/test_durability.py::test_each_process_says_at_its_start_what_redis_may_lose",),
+        ("tests/store/test_durability.py::test_start_logs_what_redis_may_lose",),
     ),
     Bug(
         "a digest is made without the salt",
@@ -48,7 +48,7 @@ RECORDING: Final = (
         "countersign/domain/requests.py",
         'parts += ["salt", question.salt] if question.salt else []',
         "parts += []",
-        (_AUDIT_CLI + "test_a_short_secret_is_found_by_no_digest_that_the_record_shows",),
+        (_AUDIT_CLI + "test_digests_in_the_audit_log_reveal_no_short_secret",),
     ),
     Bug(
         "a report does not tell by which policy a call passed",
@@ -56,7 +56,7 @@ RECORDING: Final = (
         "countersign/usecases/run_progress.py",
         '        "policy": str(ruling.version),\n',
         '        "policy": "0",\n',
-        ("tests/autogen/test_gate_policy.py::test_what_the_policy_lets_pass_passes_and_is_recorded_with_its_rule",),
+        ("tests/autogen/test_gate_policy.py::test_call_allowed_by_policy_is_logged_with_its_rule",),
     ),
     Bug(
         "a path is hidden where a secret's name stands before it",
@@ -64,7 +64,7 @@ RECORDING: Final = (
         "countersign/domain/text_checks.py",
         "return bool(_PATH.match(text)) and not _is_base64(text)",
         "return False",
-        (_SECRETS + "test_what_could_act_is_hidden_by_no_name[@/root/.ssh/id_rsa]",),
+        (_SECRETS + "test_commands_and_paths_are_never_hidden_by_name[@/root/.ssh/id_rsa]",),
     ),
     Bug(
         "all that stands below a secret name is hidden",
@@ -72,7 +72,7 @@ RECORDING: Final = (
         "countersign/domain/redaction.py",
         "str(key) if _is_secret_name(str(key)) else (name and _BELOW)",
         "str(key) if _is_secret_name(str(key)) else name",
-        (_SECRETS + "test_only_what_is_secret_is_hidden_below_a_secret_name",),
+        (_SECRETS + "test_only_secrets_are_hidden_below_a_secret_name",),
     ),
     Bug(
         "a list keeps what is in it from being hidden",
@@ -80,7 +80,7 @@ RECORDING: Final = (
         "countersign/domain/redaction.py",
         "places = on | places if name.isdecimal() else on",
         "places = on",
-        (_SECRETS + "test_what_a_path_names_is_hidden_also_in_lists_and_under_any_name",),
+        (_SECRETS + "test_path_hides_its_value_in_lists_too",),
     ),
     Bug(
         "what our guess hides is approved by one click",
@@ -88,7 +88,7 @@ RECORDING: Final = (
         "bot/slack/views/reviewed_content.py",
         "return _has_room(shown) and not shown.guessed",
         "return _has_room(it)",
-        ("tests/slack/test_review.py::test_what_is_hidden_by_our_guess_is_not_approved_by_one_click",),
+        ("tests/slack/test_review.py::test_value_hidden_by_guess_prevents_one_click_approval",),
     ),
     Bug(
         "a name that looks like a formula of TeX ends the report",
@@ -96,7 +96,7 @@ RECORDING: Final = (
         "bot/audit/plots.py",
         '    "text.parse_math": False,\n',
         "",
-        (_REPORT + "test_no_name_of_a_rule_or_tool_ends_the_report_or_acts_in_a_terminal[TeX]",),
+        (_REPORT + "test_hostile_names_neither_break_nor_escape_the_report[TeX]",),
     ),
     Bug(
         "a terminal obeys what a worker says",
@@ -104,7 +104,7 @@ RECORDING: Final = (
         "countersign/terminal.py",
         "rows = [[printable(cell) for cell in row] for row in rows]",
         "rows = [[*row] for row in rows]",
-        (_REPORT + "test_no_name_of_a_rule_or_tool_ends_the_report_or_acts_in_a_terminal[a turned name]",),
+        (_REPORT + "test_hostile_names_neither_break_nor_escape_the_report[a turned name]",),
     ),
     Bug(
         "quiet hours cannot be written down",
@@ -112,7 +112,7 @@ RECORDING: Final = (
         "countersign/domain/events.py",
         "if isinstance(value, datetime | time):",
         "if isinstance(value, time):\n        return value\n    if isinstance(value, datetime):",
-        (_AUDITOR + "test_quiet_hours_are_on_record_and_stop_nobody",),
+        (_AUDITOR + "test_quiet_hours_are_logged_and_stop_no_auditor",),
     ),
     Bug(
         "events leave that somebody has in hand",
@@ -120,7 +120,7 @@ RECORDING: Final = (
         "countersign/store/trim_audit.lua",
         "held[#held + 1] = one[1]",
         "local _ = one[1]",
-        (_LEAVING + "test_an_event_in_somebodys_hand_is_never_dropped_and_is_found_when_it_is_overlooked",),
+        (_LEAVING + "test_event_in_hand_is_kept_and_found_when_overlooked",),
     ),
     Bug(
         "events leave that the record does not have yet",
@@ -128,7 +128,7 @@ RECORDING: Final = (
         "countersign/store/trim_audit.lua",
         "local least, held = after(head[2])",
         "local least, held = after('99999999999999-0')",
-        (_LEAVING + "test_events_that_are_drawn_and_not_chained_yet_stay",),
+        (_LEAVING + "test_drawn_but_unchained_events_stay",),
     ),
     Bug(
         "one event that is never drawn keeps all that follow it",
@@ -136,7 +136,7 @@ RECORDING: Final = (
         "countersign/store/trim_audit.lua",
         "redis.call('XDEL', KEYS[3], entry[1])",
         "local _ = entry[1]",
-        (_LEAVING + "test_however_many_follow_one_that_can_never_be_drawn_they_leave",),
+        (_LEAVING + "test_undrawable_event_keeps_no_later_event",),
     ),
     Bug(
         "an entry that says nothing of when ends who trims the record",
@@ -144,7 +144,7 @@ RECORDING: Final = (
         "countersign/store/audit_log.py",
         "except (ValueError, KeyError, OverflowError, OSError):",
         "except ValueError:",
-        (_AUDIT_CLI + "test_a_damaged_entry_is_said_and_is_no_traceback[no fields]",),
+        (_AUDIT_CLI + "test_damaged_entry_is_reported_without_a_traceback[no fields]",),
     ),
     Bug(
         "an entry that is damaged becomes what the rest is verified from",
@@ -152,7 +152,7 @@ RECORDING: Final = (
         "countersign/store/audit_log.py",
         " or not entries[1][1].follows(entries[0][1].hash):",
         ":",
-        (_TRIMMING + "test_an_entry_that_is_damaged_is_never_what_the_rest_is_verified_from",),
+        (_TRIMMING + "test_damaged_entry_never_becomes_the_checkpoint",),
     ),
     Bug(
         "who trims the record drops one entry too many",
@@ -160,7 +160,7 @@ RECORDING: Final = (
         "countersign/store/trim_audit.lua",
         "redis.call('XTRIM', KEYS[1], 'MINID', '=', string.format('%.0f-0', n + 1))",
         "redis.call('XTRIM', KEYS[1], 'MINID', '=', string.format('%.0f-0', n + 2))",
-        (_TRIMMING + "test_a_record_is_trimmed_to_the_entry_and_once[no reply-20]",),
+        (_TRIMMING + "test_audit_log_is_trimmed_to_the_entry_and_once[no reply-20]",),
     ),
     Bug(
         "a start that is refused is not on record",
@@ -168,7 +168,7 @@ RECORDING: Final = (
         "bot/slack/handlers/ack_deadline.py",
         "    except CountersignError as error:\n",
         "    except CountersignError as error:\n        if error:\n            raise\n",
-        (_COMMANDS + "test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_is_none",),
+        (_COMMANDS + "test_each_refused_submit_of_the_task_window_is_logged",),
     ),
     Bug(
         "a start that is refused is on record as often as Slack delivers it",
@@ -178,7 +178,7 @@ RECORDING: Final = (
         "    await store.commit(Change(events=(event,), once=attempt))",
         "event = Event(EventType.START_REFUSED, await store.now(), workspace=workspace, user=requester, data=data)\n"
         "    await store.commit(Change(events=(event,)))",
-        (_COMMANDS + "test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_is_none",),
+        (_COMMANDS + "test_each_refused_submit_of_the_task_window_is_logged",),
     ),
     Bug(
         "a click on what is gone is not on record",
@@ -188,7 +188,7 @@ RECORDING: Final = (
         "    await store.commit(Change(events=(event,), once=attempt))",
         'data={"verb": verb, "refusal": refusal.name.lower(), "words": words},\n    )\n'
         "    await store.commit(Change(once=attempt))",
-        (_CLICKS + "test_a_click_on_what_is_no_longer_known_is_answered_and_on_record_once[Approve]",),
+        (_CLICKS + "test_click_on_unknown_request_is_answered_and_logged_once[Approve]",),
     ),
     Bug(
         "`/approvals` that nobody could read is not on record",
@@ -197,7 +197,7 @@ RECORDING: Final = (
         'data = {"channel": channel, "words": shortened(hide(words)[0]), "problems": hide(why)[0]}\n',
         'return\n    data = {"channel": channel, "words": shortened(hide(words)[0]), "problems": hide(why)[0]}\n',
         (
-            "tests/slack/test_approvals_command.py::test_words_that_change_nothing_are_on_record_once"
+            "tests/slack/test_approvals_command.py::test_refused_settings_command_is_logged_once"
             "[timeout-Give a duration, like `/approvals timeout 15m`.]",
         ),
     ),
@@ -207,7 +207,7 @@ RECORDING: Final = (
         "countersign/domain/events.py",
         "return Unrecorded() if isinstance(value, str) and MARK.search(value) else value",
         "return value",
-        (_REPLAYED + "test_where_a_rule_looks_at_a_secret_the_record_cannot_tell",),
+        (_REPLAYED + "test_policy_replay_cannot_judge_by_a_secret",),
     ),
     Bug(
         "a replay guesses where a rule may have fitted",
@@ -215,7 +215,7 @@ RECORDING: Final = (
         "countersign/policy/simulation.py",
         "        (uncertain if gap else certain).append(at)",
         "        certain.append(at)",
-        (_REPLAYING + "test_what_the_record_does_not_hold_is_not_guessed[deny-card == 'x']",),
+        (_REPLAYING + "test_missing_logged_value_leaves_the_replay_undecided[deny-card == 'x']",),
     ),
     Bug(
         "a replay forgets what the old policy had changed",
@@ -223,7 +223,7 @@ RECORDING: Final = (
         "countersign/policy/simulation.py",
         "rules = apply(judgement, was.settings)",
         "rules = apply(judgement, was.rules or was.settings)",
-        (_REPLAYING + "test_what_the_old_policy_added_is_not_taken_for_the_channels_own_settings",),
+        (_REPLAYING + "test_old_policy_terms_are_not_taken_for_channel_settings",),
     ),
     Bug(
         "the Home shows a key that no receipt was signed with",
@@ -231,6 +231,6 @@ RECORDING: Final = (
         "bot/audit/receipts.py",
         "return public_pems(path) if path.exists() else",
         "return public_pem(Ed25519PrivateKey.generate()) if path.exists() else",
-        (_HOMES + "test_a_third_party_checks_a_receipt_with_nothing_but_the_key_of_the_home",),
+        (_HOMES + "test_receipt_is_verifiable_with_the_public_key_alone",),
     ),
 )

@@ -13,6 +13,7 @@ from tests.mutants.identifiers import NAMING
 from tests.mutants.installations import INSTALLING
 from tests.mutants.limits import BOUNDING
 from tests.mutants.mutant import Bug
+from tests.mutants.pages import PAGES
 from tests.mutants.policy import POLICY
 from tests.mutants.programs import ASKING
 from tests.mutants.proofs import PROOFS
@@ -26,6 +27,7 @@ from tests.mutants.waiting import WAITING
 BUGS: Final[tuple[Bug, ...]] = (
     *DECIDING,
     *PROOFS,
+    *PAGES,
     *POLICY,
     *WAITING,
     *RUNNING,

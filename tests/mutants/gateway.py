@@ -15,7 +15,7 @@ GATEWAY: Final = (
         _CALLS,
         "if isinstance(now, str) or now.definition != tool.definition:",
         "if isinstance(now, str) and not now:",
-        (f"{_GATEWAY}::test_a_tool_that_changes_meanwhile_is_not_called",),
+        (f"{_GATEWAY}::test_tool_changed_during_the_question_is_not_called",),
     ),
     Bug(
         "a lost call is over, so that the next equal one is a new call",
@@ -25,7 +25,7 @@ GATEWAY: Final = (
         "            return _Ended(_refusal(_LOST_IDEMPOTENT if idempotent else _IN_DOUBT), over=False)",
         "is_idempotent(tool.name)\n"
         "            return _Ended(_refusal(_LOST_IDEMPOTENT if idempotent else _IN_DOUBT), over=True)",
-        (f"{_GATEWAY}::test_a_server_that_dies_leaves_its_call_in_doubt",),
+        (f"{_GATEWAY}::test_dead_server_leaves_its_call_in_doubt",),
     ),
     Bug(
         "a server's result is returned with its credentials",
@@ -39,8 +39,8 @@ GATEWAY: Final = (
         "a call that another capability of pydantic-ai approved runs",
         "R19",
         "countersign/frameworks/pydantic_ai/__init__.py",
-        "                decision = await client.judge(body, key=key)\n",
+        "                decision = await client.judge(asked)\n",
         "                return await handler(args)\n",
-        (f"{_PYDANTIC}::test_another_capability_cannot_approve_past_people",),
+        (f"{_PYDANTIC}::test_another_capability_cannot_bypass_people",),
     ),
 )

@@ -13,7 +13,7 @@ NAMING: Final = (
         "countersign/domain/ids.py",
         "if not isinstance(text, str) or cls.form.fullmatch(text) is None:",
         "if not isinstance(text, str):",
-        ("tests/store/test_acl_file.py::test_no_key_is_made_of_what_is_no_id",),
+        ("tests/store/test_acl_file.py::test_key_is_not_built_from_an_invalid_id",),
     ),
     Bug(
         "the users of Redis are those of any namespace",
@@ -21,7 +21,7 @@ NAMING: Final = (
         "countersign/store/acl.py",
         "line = line.replace(_NAMESPACE, own)",
         'line = line.replace(_NAMESPACE, "*")',
-        ("tests/store/test_acl_file.py::test_whatever_its_ids_a_key_is_reached_by_its_own_users",),
+        ("tests/store/test_acl_file.py::test_any_key_is_reachable_by_its_own_users_only",),
     ),
     Bug(
         "a worker hears all namespaces",
@@ -29,7 +29,7 @@ NAMING: Final = (
         "countersign/store/users.acl",
         "script|exists +info ~{<YOUR NAMESPACE>-work}:*",
         "script|exists +info allchannels ~{<YOUR NAMESPACE>-work}:*",
-        ("tests/store/test_acl.py::test_users_may_do_all_that_a_story_needs_and_no_more",),
+        ("tests/store/test_acl.py::test_redis_users_may_do_exactly_what_a_story_needs",),
     ),
     Bug(
         "a worker reaches what web keeps",
@@ -38,8 +38,8 @@ NAMING: Final = (
         "script|exists +info ~{<YOUR NAMESPACE>-work}:*",
         "script|exists +info ~{<YOUR NAMESPACE>*",
         (
-            "tests/store/test_acl.py::test_users_may_do_all_that_a_story_needs_and_no_more",
-            "tests/store/test_acl_file.py::test_whatever_its_ids_a_key_is_reached_by_its_own_users",
+            "tests/store/test_acl.py::test_redis_users_may_do_exactly_what_a_story_needs",
+            "tests/store/test_acl_file.py::test_any_key_is_reachable_by_its_own_users_only",
         ),
     ),
     Bug(
@@ -49,8 +49,8 @@ NAMING: Final = (
         "run.area == key.area and not run.by_script if key.worker",
         "not run.by_script if key.worker",
         (
-            _CALLS + "test_foreign_run_looks_as_if_it_did_not_exist",
-            _CALLS + "test_stream_shows_only_runs_that_the_key_reaches",
+            _CALLS + "test_foreign_run_looks_nonexistent",
+            _CALLS + "test_stream_shows_only_runs_of_its_key",
         ),
     ),
     Bug(
@@ -59,7 +59,7 @@ NAMING: Final = (
         "bot/api/worker_calls.py",
         'return line if about is None or await self._reaches(key, RunId(about[1].decode())) else b""',
         "return line",
-        (_CALLS + "test_stream_shows_only_runs_that_the_key_reaches",),
+        (_CALLS + "test_stream_shows_only_runs_of_its_key",),
     ),
     Bug(
         "a program's key is taken for a worker's",
@@ -67,7 +67,7 @@ NAMING: Final = (
         "bot/api/worker_calls.py",
         "    if not key.worker:\n        raise Problem",
         "    if False:\n        raise Problem",
-        (_CALLS + "test_keys_of_programs_and_workers_are_not_exchanged",),
+        (_CALLS + "test_program_and_worker_keys_are_not_interchangeable",),
     ),
     Bug(
         "a worker's key is taken for a program's",
@@ -75,7 +75,7 @@ NAMING: Final = (
         "bot/api/endpoints.py",
         "                if not of_worker:\n",
         "                if False:\n",
-        (_CALLS + "test_keys_of_programs_and_workers_are_not_exchanged",),
+        (_CALLS + "test_program_and_worker_keys_are_not_interchangeable",),
     ),
     Bug(
         "a worker announces teams that its key may not run",
@@ -99,7 +99,7 @@ NAMING: Final = (
         "countersign/usecases/run_end.py",
         "    if call.verb not in _ENDS:",
         "    if False:",
-        ("tests/usecases/test_run_calls.py::test_odd_values_of_a_call_are_refused",),
+        ("tests/usecases/test_run_calls.py::test_invalid_values_in_a_call_are_refused",),
     ),
     Bug(
         "arguments are judged that are not what runs",
@@ -107,7 +107,7 @@ NAMING: Final = (
         "countersign/usecases/run_calls.py",
         "            _check(call.question.call)\n",
         "",
-        ("tests/usecases/test_run_calls.py::test_odd_values_of_a_call_are_refused",),
+        ("tests/usecases/test_run_calls.py::test_invalid_values_in_a_call_are_refused",),
     ),
     Bug(
         "a run whose workspace is not served just now looks as if it were gone",
@@ -123,7 +123,7 @@ NAMING: Final = (
         "countersign/domain/runs.py",
         'return f"{self.team} (a program)" if self.by_script else self.team',
         "return self.team",
-        ("tests/usecases/test_grant_usecases.py::test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team",),
+        ("tests/usecases/test_grant_usecases.py::test_program_named_like_a_team_cannot_use_its_permission",),
     ),
     Bug(
         "a program is whoever has a key of the same name",
@@ -131,7 +131,7 @@ NAMING: Final = (
         "countersign/domain/runs.py",
         'return f"{self.team} (the key {self.program})"',
         'return f"{self.team} (a program)"',
-        ("tests/usecases/test_grant_usecases.py::test_a_permission_of_a_program_is_its_keys_alone",),
+        ("tests/usecases/test_grant_usecases.py::test_permission_of_a_program_belongs_to_its_key",),
     ),
     Bug(
         "one run that cannot be asked for ends the repair of all",
@@ -139,7 +139,7 @@ NAMING: Final = (
         "countersign/usecases/requeued_runs.py",
         "        await store.now()  # raises",
         "        raise  # raises",
-        ("tests/autogen/test_requeued_runs.py::test_what_cannot_be_repaired_of_one_run_keeps_nobody_from_the_others",),
+        ("tests/autogen/test_requeued_runs.py::test_unrepairable_run_does_not_block_repairs_of_others",),
     ),
     Bug(
         "a mention is drawn of any text",
@@ -147,7 +147,7 @@ NAMING: Final = (
         "bot/slack/views/slack_markup.py",
         "if UserId.named(name) is not None:",
         "if name:",
-        ("tests/slack/test_slack_markup.py::test_only_an_id_is_mentioned",),
+        ("tests/slack/test_slack_markup.py::test_only_a_valid_id_is_mentioned",),
     ),
     Bug(
         "what a worker says of its teams is markup",
@@ -155,7 +155,7 @@ NAMING: Final = (
         "bot/slack/views/slack_markup.py",
         "else escape(part)",
         "else part",
-        ("tests/slack/test_agent_command.py::test_what_a_worker_says_of_its_teams_is_only_text",),
+        ("tests/slack/test_agent_command.py::test_text_of_a_worker_about_its_teams_is_escaped",),
     ),
     Bug(
         "a program starts in a channel without the app",
@@ -163,6 +163,6 @@ NAMING: Final = (
         "countersign/usecases/run_start.py",
         "if channels is not None and channel not in channels:",
         "if channels is None:",
-        ("tests/usecases/test_run_start.py::test_a_program_is_told_that_the_app_is_not_in_its_channel",),
+        ("tests/usecases/test_run_start.py::test_program_start_is_refused_where_the_app_is_missing",),
     ),
 )

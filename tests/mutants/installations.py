@@ -16,7 +16,7 @@ INSTALLING: Final = (
         "bot/installations/oauth.py",
         "return Flow(client=client, logger=_of_bolt,",
         "return Flow(client=client, logger=_log,",
-        (_OAUTH + "test_a_code_that_is_not_ours_installs_nothing",),
+        (_OAUTH + "test_foreign_oauth_code_installs_nothing",),
     ),
     Bug(
         "a browser keeps its cookie of OAuth, so its state is good again",
@@ -24,7 +24,7 @@ INSTALLING: Final = (
         "bot/installations/oauth.py",
         "    if cookie:",
         "    if not cookie:",
-        (_OAUTH + "test_a_state_is_good_once_in_time_and_in_the_browser_that_began",),
+        (_OAUTH + "test_oauth_state_is_valid_once_for_its_browser",),
     ),
     Bug(
         "a link brings scopes that are fewer, and the installation is taken",
@@ -32,7 +32,7 @@ INSTALLING: Final = (
         "bot/installations/oauth.py",
         "if missing or not installation.bot_token:",
         "if not installation.bot_token:",
-        (_OAUTH + "test_what_cannot_be_served_is_refused_with_a_sentence",),
+        (_OAUTH + "test_incomplete_installation_is_refused_with_a_sentence",),
     ),
     Bug(
         "the sealed tokens of one workspace serve in the place of another's",
@@ -40,7 +40,7 @@ INSTALLING: Final = (
         "bot/installations/records.py",
         "return installation if installation.workspace == workspace else None",
         "return installation",
-        (_TOKENS + "test_a_key_can_be_changed_and_one_that_is_lost_stops_nobody_else",),
+        (_TOKENS + "test_encryption_key_can_change_and_its_loss_is_contained",),
     ),
     Bug(
         "an event alone ends an installation that still has its token",
@@ -48,7 +48,7 @@ INSTALLING: Final = (
         "bot/installations/workspace_registry.py",
         "        if why in slack_errors.FINAL:\n            ended",
         "        if stored.installation.token:\n            ended",
-        (_TOKENS + "test_what_may_have_been_an_older_token_ends_nothing",),
+        (_TOKENS + "test_revocation_of_an_older_token_ends_nothing",),
     ),
     Bug(
         "a click without a workspace is taken for one of the clicker's home workspace",
@@ -56,7 +56,7 @@ INSTALLING: Final = (
         "bot/installations/workspace_registry.py",
         "if one.opened is not None and await one.opened.has_card(body)",
         "if False",
-        (_ORGANIZATIONS + "test_a_click_that_names_no_workspace_finds_its_card",),
+        (_ORGANIZATIONS + "test_click_without_a_workspace_finds_its_card",),
     ),
     Bug(
         "a disallowed address erases every installation",
@@ -64,7 +64,7 @@ INSTALLING: Final = (
         "bot/slack_errors.py",
         'FINAL: Final = frozenset({"account_inactive", "token_revoked"})',
         'FINAL: Final = frozenset({"account_inactive", "token_revoked", "invalid_auth"})',
-        (_TOKENS + "test_a_temporary_refusal_erases_no_installation",),
+        (_TOKENS + "test_temporary_refusal_erases_no_installation",),
     ),
     Bug(
         "no metric tells that Slack refuses the token",
@@ -80,7 +80,7 @@ INSTALLING: Final = (
         "countersign/metrics.py",
         "    if value not in known and len(known) < MOST_VALUES:\n",
         "    if value not in known:\n",
-        ("tests/test_metrics.py::test_no_label_grows_with_input",),
+        ("tests/test_metrics.py::test_metric_labels_do_not_grow_with_input",),
     ),
     Bug(
         "a request without a card is not counted",
@@ -96,7 +96,7 @@ INSTALLING: Final = (
         "bot/slack/health.py",
         "        if self._wrong_clock:\n",
         "        if self._away:\n            return Readiness(self._away)\n        if self._wrong_clock:\n",
-        ("tests/slack/test_health.py::test_web_without_redis_is_alive_and_ready",),
+        ("tests/slack/test_health.py::test_web_without_redis_stays_alive_and_ready",),
     ),
     Bug(
         "texts name a command that another app has",
@@ -112,6 +112,6 @@ INSTALLING: Final = (
         "bot/slack/ports.py",
         "in TRANSIENT | OF_THE_TOKEN\n",
         "in TRANSIENT\n",
-        (_TOKENS + "test_what_slack_says_of_a_token_is_no_word_about_the_message",),
+        (_TOKENS + "test_token_error_does_not_give_up_a_message",),
     ),
 )

@@ -16,7 +16,7 @@ BOUNDING: Final = (
         "countersign/usecases/unreported_outcomes.py",
         "    readable = await store.readable(names)\n",
         "    readable = dict(zip(names, await store.requests(list(names)), strict=True))\n",
-        (_OF_PROGRAMS + "test_a_record_that_nobody_reads_among_those_without_an_outcome_keeps_no_other_from_its_end",),
+        (_OF_PROGRAMS + "test_unreadable_record_does_not_stop_unreported_requests_from_ending",),
     ),
     Bug(
         "requests of teams stay among those of programs without an outcome",
@@ -24,7 +24,7 @@ BOUNDING: Final = (
         "countersign/usecases/unreported_outcomes.py",
         "    strays = [name for name in readable if name not in known]\n",
         "    strays = list[RequestId]()\n",
-        (_OF_PROGRAMS + "test_requests_that_are_no_programs_or_ended_leave_those_without_an_outcome",),
+        (_OF_PROGRAMS + "test_ended_and_foreign_requests_leave_the_unreported_index",),
     ),
     Bug(
         "a request that people are asked about ends as unreported",
@@ -32,7 +32,7 @@ BOUNDING: Final = (
         "countersign/usecases/unreported_outcomes.py",
         "    if request.decision is None:\n        return None\n",
         "",
-        (_OF_PROGRAMS + "test_a_request_that_people_are_asked_about_does_not_end_unreported",),
+        (_OF_PROGRAMS + "test_pending_request_does_not_end_as_unreported",),
     ),
     Bug(
         "a cancellation gets lost that comes as a command is sent to Redis",
@@ -40,9 +40,7 @@ BOUNDING: Final = (
         "countersign/store/redis/connection.py",
         "    keep_cancellations(pool)\n    pool.make",
         "    pool.make",
-        (
-            "tests/store/test_redis_py_compat.py::test_every_connection_of_ours_and_of_the_job_engine_keeps_cancellations",
-        ),
+        ("tests/store/test_redis_py_compat.py::test_all_our_redis_connections_keep_cancellations",),
     ),
     Bug(
         "a window that names no channel leaves work that nobody awaits",
@@ -50,7 +48,7 @@ BOUNDING: Final = (
         "bot/slack/handlers/ack_deadline.py",
         "        channel = channel_of(view)\n",
         "        begun = work(services, body)\n        channel = channel_of(view)\n        await begun\n",
-        ("tests/fuzz/test_fuzz.py::test_a_window_that_names_no_channel_begins_no_work_that_nobody_awaits",),
+        ("tests/fuzz/test_fuzz.py::test_window_without_a_channel_leaves_no_unawaited_work",),
     ),
     Bug(
         "a part of a tool's schema that names another dialect is judged without a guard",
@@ -58,7 +56,7 @@ BOUNDING: Final = (
         "countersign/json_schema.py",
         "    made.evolve = evolve\n",
         "",
-        (_SCHEMAS + "test_a_schema_cannot_make_its_check_run_for_ever_or_leave_the_document",),
+        (_SCHEMAS + "test_costly_or_external_schema_cannot_stall_its_check",),
     ),
     Bug(
         "what costs too much to check passes the gate",
@@ -66,7 +64,7 @@ BOUNDING: Final = (
         "countersign/json_schema.py",
         'deeply nested to check") if whole else None',
         'deeply nested to check") if not whole else None',
-        (_SCHEMAS + "test_a_schema_cannot_make_its_check_run_for_ever_or_leave_the_document",),
+        (_SCHEMAS + "test_costly_or_external_schema_cannot_stall_its_check",),
     ),
     Bug(
         "a record of another schema is read as if it were ours",
@@ -74,7 +72,7 @@ BOUNDING: Final = (
         "countersign/store/codec.py",
         'if schema != b"%d" % self.schema:',
         'if schema == b"":',
-        ("tests/store/test_compression.py::test_a_record_of_another_schema_is_refused_by_name[1]",),
+        ("tests/store/test_compression.py::test_record_of_another_schema_is_refused_by_name[1]",),
     ),
     Bug(
         "names of nothing stay in the index of deadlines",
@@ -82,7 +80,7 @@ BOUNDING: Final = (
         "countersign/usecases/deadlines.py",
         'those("settled"), those("unknown"))',
         'those("settled"), [])',
-        (_STRAYS + "test_names_of_nothing_in_the_index_of_deadlines_are_removed_counted_and_logged",),
+        (_STRAYS + "test_stray_deadlines_are_removed",),
     ),
     Bug(
         "a body of any size is read before its signature is looked at",
@@ -90,7 +88,7 @@ BOUNDING: Final = (
         "bot/slack/http.py",
         "if len(body) > LARGEST:",
         "if False:",
-        (_HTTP + "test_of_a_body_without_end_no_more_is_read_than_slack_sends",),
+        (_HTTP + "test_endless_body_is_refused_at_slacks_size_limit",),
     ),
     Bug(
         "what is sent half stays open",
@@ -98,7 +96,7 @@ BOUNDING: Final = (
         "countersign/http_port.py",
         "self._hurry = self.loop.call_later(WITHIN, self.transport.abort)",
         "pass",
-        (_HTTP + "test_what_is_sent_half_is_closed",),
+        (_HTTP + "test_unfinished_http_request_is_closed",),
     ),
     Bug(
         "there may be any number of connections",
@@ -106,7 +104,7 @@ BOUNDING: Final = (
         "countersign/http_port.py",
         "if len(self.connections) > self.most:",
         "if False:",
-        (_HTTP + "test_there_are_only_so_many_connections",),
+        (_HTTP + "test_connections_over_the_limit_are_refused",),
     ),
     Bug(
         "jobs are unpickled",
@@ -114,7 +112,7 @@ BOUNDING: Final = (
         "countersign/runs/job_queue.py",
         "        job_codec.mend_docket()\n",
         "",
-        ("tests/store/test_job_queue.py::test_no_job_runs_code_in_a_worker_and_the_next_one_is_advanced",),
+        ("tests/store/test_job_queue.py::test_job_with_code_is_dropped_and_the_next_advances",),
     ),
     Bug(
         "a name that leads to the demo's mailbox reads its mails",
@@ -122,7 +120,7 @@ BOUNDING: Final = (
         "demo/mailbox.py",
         'if host not in (LOOPBACK, "localhost"):',
         "if False:",
-        ("tests/demo/test_mailbox.py::test_a_page_of_another_site_reads_no_mail_by_giving_its_name_our_address",),
+        ("tests/demo/test_mailbox.py::test_page_refuses_foreign_host_names",),
     ),
     Bug(
         "a part of Redis' password stands in a traceback",
@@ -130,7 +128,7 @@ BOUNDING: Final = (
         "countersign/process_settings.py",
         "        except ValueError:  # whose words hold a part of the password\n            wrong = True",
         "        except ZeroDivisionError:\n            wrong = True",
-        ("tests/test_settings.py::test_an_address_that_cannot_be_used_is_told_without_its_password",),
+        ("tests/test_settings.py::test_invalid_address_is_reported_without_its_password",),
     ),
     Bug(
         "an ack is as large as its window",
@@ -139,10 +137,10 @@ BOUNDING: Final = (
         "if size_of(content) > LARGEST:",
         "if False:",
         (
-            "tests/slack/test_acks.py::test_a_large_window_comes_after_its_ack",
-            "tests/slack/test_acks.py::test_long_words_follow_their_ack",
-            "tests/slack/test_acks.py::test_of_many_errors_the_first_are_shown",
-            "tests/slack/test_high_risk_windows.py::test_all_parts_of_what_is_long_come_before_the_word",
+            "tests/slack/test_acks.py::test_ack_opens_a_small_window_and_the_whole_follows",
+            "tests/slack/test_acks.py::test_ack_too_small_for_the_message_sends_it_later",
+            "tests/slack/test_acks.py::test_ack_shows_as_many_errors_as_fit",
+            "tests/slack/test_high_risk_windows.py::test_all_parts_of_long_content_precede_the_word",
         ),
     ),
     Bug(
@@ -151,7 +149,7 @@ BOUNDING: Final = (
         "bot/slack/app.py",
         "connector=aiohttp.TCPConnector(limit=DRAWING), timeout=patience) as drawing,",
         "connector=session.connector, connector_owner=False, timeout=patience) as drawing,",
-        ("tests/slack/test_connection.py::test_a_window_opens_while_all_drawing_waits_for_slack",),
+        ("tests/slack/test_connection.py::test_window_opens_while_all_drawing_waits_for_slack",),
     ),
     Bug(
         "nothing opens before a slow look-up has ended",
@@ -159,7 +157,7 @@ BOUNDING: Final = (
         "bot/slack/handlers/modal_opening.py",
         "await asyncio.wait({view}, timeout=OPEN_WITHIN)",
         "await asyncio.wait({view})",
-        ("tests/slack/test_actions.py::test_a_window_opens_in_time_and_is_filled_when_it_can_be",),
+        ("tests/slack/test_actions.py::test_window_opens_at_once_and_is_filled_later",),
     ),
     Bug(
         "a sentence is lost where the app is not in the channel",
@@ -167,7 +165,7 @@ BOUNDING: Final = (
         "bot/slack/handlers/ack_deadline.py",
         "(ephemeral, by_url, directly) if thread else (by_url, ephemeral, directly)",
         "(ephemeral, by_url) if thread else (by_url, ephemeral)",
-        ("tests/slack/test_approvals_command.py::test_who_saved_where_the_app_is_not_hears_of_it",),
+        ("tests/slack/test_approvals_command.py::test_settings_saved_where_the_app_is_missing_are_confirmed",),
     ),
     Bug(
         "direct messages are looked up by their user",
@@ -175,6 +173,6 @@ BOUNDING: Final = (
         "bot/slack/projector/message_sync.py",
         'self._direct[user] = ChannelId(opened["channel"]["id"])',
         "self._direct[user] = ChannelId(user)",
-        ("tests/slack/test_projector.py::test_a_run_is_told_directly_once_where_its_channel_takes_nothing",),
+        ("tests/slack/test_projector.py::test_run_without_a_usable_channel_is_reported_directly_once",),
     ),
 )

@@ -23,8 +23,8 @@ POLICY: Final = (
         "return bool(action.program) and (clause.team, clause.agent)",
         "return not action and (clause.team, clause.agent)",
         (
-            "tests/policy/test_program_rules.py::test_pass_rules_match_programs_only_by_key",
-            "tests/api/test_channel_rules.py::test_claimed_names_pass_no_call",
+            "tests/policy/test_program_rules.py::test_allow_rules_match_programs_by_key_only",
+            "tests/api/test_channel_rules.py::test_claimed_team_and_agent_names_pass_no_call",
         ),
     ),
     Bug(
@@ -33,7 +33,7 @@ POLICY: Final = (
         "countersign/policy/suggestion.py",
         "if risk is not Risk.LOW or self._book.risk_of(was.tool) is not Risk.LOW:",
         "if risk is not Risk.LOW:",
-        (_SUGGESTED + "test_high_risk_of_the_policy_now_is_never_suggested",),
+        (_SUGGESTED + "test_high_risk_tool_is_never_suggested",),
     ),
     Bug(
         "a suggested rule lets pass with arguments that nobody ever saw",
@@ -41,7 +41,7 @@ POLICY: Final = (
         "countersign/policy/suggestion.py",
         '" and ".join([only, *limits])',
         '" and ".join(limits)',
-        ("tests/policy/test_suggestion.py::test_a_suggestion_lets_pass_what_was_approved_and_nothing_beyond",),
+        ("tests/policy/test_suggestion.py::test_suggestion_allows_only_what_was_approved",),
     ),
     Bug(
         "a suggested rule has no upper limit",
@@ -49,7 +49,7 @@ POLICY: Final = (
         "countersign/policy/suggestion.py",
         " and {name} <= {json.dumps(max(seen))}",
         "",
-        (_SUGGESTED + "test_a_suggestion_lets_pass_what_was_approved_and_nothing_beyond",),
+        (_SUGGESTED + "test_suggestion_allows_only_what_was_approved",),
     ),
     Bug(
         "the members of another channel decide",
@@ -57,7 +57,7 @@ POLICY: Final = (
         "countersign/domain/channel_settings.py",
         "step.reviewers.at(step.channel or there)",
         "step.reviewers.at(there)",
-        (_SETTINGS + "test_the_members_of_a_channel_are_those_of_the_one_that_the_card_goes_to",),
+        (_SETTINGS + "test_channel_members_are_those_of_the_cards_channel",),
     ),
     Bug(
         "only the first page of a channel's members may decide",
@@ -65,7 +65,7 @@ POLICY: Final = (
         "bot/slack/people/users_and_groups.py",
         "if members is None or members.whole or user in members.users:",
         "if members is None or members.users:",
-        (_CLICKS + "test_members_of_the_channel_decide_and_nobody_else",),
+        (_CLICKS + "test_only_full_channel_members_decide_for_a_channel",),
     ),
     Bug(
         "the mildest rule wins",
@@ -73,7 +73,7 @@ POLICY: Final = (
         "countersign/policy/evaluation.py",
         "strictest = max(fitting,",
         "strictest = min(fitting,",
-        (_RULEBOOK + "test_the_strictest_that_fits_wins_and_in_doubt_people_are_asked",),
+        (_RULEBOOK + "test_strictest_matching_rule_wins_and_default_asks",),
     ),
     Bug(
         "a condition that cannot be judged lets pass",
@@ -81,7 +81,7 @@ POLICY: Final = (
         "countersign/policy/evaluation.py",
         "        if clause.then is Action.ALLOW:\n            return",
         "        if False:\n            return",
-        (_AT_THE_GATE + "test_a_condition_that_cannot_be_judged_lets_nothing_pass",),
+        (_AT_THE_GATE + "test_undecidable_condition_allows_nothing",),
     ),
     Bug(
         "a policy makes the quorum smaller",
@@ -89,7 +89,7 @@ POLICY: Final = (
         "countersign/domain/channel_settings.py",
         '"quorum", max)',
         '"quorum")',
-        (_RULEBOOK + "test_a_policy_makes_a_channels_settings_stricter_and_never_milder",),
+        (_RULEBOOK + "test_policy_makes_channel_settings_only_stricter",),
     ),
     Bug(
         "high risk is approved by timeout",
@@ -99,7 +99,7 @@ POLICY: Final = (
         "takes_a_person = asked.proof is not Proof.SLACK",
         (
             _RULEBOOK + "test_high_risk_is_never_approved_by_timeout",
-            _IN_FORCE + "test_high_risk_is_not_approved_by_timeout_though_the_channel_says_so",
+            _IN_FORCE + "test_high_risk_overrules_a_channels_approval_by_timeout",
         ),
     ),
     Bug(
@@ -108,7 +108,7 @@ POLICY: Final = (
         "countersign/usecases/effective_settings.py",
         "        if judgement.then is Action.DENY:\n",
         "        if False:\n",
-        (_IN_FORCE + "test_what_the_policy_refuses_is_asked_of_nobody_and_is_in_the_record",),
+        (_IN_FORCE + "test_call_refused_by_policy_is_logged_and_not_asked",),
     ),
     Bug(
         "a refusal by policy is on record each time the run is rebuilt",
@@ -116,7 +116,7 @@ POLICY: Final = (
         "countersign/usecases/run_requests.py",
         "events=(event,), once=once)",
         "events=(event,))",
-        (_IN_FORCE + "test_what_the_policy_refuses_is_asked_of_nobody_and_is_in_the_record",),
+        (_IN_FORCE + "test_call_refused_by_policy_is_logged_and_not_asked",),
     ),
     Bug(
         "a request that nobody could decide is asked",
@@ -124,7 +124,7 @@ POLICY: Final = (
         "countersign/usecases/effective_settings.py",
         "Ruled(rules, settings, None if nobody is None else _refused(Refusal.NOBODY_COULD, nobody))",
         "Ruled(rules, settings)",
-        (_IN_FORCE + "test_a_request_that_nobody_could_decide_is_refused_before_it_is_asked",),
+        (_IN_FORCE + "test_undecidable_request_is_refused_before_it_is_asked",),
     ),
     Bug(
         "nobody looks into the policy",
@@ -133,8 +133,8 @@ POLICY: Final = (
         "evaluation.judge(await store.rulebook(), action, team_says)",
         "evaluation.judge(evaluation.Rulebook(), action, team_says)",
         (
-            _AT_THE_GATE + "test_what_the_policy_refuses_does_not_run_and_the_model_reads_by_which_rule",
-            _AT_THE_GATE + "test_the_stricter_of_team_and_policy_asks",
+            _AT_THE_GATE + "test_call_refused_by_policy_tells_the_model_the_rule",
+            _AT_THE_GATE + "test_stricter_of_team_and_policy_counts",
         ),
     ),
     Bug(
@@ -143,7 +143,7 @@ POLICY: Final = (
         "countersign/domain/decision_attempts.py",
         "        if request.rules.quorum > 1:\n            return Refusal.EDIT_NEEDS_ONE\n",
         "",
-        (_EDITS + "test_where_several_must_approve_one_person_cannot_change_the_content",),
+        (_EDITS + "test_edit_with_a_quorum_above_one_is_refused",),
     ),
     Bug(
         "other arguments come along with an approval",
@@ -151,7 +151,7 @@ POLICY: Final = (
         "countersign/domain/decision_attempts.py",
         "    if attempt.arguments or attempt.content:\n        return Refusal.NOT_OFFERED\n",
         "",
-        (_EDITS + "test_other_arguments_do_not_come_along_with_another_verb",),
+        (_EDITS + "test_other_verbs_carry_no_changed_arguments",),
     ),
     Bug(
         "a text that a reviewer changed is used as it was asked about",
@@ -160,8 +160,8 @@ POLICY: Final = (
         "    return request.decision.content or request.question.content\n",
         "    return request.question.content\n",
         (
-            _EDITS + "test_an_edit_approves_the_changed_words_and_nothing_else",
-            "tests/autogen/test_email.py::test_a_mail_that_a_reviewer_changed_is_sent_as_they_wrote_it",
+            _EDITS + "test_edit_approves_only_the_changed_message",
+            "tests/autogen/test_email.py::test_edited_mail_is_sent_as_the_reviewer_wrote_it",
         ),
     ),
     Bug(
@@ -170,7 +170,7 @@ POLICY: Final = (
         "bot/slack/views/edit_modal.py",
         "        if visible(typed(text)) != text:",
         "        if False:",
-        ("tests/slack/test_edits.py::test_words_that_a_window_would_not_give_back_are_not_changed_in_one",),
+        ("tests/slack/test_edits.py::test_message_that_a_window_would_alter_is_not_edited",),
     ),
     Bug(
         "code changed into another language runs",
@@ -178,7 +178,7 @@ POLICY: Final = (
         "countersign/frameworks/autogen/code/gated_executor.py",
         "[language for language, _ in blocks] != languages or",
         "",
-        ("tests/autogen/test_code_executors.py::test_code_changed_into_what_could_not_be_shown_does_not_run",),
+        ("tests/autogen/test_code_executors.py::test_code_edited_beyond_the_form_does_not_run",),
     ),
     Bug(
         "an agent's rule does not count where its run has two humans",
@@ -186,7 +186,7 @@ POLICY: Final = (
         "countersign/usecases/effective_settings.py",
         "judge(store, run, asker(question), call, Action.ASK)",
         "judge(store, run, question.agent, call, Action.ASK)",
-        (_IN_FORCE + "test_a_rule_that_names_an_agent_counts_whichever_of_several_humans_it_asks",),
+        (_IN_FORCE + "test_rule_for_an_agent_counts_for_all_its_humans",),
     ),
     Bug(
         "a condition looks into a text of any length",
@@ -194,7 +194,7 @@ POLICY: Final = (
         "countersign/policy/conditions.py",
         "if isinstance(side, str) and len(side) > LOOKED_AT:",
         "if False:",
-        (_CONDITIONS + "test_an_argument_too_long_to_be_looked_at_cannot_be_judged",),
+        (_CONDITIONS + "test_argument_too_long_to_examine_is_undecidable",),
     ),
     Bug(
         "capitals pass a condition by",
@@ -202,7 +202,7 @@ POLICY: Final = (
         "countersign/domain/json_comparison.py",
         "left == right or _doubted(_folded(left) == _folded(right))",
         "left == right",
-        (_CONDITIONS + "test_what_a_tool_may_take_for_the_same_is_neither_the_same_nor_different",),
+        (_CONDITIONS + "test_ambiguous_values_are_neither_equal_nor_different",),
     ),
     Bug(
         "a character that nobody sees passes a condition by",
@@ -210,7 +210,7 @@ POLICY: Final = (
         "countersign/domain/json_comparison.py",
         "    return char in EMPTY or _SELECTS.match(char) is not None\n",
         "    return False\n",
-        (_CONDITIONS + "test_what_a_tool_may_take_for_the_same_is_neither_the_same_nor_different",),
+        (_CONDITIONS + "test_ambiguous_values_are_neither_equal_nor_different",),
     ),
     Bug(
         "another JSON type passes a condition by",
@@ -218,7 +218,7 @@ POLICY: Final = (
         "countersign/domain/json_comparison.py",
         '        raise CannotTell(f"{kinds[0]} and {kinds[1]} cannot be compared")\n',
         "        return False\n",
-        (_CONDITIONS + "test_what_a_tool_may_take_for_the_same_is_neither_the_same_nor_different",),
+        (_CONDITIONS + "test_ambiguous_values_are_neither_equal_nor_different",),
     ),
     Bug(
         "a rule lets tools pass that are called almost like the one that it names",
@@ -226,7 +226,7 @@ POLICY: Final = (
         "countersign/policy/evaluation.py",
         "exactly = clause.then is Action.ALLOW",
         "exactly = False",
-        (_RULEBOOK + "test_the_strictest_that_fits_wins_and_in_doubt_people_are_asked",),
+        (_RULEBOOK + "test_strictest_matching_rule_wins_and_default_asks",),
     ),
     Bug(
         "whom a rule names for small things decides on large ones by an edit",
@@ -234,7 +234,7 @@ POLICY: Final = (
         "countersign/usecases/decisions.py",
         "return rules.quorum > 1 or not alone",
         "return rules.quorum > 1",
-        (_IN_FORCE + "test_who_changes_a_call_is_one_who_may_decide_on_the_changed_one",),
+        (_IN_FORCE + "test_edit_needs_a_reviewer_of_the_changed_call",),
     ),
     Bug(
         "a doubt is decided by the channel's rules, whatever the policy says of its tool",
@@ -242,7 +242,7 @@ POLICY: Final = (
         "countersign/usecases/effective_settings.py",
         "rules = evaluation.apply(await _of_doubt(store, run, question, settings), settings)",
         "pass",
-        (_IN_FORCE + "test_whether_it_is_done_again_needs_those_who_may_have_it_done",),
+        (_IN_FORCE + "test_doubt_needs_reviewers_who_may_approve_the_action",),
     ),
     Bug(
         "what the model wrote is judged, and what the tool makes of it runs",
@@ -251,8 +251,8 @@ POLICY: Final = (
         "name, written(taken), self._ask",
         "name, written(given), self._ask",
         (
-            _ONE + "test_every_kind_of_tool_is_judged_by_the_value_that_it_takes",
-            _ONE + "test_what_is_judged_shown_digested_recorded_and_run_is_one_value",
+            _ONE + "test_every_kind_of_tool_is_judged_by_converted_values",
+            _ONE + "test_judged_shown_digested_logged_and_run_values_are_equal",
         ),
     ),
     Bug(
@@ -262,9 +262,8 @@ POLICY: Final = (
         "    if wrong := why_not(taken, closed(parameters), parameters, whole=True):\n",
         "    if wrong := None:\n",
         (
-            _ONE
-            + "test_every_kind_of_tool_is_judged_by_the_value_that_it_takes[a workbench with a schema-the team's code]",
-            _ONE + "test_what_a_workbench_does_not_name_is_refused_or_seen[more0]",
+            _ONE + "test_every_kind_of_tool_is_judged_by_converted_values[a workbench with a schema-the team's code]",
+            _ONE + "test_undeclared_workbench_argument_is_refused_or_shown[more0]",
         ),
     ),
     Bug(
@@ -273,7 +272,7 @@ POLICY: Final = (
         "countersign/frameworks/autogen/tools/arguments.py",
         "    if not _holds(taken, entered):\n",
         "    if False:\n",
-        (_ONE + "test_what_a_reviewer_enters_is_what_runs_or_nothing_does",),
+        (_ONE + "test_edited_value_runs_as_converted_or_not_at_all",),
     ),
     Bug(
         "a drawn call keeps what its tool does not describe to itself",
@@ -281,7 +280,7 @@ POLICY: Final = (
         "countersign/frameworks/autogen/tools/gated_tools.py",
         "            show = None\n",
         "            pass\n",
-        (_ONE + "test_what_a_workbench_does_not_name_is_refused_or_seen[more2]",),
+        (_ONE + "test_undeclared_workbench_argument_is_refused_or_shown[more2]",),
     ),
     Bug(
         "a tool that comes later passes because others were named",
@@ -289,7 +288,7 @@ POLICY: Final = (
         "countersign/frameworks/autogen/tools/gated_tools.py",
         "            if isinstance(rules.ask, str | Collection) and not isinstance(rules.ask, Mapping):\n",
         "            if False:\n",
-        (_ONE + "test_a_tool_that_a_workbench_has_only_later_asks_though_others_are_named",),
+        (_ONE + "test_tool_added_to_a_workbench_later_asks",),
     ),
     Bug(
         "hidden is only what was there when it was asked",
@@ -297,7 +296,7 @@ POLICY: Final = (
         "countersign/frameworks/autogen/tools/approval_gate.py",
         "    return Call(action.tool, action.arguments, action.schema, action.hide)",
         "    return Call(action.tool, action.arguments, action.schema)",
-        (_ONE + "test_what_is_hidden_stays_so_in_changes_and_in_errors",),
+        (_ONE + "test_hidden_values_stay_hidden_in_changes_and_errors",),
     ),
     Bug(
         "the errors of tools tell what is hidden",
@@ -305,7 +304,7 @@ POLICY: Final = (
         "countersign/frameworks/autogen/tools/arguments.py",
         "    return without_hidden(text, given, hide)\n",
         "    return text\n",
-        (_ONE + "test_what_is_hidden_stays_so_in_changes_and_in_errors",),
+        (_ONE + "test_hidden_values_stay_hidden_in_changes_and_errors",),
     ),
     Bug(
         "who asked does not read why a rule refused",
@@ -313,6 +312,6 @@ POLICY: Final = (
         "countersign/frameworks/autogen/tools/approval_gate.py",
         "self.outcomes.add(replace(outcome, reason=why), text)",
         "self.outcomes.add(outcome, text)",
-        (_ONE + "test_why_a_rule_refuses_is_read_by_who_asked_and_by_the_model",),
+        (_ONE + "test_requester_and_model_read_why_a_rule_refuses",),
     ),
 )

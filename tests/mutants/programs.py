@@ -9,7 +9,7 @@ _BAD: Final = "tests/api/test_bad_programs.py::"
 _CALLBACKS: Final = "tests/api/test_callbacks.py::"
 _GUARDED: Final = "tests/api/test_guarded_functions.py::"
 _TERMINAL: Final = "tests/api/test_terminal.py::"
-_ROWS: Final = "test_calls_of_one_program_within_seconds_are_rows_of_one_card"
+_ROWS: Final = "test_quick_calls_of_one_program_share_a_card"
 _BATCHES: Final = "tests/api/test_program_batches.py::"
 
 _KEYWORDS: Final = "tests/api/test_keyword_programs.py::"
@@ -21,7 +21,7 @@ ASKING: Final = (
         "bot/api/bodies.py",
         "        json_bounds.check(raw)  # before anything is built of it\n",
         "",
-        ("tests/api/test_body_bounds.py::test_hostile_structure_is_refused_before_it_is_parsed",),
+        ("tests/api/test_body_bounds.py::test_hostile_json_structure_is_refused_before_parsing",),
     ),
     Bug(
         "a program asks again and acts twice once its key is rotated",
@@ -45,7 +45,7 @@ ASKING: Final = (
         "bot/api/endpoints.py",
         "        if channel not in key.channels:",
         "        if named and not named.startswith('#') and channel not in key.channels:",
-        ("tests/api/test_key_rotation.py::test_renamed_channel_gives_a_key_no_other_one",),
+        ("tests/api/test_key_rotation.py::test_key_keeps_its_channel_when_names_change",),
     ),
     Bug(
         "a guess learns that the key was revoked",
@@ -53,7 +53,7 @@ ASKING: Final = (
         "bot/api/endpoints.py",
         "        if seen is None or secret is None:  #",
         "        if seen is None or (secret is None and seen.value.revoked_at is None):  #",
-        ("tests/api/test_key_rotation.py::test_only_the_right_secret_learns_that_it_ended",),
+        ("tests/api/test_key_rotation.py::test_revocation_is_revealed_only_to_the_right_secret",),
     ),
     Bug(
         "a reviewer types the keyword of an approval",
@@ -62,8 +62,8 @@ ASKING: Final = (
         "            return apart(self.approve, words)\n",
         "            return words\n",
         (
-            "tests/domain/test_typed_answers.py::test_a_reviewer_cannot_type_the_keyword_of_an_approval",
-            _KEYWORDS + "test_the_tutorial_continues_until_people_approve",
+            "tests/domain/test_typed_answers.py::test_reviewer_cannot_type_the_approval_keyword",
+            _KEYWORDS + "test_tutorial_team_continues_until_people_approve",
         ),
     ),
     Bug(
@@ -72,7 +72,7 @@ ASKING: Final = (
         "countersign/domain/texts_for_models.py",
         "nobody answered in time and that it was not done.",
         "nobody answered in time and that it was not approved.",
-        ("tests/domain/test_typed_answers.py::test_a_text_has_a_keyword_only_if_it_was_decided[APPROVED]",),
+        ("tests/domain/test_typed_answers.py::test_text_contains_a_keyword_only_if_decided[APPROVED]",),
     ),
     Bug(
         "a decision is true whatever was decided",
@@ -80,7 +80,7 @@ ASKING: Final = (
         "countersign/client/exchange.py",
         "        return self.approved\n",
         "        return True\n",
-        ("tests/api/test_client.py::test_a_decision_is_false_unless_it_was_approved[rejected-chosen2-False]",),
+        ("tests/api/test_client.py::test_decision_is_truthy_only_if_approved[rejected-chosen2-False]",),
     ),
     Bug(
         "LangGraph's `if approved:` acts on a reviewer's words",
@@ -88,7 +88,7 @@ ASKING: Final = (
         "countersign/frameworks/langgraph/__init__.py",
         "if not in_words or decision.approved:",
         'if decision.outcome != "answered":',
-        ("tests/adapters/test_langgraph.py::test_approve_or_reject_takes_the_approved_path_only_on_approval",),
+        ("tests/adapters/test_langgraph.py::test_interrupt_takes_the_approved_path_only_on_approval",),
     ),
     Bug(
         "a team asks again and again when nobody answers",
@@ -96,7 +96,7 @@ ASKING: Final = (
         "countersign/client/slack_input.py",
         '        if decision.outcome in _SILENT and on_silence == "stop":',
         "        if False:",
-        (_KEYWORDS + "test_the_tutorial_stops_when_nobody_answers",),
+        (_KEYWORDS + "test_tutorial_team_stops_when_nobody_answers",),
     ),
     Bug(
         "a second program begins what another one began",
@@ -104,7 +104,7 @@ ASKING: Final = (
         "countersign/domain/executions.py",
         "        if others != ([replaces] if replaces else []):",
         "        if False:",
-        ("tests/api/test_program_executions.py::test_first_execution_begins_and_is_told_so_again",),
+        ("tests/api/test_program_executions.py::test_first_execution_begins_and_its_repeat_agrees",),
     ),
     Bug(
         "what was not approved begins",
@@ -112,7 +112,7 @@ ASKING: Final = (
         "countersign/usecases/executions.py",
         "    if status not in (Status.APPROVED, Status.EDITED):",
         "    if status is Status.REJECTED:",
-        ("tests/api/test_program_executions.py::test_only_what_was_approved_begins[answered]",),
+        ("tests/api/test_program_executions.py::test_only_an_approved_request_begins[answered]",),
     ),
     Bug(
         "half an answer of the service ends the program",
@@ -120,7 +120,7 @@ ASKING: Final = (
         "countersign/client/connection.py",
         "if not isinstance(body, dict) and 200",
         "if body == 0 and 200",
-        ("tests/api/test_service_away.py::test_half_an_answer_is_none[cut off]",),
+        ("tests/api/test_service_away.py::test_half_a_response_is_retried_with_the_same_key[cut off]",),
     ),
     Bug(
         "an outcome that the service was away to hear is lost",
@@ -128,7 +128,7 @@ ASKING: Final = (
         "countersign/frameworks/saved_runs.py",
         '                call.unreported = UnreportedOutcome(decision.request, True, "")\n',
         "",
-        ("tests/adapters/test_unreported_outcomes.py::test_resume_reports_what_the_service_was_away_to_hear",),
+        ("tests/adapters/test_unreported_outcomes.py::test_resume_reports_a_pending_outcome",),
     ),
     Bug(
         "calls of a program that come together are a card each",
@@ -144,7 +144,7 @@ ASKING: Final = (
         "bot/slack/projector/card_grouping.py",
         "    async with burst.turn:",
         "    if True:",
-        (_BATCHES + "test_twenty_calls_at_once_are_four_cards_and_one_click_approves_a_whole_card",),
+        (_BATCHES + "test_twenty_calls_make_four_cards_with_one_click_each",),
     ),
     Bug(
         "a program shares the cards of another one",
@@ -152,7 +152,7 @@ ASKING: Final = (
         "countersign/domain/batching.py",
         "        return first.program.key == other.program.key\n",
         "        return True\n",
-        (_BATCHES + "test_calls_share_a_card_by_key_and_not_by_name",),
+        (_BATCHES + "test_calls_share_a_card_by_key_not_name",),
     ),
     Bug(
         "one click approves what two programs ask",
@@ -160,7 +160,7 @@ ASKING: Final = (
         "bot/slack/views/approval_card.py",
         "    one_program = run.program is not None and {",
         "    one_program = run.program is not None or {",
-        (_BATCHES + "test_one_click_decides_on_rows_of_one_program_only",),
+        (_BATCHES + "test_approve_all_needs_rows_of_one_program",),
     ),
     Bug(
         "an outcome of what was not approved is taken",
@@ -168,7 +168,7 @@ ASKING: Final = (
         "countersign/usecases/executions.py",
         "    if not may_act(target.request):\n        raise",
         "    if False:\n        raise",
-        (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none",),
+        (_REQUESTS + "test_outcome_of_an_unapproved_request_is_refused",),
     ),
     Bug(
         "a question that is asked twice in a run has one decision",
@@ -176,7 +176,7 @@ ASKING: Final = (
         "countersign/client/idempotency_keys.py",
         "self._times[digest] += 1",
         "self._times[digest] = 1",
-        ("tests/api/test_client.py::test_a_proxy_whose_program_died_finds_its_cards_by_its_key",),
+        ("tests/api/test_client.py::test_restarted_proxy_finds_its_cards_by_key",),
     ),
     Bug(
         "a request that was rejected waits a day for its outcome",
@@ -184,7 +184,7 @@ ASKING: Final = (
         "countersign/usecases/unreported_outcomes.py",
         "    if not may_act(request):\n        return",
         "    if False:\n        return",
-        (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none",),
+        (_REQUESTS + "test_outcome_of_an_unapproved_request_is_refused",),
     ),
     Bug(
         "an error that nobody foresaw is an answer in plain text",
@@ -192,7 +192,7 @@ ASKING: Final = (
         "bot/api/endpoints.py",
         "handlers[Exception] = on_problem",
         "handlers[Problem] = on_problem",
-        (_REQUESTS + "test_an_error_that_nobody_foresaw_is_a_problem_without_details",),
+        (_REQUESTS + "test_unexpected_error_is_a_problem_without_details",),
     ),
     Bug(
         "whom a program names approves alone",
@@ -200,7 +200,7 @@ ASKING: Final = (
         "countersign/domain/eligibility.py",
         "requester_known = not request.run.of_program",
         "requester_known = True",
-        (_BAD + "test_whom_a_program_names_gets_no_right_and_is_shown_as_its_word",),
+        (_BAD + "test_person_named_by_a_program_gets_no_rights",),
     ),
     Bug(
         "whom a program names stops its request",
@@ -208,7 +208,7 @@ ASKING: Final = (
         "countersign/usecases/run_end.py",
         " or run.program is not None",
         "",
-        (_BAD + "test_whom_a_program_names_gets_no_right_and_is_shown_as_its_word",),
+        (_BAD + "test_person_named_by_a_program_gets_no_rights",),
     ),
     Bug(
         "a request of which nothing was reported counts as done",
@@ -216,7 +216,7 @@ ASKING: Final = (
         "countersign/domain/runs.py",
         " and self.ended_as != UNREPORTED",
         "",
-        (_REQUESTS + "test_a_request_of_which_nothing_is_reported_ends_and_says_so",),
+        (_REQUESTS + "test_unreported_request_ends_and_says_so",),
     ),
     Bug(
         "a function that ran and was reported runs again",
@@ -225,8 +225,8 @@ ASKING: Final = (
         "        if decision.reported is not None:\n            raise AlreadyRan(decision)",
         "        if decision.reported is not None:\n            return execution",
         (
-            _GUARDED + "test_what_was_reported_before_does_not_run_again[thread-False-Done before.]",
-            "tests/adapters/test_ag2.py::test_a_call_runs_only_as_people_decided",
+            _GUARDED + "test_reported_action_does_not_run_again[thread-False-Done before.]",
+            "tests/adapters/test_ag2.py::test_call_runs_only_as_decided",
         ),
     ),
     Bug(
@@ -235,7 +235,7 @@ ASKING: Final = (
         "countersign/client/exchange.py",
         '        _log.warning("What was approved ran,',
         '        raise\n        _log.warning("What was approved ran,',
-        (_GUARDED + "test_a_report_that_is_refused_hides_no_result[thread-False]",),
+        (_GUARDED + "test_refused_report_hides_no_result[thread-False]",),
     ),
     Bug(
         "a poll tells the decision to a key that was revoked meanwhile",
@@ -243,7 +243,7 @@ ASKING: Final = (
         "bot/api/endpoints.py",
         "            await self._key(request)  # the key may have been revoked in the meantime\n",
         "",
-        (_REQUESTS + "test_a_poll_whose_key_is_revoked_meanwhile_tells_nothing",),
+        (_REQUESTS + "test_long_poll_under_a_revoked_key_reveals_nothing",),
     ),
     Bug(
         "a channel that the app joined just now is not known for a minute",
@@ -251,7 +251,7 @@ ASKING: Final = (
         "bot/api/endpoints.py",
         "for anew in (False, True):",
         "for anew in (False, False):",
-        (_REQUESTS + "test_a_channel_that_the_app_joined_just_now_is_known",),
+        (_REQUESTS + "test_channel_joined_just_now_is_known",),
     ),
     Bug(
         "requests at once pass the limit of their key",
@@ -259,7 +259,7 @@ ASKING: Final = (
         "countersign/store/programs.py",
         "number = int(await self._client.incr(name))",
         "number = int(await self._client.get(name) or 0) + 1\n        await self._client.set(name, number)",
-        (_BAD + "test_a_limit_holds_for_requests_at_once",),
+        (_BAD + "test_rate_limit_holds_for_simultaneous_requests",),
     ),
     Bug(
         "requests asked at once all have room",
@@ -268,8 +268,8 @@ ASKING: Final = (
         "return {ahead, ",
         "return {0, ",
         (
-            _BAD + "test_no_more_requests_wait_than_a_key_may_have_also_of_those_asked_at_once",
-            "tests/api/test_key_limits.py::test_two_processes_count_together_what_a_key_may_have_open",
+            _BAD + "test_open_request_limit_holds_for_simultaneous_questions",
+            "tests/api/test_key_limits.py::test_open_request_limit_holds_across_two_processes",
         ),
     ),
     Bug(
@@ -278,7 +278,7 @@ ASKING: Final = (
         "bot/api/endpoints.py",
         "if self.waiting_polls[key.id] >= key.most_waiting:",
         "if False:",
-        ("tests/api/test_key_limits.py::test_a_key_holds_no_more_polls_than_it_may",),
+        ("tests/api/test_key_limits.py::test_key_holds_a_limited_number_of_long_polls",),
     ),
     Bug(
         "a message hides the arguments of its call",
@@ -286,7 +286,7 @@ ASKING: Final = (
         "bot/api/schemas.py",
         'shown = f"{shown}\\n\\nThe program says:\\n{said}"',
         "shown = said",
-        (_BAD + "test_a_call_with_a_message_shows_its_arguments_too",),
+        (_BAD + "test_arguments_are_shown_above_the_programs_message",),
     ),
     Bug(
         "an object of any depth and size is drawn",
@@ -294,7 +294,7 @@ ASKING: Final = (
         "countersign/domain/json_arguments.py",
         "if depth > DEEPEST or count > MOST_VALUES:",
         "if False:",
-        (_BAD + "test_json_that_cannot_be_kept_or_shown_is_refused_in_a_sentence",),
+        (_BAD + "test_unusable_json_is_refused_with_a_sentence",),
     ),
     Bug(
         "the record does not name the key that asked",
@@ -302,7 +302,7 @@ ASKING: Final = (
         "countersign/usecases/run_requests.py",
         'else {"program": run.program}',
         "else {}",
-        (_BAD + "test_the_record_names_the_key_that_asked",),
+        (_BAD + "test_audit_log_names_the_key_that_asked",),
     ),
     Bug(
         "a callback that only a newer version reads is given up",
@@ -310,7 +310,7 @@ ASKING: Final = (
         "bot/api/callbacks.py",
         "        except NewerSchema as newer:",
         "        except ZeroDivisionError as newer:",
-        (_CALLBACKS + "test_a_callback_that_a_newer_version_reads_is_left_for_it",),
+        (_CALLBACKS + "test_callback_of_a_newer_version_is_left_for_it",),
     ),
     Bug(
         "one receiver of callbacks takes all places",
@@ -318,7 +318,7 @@ ASKING: Final = (
         "bot/api/callbacks.py",
         "if receiver.queued >= QUEUE or ",
         "if ",
-        (_CALLBACKS + "test_one_slow_receiver_holds_no_other_back",),
+        (_CALLBACKS + "test_slow_receiver_delays_no_other",),
     ),
     Bug(
         "a callback goes to whatever the name says when it connects",
@@ -326,7 +326,7 @@ ASKING: Final = (
         "bot/api/callbacks.py",
         'f"{target.scheme}://{literal}:{target.port}{target.path}"',
         'f"{target.scheme}://{target.host}:{target.port}{target.path}"',
-        (_CALLBACKS + "test_a_name_that_moves_between_two_look_ups_leads_nowhere_else",),
+        (_CALLBACKS + "test_name_rebound_to_an_internal_address_is_not_reached",),
     ),
     Bug(
         "Ctrl-C leaves the question to people",
@@ -334,7 +334,7 @@ ASKING: Final = (
         "countersign/client/open_questions.py",
         "        if self._leave:\n",
         "        if not self._leave:\n",
-        (_TERMINAL + "test_ctrl_c_takes_the_question_back",),
+        (_TERMINAL + "test_ctrl_c_withdraws_the_question",),
     ),
     Bug(
         "an answer waits for the acknowledgement of its first part",
@@ -342,6 +342,6 @@ ASKING: Final = (
         "countersign/http_port.py",
         "    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)\n",
         "",
-        ("tests/slack/test_http_bounds.py::test_an_answer_waits_for_no_acknowledgement_of_its_first_part",),
+        ("tests/slack/test_http_bounds.py::test_http_answer_is_sent_without_nagles_delay",),
     ),
 )

@@ -6,7 +6,7 @@ from tests.mutants.mutant import Bug
 
 _KEYS = "tests/bot/test_passkeys.py::"
 _RECEIPTS = "tests/audit/test_signed_receipts.py::"
-_TABLES = "tests/domain/test_who_may_decide.py::test_every_line_of_the_tables_is_what_the_rules_say"
+_TABLES = "tests/domain/test_who_may_decide.py::test_rules_agree_with_every_line_of_the_tables"
 
 PROOFS: Final = (
     Bug(
@@ -15,7 +15,7 @@ PROOFS: Final = (
         "countersign/policy/evaluation.py",
         "takes_a_person = asked.risk is Risk.HIGH or asked.proof is not Proof.SLACK",
         "takes_a_person = asked.risk is Risk.HIGH",
-        (_KEYS + "test_silence_proves_nothing",),
+        (_KEYS + "test_silence_never_counts_as_proof",),
     ),
     Bug(
         "a proof of something else counts",
@@ -23,7 +23,7 @@ PROOFS: Final = (
         "countersign/domain/proof.py",
         "return None if covers(said, says) else Refusal.PROOF_OF_OTHER",
         "return None",
-        (_TABLES, _KEYS + "test_wrong_answers_are_refused_with_their_reason"),
+        (_TABLES, _KEYS + "test_wrong_assertions_are_refused_with_their_reason"),
     ),
     Bug(
         "a new passkey approves at once",
@@ -31,7 +31,7 @@ PROOFS: Final = (
         "countersign/domain/proof.py",
         "if now < proved.key.usable_at:",
         "if False:",
-        (_KEYS + "test_a_new_passkey_waits_before_it_approves",),
+        (_KEYS + "test_new_passkey_cannot_approve_during_its_cooling_period",),
     ),
     Bug(
         "a challenge is good more than once",
@@ -39,7 +39,7 @@ PROOFS: Final = (
         "countersign/store/store.py",
         "self.client.getdel(self.keys.challenge(digest_of(nonce)))",
         "self.client.get(self.keys.challenge(digest_of(nonce)))",
-        (_KEYS + "test_wrong_answers_are_refused_with_their_reason",),
+        (_KEYS + "test_wrong_assertions_are_refused_with_their_reason",),
     ),
     Bug(
         "a challenge is good in any session",
@@ -47,7 +47,7 @@ PROOFS: Final = (
         "countersign/domain/proof.py",
         "if (user, session) != (self.user, self.session):",
         "if user != self.user:",
-        (_KEYS + "test_wrong_answers_are_refused_with_their_reason",),
+        (_KEYS + "test_wrong_assertions_are_refused_with_their_reason",),
     ),
     Bug(
         "a passkey need not verify its user",
@@ -55,7 +55,7 @@ PROOFS: Final = (
         "bot/passkeys.py",
         "            require_user_verification=True,\n        ).new_sign_count",
         "            require_user_verification=False,\n        ).new_sign_count",
-        (_KEYS + "test_wrong_answers_are_refused_with_their_reason",),
+        (_KEYS + "test_wrong_assertions_are_refused_with_their_reason",),
     ),
     Bug(
         "a session enrols a passkey beside another",
@@ -71,7 +71,7 @@ PROOFS: Final = (
         "countersign/domain/passkeys.py",
         "(2 if passkeys.keys else 1)",
         "1",
-        (_KEYS + "test_recovery_needs_codes_of_two_admins",),
+        (_KEYS + "test_recovery_needs_the_codes_of_two_admins",),
     ),
     Bug(
         "an edit leads into a rule with a stronger proof",
@@ -87,7 +87,7 @@ PROOFS: Final = (
         "countersign/usecases/effective_settings.py",
         "why_not = why_not or loosening.why_not_confirmed(confirms, actor, admins, effect, proved, seen.now)",
         "pass",
-        (_KEYS + "test_loosening_needs_the_proof_of_the_rules",),
+        (_KEYS + "test_loosening_needs_the_proof_that_the_rules_need",),
     ),
     Bug(
         "a receipt is believed whatever was answered",

@@ -21,7 +21,7 @@ DRAWING: Final = (
         "bot/slack/views/reviewed_content.py",
         "    if shown.signs:\n",
         "    if False:\n",
-        (_CARDS + "test_a_look_alike_sign_is_warned_of",),
+        (_CARDS + "test_look_alike_characters_are_flagged_everywhere",),
     ),
     Bug(
         "agents read ids of people instead of names",
@@ -29,7 +29,7 @@ DRAWING: Final = (
         "countersign/domain/request_endings.py",
         "return tuple(name or user for user, name in",
         "return tuple(user for user, name in",
-        ("tests/autogen/test_decision_messages.py::test_agents_read_names_of_people_on_one_line",),
+        ("tests/autogen/test_decision_messages.py::test_agents_read_reviewers_names_on_one_line",),
     ),
     Bug(
         "a mark that the text brings itself looks like one of ours",
@@ -38,8 +38,8 @@ DRAWING: Final = (
         'return text.replace("⟦", TYPED) if not hidden',
         "return text if not hidden",
         (
-            _LOOKALIKES + "test_a_mark_that_the_text_brings_itself_is_no_mark",
-            _LOOKALIKES + "test_a_typed_mark_of_a_secret_is_told_from_a_real_one_wherever_it_stands",
+            _LOOKALIKES + "test_forged_mark_in_a_text_is_itself_marked",
+            _LOOKALIKES + "test_typed_secret_mark_differs_from_a_real_one",
         ),
     ),
     Bug(
@@ -48,7 +48,7 @@ DRAWING: Final = (
         "countersign/frameworks/autogen/tools/permits.py",
         "hide_in(escape_marks(json.loads(self.arguments)), self.hide)[0]",
         "hide_in(json.loads(self.arguments), self.hide)[0]",
-        (_LOOKALIKES + "test_a_typed_mark_of_a_secret_is_told_from_a_real_one_wherever_it_stands",),
+        (_LOOKALIKES + "test_typed_secret_mark_differs_from_a_real_one",),
     ),
     Bug(
         "a word counts as marked because of a mark that it brings itself",
@@ -56,7 +56,7 @@ DRAWING: Final = (
         "countersign/text/homoglyphs.py",
         'if " " in kind and (line[start] == "⟦" or _is_marked(word[0])):',
         'if " " in kind:',
-        (_LOOKALIKES + "test_a_mark_that_the_text_brings_itself_is_no_mark",),
+        (_LOOKALIKES + "test_forged_mark_in_a_text_is_itself_marked",),
     ),
     Bug(
         "a letter of Latin's own that is taken for another is not marked",
@@ -64,7 +64,7 @@ DRAWING: Final = (
         "countersign/text/homoglyphs.py",
         "    return frozenset(facts) if spoof else dressed\n",
         "    return frozenset(facts) if spoof else frozenset()\n",
-        (_LOOKALIKES + "test_a_letter_of_another_alphabet_is_marked",),
+        (_LOOKALIKES + "test_letter_of_another_alphabet_is_marked",),
     ),
     Bug(
         "each letter of a long text is judged by itself",
@@ -72,7 +72,7 @@ DRAWING: Final = (
         "countersign/text/safe_text.py",
         "if 0 < len(unusual) <= _FEW else _UNUSUAL if unusual else _NEVER",
         "if 0 > len(unusual) else _UNUSUAL",
-        (_LOOKALIKES + "test_a_long_text_is_judged_by_its_patterns_and_not_letter_by_letter",),
+        (_LOOKALIKES + "test_long_text_is_judged_without_work_per_character",),
     ),
     Bug(
         "a run is started in a channel that the app is not in",
@@ -80,7 +80,7 @@ DRAWING: Final = (
         "bot/slack/people/account_check.py",
         "return None if found.known and found.is_member else start_sentences.NOT_HERE",
         "return None",
-        ("tests/slack/test_agent_command.py::test_nothing_is_started_where_the_app_is_not",),
+        ("tests/slack/test_agent_command.py::test_run_does_not_start_where_the_app_is_missing",),
     ),
     Bug(
         "all rows are approved with one click, also what is cut",
@@ -88,7 +88,7 @@ DRAWING: Final = (
         "bot/slack/views/approval_card.py",
         "    if one_asker and len(waiting) > 1 and all(map(is_plain_row, waiting)):\n",
         "    if one_asker and len(waiting) > 1:\n",
-        (_CARDS + "test_what_a_row_does_not_show_is_not_approved_there",),
+        (_CARDS + "test_row_with_hidden_content_has_no_approve_button",),
     ),
     Bug(
         "a choice is said to be not approved",
@@ -96,7 +96,7 @@ DRAWING: Final = (
         "bot/slack/views/button_labels.py",
         '    "nothing is chosen",\n',
         '    "not approved",\n',
-        (_CARDS + "test_a_card_says_not_approved_only_where_something_can_be",),
+        (_CARDS + "test_card_says_not_approved_only_of_approvable_requests",),
     ),
     Bug(
         "a start that is repeated is two runs",
@@ -104,7 +104,7 @@ DRAWING: Final = (
         "bot/slack/handlers/agent_command.py",
         "        unrepeated=True,\n",
         "",
-        (_COMMANDS + "test_a_start_that_slack_called_failed_and_its_repeat_are_one_run",),
+        (_COMMANDS + "test_start_repeated_after_a_timeout_is_the_same_run",),
     ),
     Bug(
         "two starts that waited for the same store are two runs",
@@ -112,7 +112,7 @@ DRAWING: Final = (
         "countersign/usecases/run_start.py",
         "await started(replace(change, once=_words(new)) if unrepeated else change)",
         "await started(change)",
-        ("tests/usecases/test_run_start.py::test_two_starts_that_waited_for_the_same_store_are_one_run",),
+        ("tests/usecases/test_run_start.py::test_concurrent_starts_after_an_outage_make_one_run",),
     ),
     Bug(
         "nobody is told that every signature is refused",
@@ -120,7 +120,7 @@ DRAWING: Final = (
         "bot/slack/health.py",
         "            self._wrong_clock = wrong_clock(now, datetime.now(UTC))\n",
         '            self._wrong_clock = ""\n',
-        ("tests/slack/test_health.py::test_wrong_clock_is_not_ready",),
+        ("tests/slack/test_health.py::test_wrong_clock_makes_web_unready",),
     ),
     Bug(
         "a Redis that is full is said to be away",
@@ -128,7 +128,7 @@ DRAWING: Final = (
         "countersign/store/redis/errors.py",
         "            if full := _out_of(wrong):\n",
         '            if full := "":\n',
-        ("tests/store/test_full.py::test_a_redis_out_of_memory_is_told_as_that",),
+        ("tests/store/test_full.py::test_redis_out_of_memory_is_reported_as_that",),
     ),
     Bug(
         "a card that waits takes requests that others decide",
@@ -137,8 +137,8 @@ DRAWING: Final = (
         "        and first.rules == other.rules\n",
         "",
         (
-            "tests/slack/test_shared_cards.py::test_only_what_the_same_people_decide_by_the_same_rules_shares_a_card",
-            "tests/domain/test_batching.py::test_what_needs_more_than_a_row_has_a_card_of_its_own",
+            "tests/slack/test_shared_cards.py::test_only_requests_with_equal_rules_share_a_card",
+            "tests/domain/test_batching.py::test_request_needing_more_than_a_row_stands_alone",
         ),
     ),
     Bug(
@@ -147,7 +147,7 @@ DRAWING: Final = (
         "countersign/usecases/decisions.py",
         "requests=(put,), messages=cards, ",
         "requests=(put,), ",
-        ("tests/slack/test_clicked_cards.py::test_the_clicked_card_is_settled_without_an_update",),
+        ("tests/slack/test_clicked_cards.py::test_clicked_card_is_settled_by_the_response_url",),
     ),
     Bug(
         "a refused click does not store where its card stands",
@@ -155,7 +155,7 @@ DRAWING: Final = (
         "countersign/usecases/decisions.py",
         "Change(messages=cards, events=step.events, once=attempt.id))\n",
         "Change(events=step.events, once=attempt.id))\n",
-        ("tests/slack/test_adopted_cards.py::test_refused_click_adopts_too[Approve]",),
+        ("tests/slack/test_adopted_cards.py::test_refused_click_adopts_its_card_too[Approve]",),
     ),
     Bug(
         "the last part of what is long comes first",
@@ -163,7 +163,7 @@ DRAWING: Final = (
         "bot/slack/views/review_modals.py",
         "    if part + 1 < len(made):\n",
         "    if False:\n",
-        (_WINDOWS + "test_all_parts_of_what_is_long_come_before_the_word",),
+        (_WINDOWS + "test_all_parts_of_long_content_precede_the_word",),
     ),
     Bug(
         "a settled card keeps its buttons",
@@ -172,7 +172,7 @@ DRAWING: Final = (
         "        blocks.append(votes(request))\n    return blocks\n",
         "        blocks.append(votes(request))\n"
         '    return [*blocks, {"type": "actions", "elements": _controls(request, whole=True, presence=True)}]\n',
-        (_CARDS + "test_only_pending_cards_have_buttons_that_decide",),
+        (_CARDS + "test_only_pending_cards_have_decision_buttons",),
     ),
     Bug(
         "every row of a burst has the buttons of the first request",
@@ -180,7 +180,7 @@ DRAWING: Final = (
         "bot/slack/views/approval_card.py",
         "title, *rest = _row(number, row, ",
         "title, *rest = _row(number, first, ",
-        (_CARDS + "test_every_button_of_a_row_carries_its_own_request",),
+        (_CARDS + "test_row_buttons_carry_their_own_request",),
     ),
     Bug(
         "a row that does not show all of it is approved with one click",
@@ -188,7 +188,7 @@ DRAWING: Final = (
         "bot/slack/views/approval_card.py",
         "controls = _controls(request, whole=_is_whole_row(request), presence=False, pages=pages)",
         "controls = _controls(request, whole=True, presence=False, pages=pages)",
-        (_CARDS + "test_what_a_row_does_not_show_is_not_approved_there",),
+        (_CARDS + "test_row_with_hidden_content_has_no_approve_button",),
     ),
     Bug(
         "a row with half of its title is approved with one click",
@@ -196,7 +196,7 @@ DRAWING: Final = (
         "bot/slack/views/approval_card.py",
         "return in_row(request.question)[1] and _cut(title) == title",
         "return in_row(request.question)[1]",
-        (_CARDS + "test_a_row_whose_title_is_cut_is_not_approved_there",),
+        (_CARDS + "test_row_with_a_cut_title_has_no_approve_button",),
     ),
     Bug(
         "a required field of a form may be sent empty",
@@ -204,7 +204,7 @@ DRAWING: Final = (
         "bot/slack/views/form_fields.py",
         "            if argument.is_needed:\n",
         "            if False:\n",
-        (_FORMS + "test_a_required_field_is_not_sent_empty",),
+        (_FORMS + "test_required_field_is_not_accepted_empty",),
     ),
     Bug(
         "an edit of an object loses what the schema does not name",
@@ -212,7 +212,7 @@ DRAWING: Final = (
         "bot/forms/groups.py",
         "            if name not in fields:\n",
         "            if False:\n",
-        (_OBJECTS + "test_what_an_object_holds_besides_its_fields_stays",),
+        (_OBJECTS + "test_undeclared_fields_of_an_object_are_kept",),
     ),
     Bug(
         "an edited object may lack what it must have",
@@ -220,7 +220,7 @@ DRAWING: Final = (
         "bot/forms/groups.py",
         "        elif wrong := fault(made, held.schema, held.root):\n",
         "        elif (wrong := fault(made, held.schema, held.root)) and False:\n",
-        (_OBJECTS + "test_what_an_object_lacks_is_told_under_its_field",),
+        (_OBJECTS + "test_invalid_object_field_is_reported_under_its_input",),
     ),
     Bug(
         "Slack calls every field of a form optional",
@@ -229,8 +229,8 @@ DRAWING: Final = (
         "_empty_means(argument)), not argument.is_needed or was_empty, value)",
         "_empty_means(argument)), True, value)",
         (
-            _FORMS + "test_a_required_field_is_not_sent_empty",
-            _FORMS + "test_labels_are_words_and_only_what_may_be_left_out_is_optional",
+            _FORMS + "test_required_field_is_not_accepted_empty",
+            _FORMS + "test_labels_are_readable_and_mark_optional_arguments",
         ),
     ),
     Bug(
@@ -240,8 +240,8 @@ DRAWING: Final = (
         'json.dumps({"request": self.request, "digest": self.digest})',
         'json.dumps({"request": self.request})',
         (
-            _CARDS + "test_every_button_carries_its_own_request_and_digest",
-            _CARDS + "test_every_button_of_a_row_carries_its_own_request",
+            _CARDS + "test_buttons_carry_their_requests_id_and_digest",
+            _CARDS + "test_row_buttons_carry_their_own_request",
         ),
     ),
     Bug(
@@ -250,7 +250,7 @@ DRAWING: Final = (
         "countersign/frameworks/autogen/code/output_files.py",
         "if earlier.get(path) != state):",
         "if True):",
-        ("tests/autogen/test_made_files.py::test_what_code_makes_is_kept_for_its_thread_and_nothing_else",),
+        ("tests/autogen/test_made_files.py::test_only_new_small_files_of_code_are_kept",),
     ),
     Bug(
         "a secret in a file that code made is uploaded",
@@ -258,7 +258,7 @@ DRAWING: Final = (
         "bot/slack/views/thread_notes.py",
         "    return hide(escape_marks(text))[0].encode()\n",
         "    return text.encode()\n",
-        ("tests/slack/test_attached_files.py::test_files_that_code_made_are_attached_to_the_thread_once",),
+        ("tests/slack/test_attached_files.py::test_run_files_are_attached_to_its_thread_once",),
     ),
     Bug(
         "a refused click is acked and nothing is said",
@@ -266,7 +266,7 @@ DRAWING: Final = (
         "bot/slack/handlers/ack_deadline.py",
         "            if reply is not None:\n                await tell(services.client, body, reply)\n",
         "",
-        (_CLICKS + "test_a_late_click_gets_the_sentence",),
+        (_CLICKS + "test_late_click_is_answered_with_the_decision",),
     ),
     Bug(
         "text is not escaped",
@@ -274,7 +274,7 @@ DRAWING: Final = (
         "bot/slack/views/slack_markup.py",
         'return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")',
         "return text",
-        (_CARDS + "test_what_models_and_people_write_does_not_act",),
+        (_CARDS + "test_text_from_models_and_people_is_escaped",),
     ),
     Bug(
         "invisible characters stay invisible",
@@ -282,7 +282,7 @@ DRAWING: Final = (
         "countersign/text/safe_text.py",
         'return unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")',
         'return unicodedata.category(c) not in ("Cc",)',
-        ("tests/slack/test_slack_text.py::test_what_hides_is_made_visible_and_the_rest_stays",),
+        ("tests/slack/test_slack_text.py::test_hidden_characters_become_visible",),
     ),
     Bug(
         "a damaged question keeps back what else its run shows",
@@ -291,9 +291,9 @@ DRAWING: Final = (
         "        except UnknownSchema as damaged:",
         "        except ZeroDivisionError as damaged:",
         (
-            _BROKEN + "test_a_damaged_question_keeps_back_neither_the_runs_other_card_nor_its_outcome",
-            _BROKEN + "test_a_card_is_drawn_without_a_row_that_is_damaged",
-            "tests/api/test_program_batches.py::test_a_damaged_request_keeps_no_later_one_of_its_program_back",
+            _BROKEN + "test_damaged_request_blocks_no_other_card_of_its_run",
+            _BROKEN + "test_card_is_drawn_without_its_damaged_row",
+            "tests/api/test_program_batches.py::test_damaged_request_does_not_block_the_programs_next_card",
         ),
     ),
     Bug(
@@ -302,7 +302,7 @@ DRAWING: Final = (
         "countersign/store/records.py",
         "        except NewerSchema:\n            raise\n        except UnknownSchema as damaged",
         "        except UnknownSchema as damaged",
-        (_NEWER + "test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_projector_that_reads_it",),
+        (_NEWER + "test_request_of_a_newer_version_is_drawn_once_readable",),
     ),
     Bug(
         "whoever wrote a message last is right",
@@ -310,7 +310,7 @@ DRAWING: Final = (
         "countersign/store/commit.lua",
         "raw = redis.call('HGET', KEYS[record.key], record.field) or ''",
         "raw = record.version .. ' '",
-        ("tests/store/test_messages.py::test_of_two_who_write_a_message_one_wins",),
+        ("tests/store/test_messages.py::test_only_one_of_two_message_writers_succeeds",),
     ),
     Bug(
         "permissions for tools whose names read alike look the same",
@@ -318,7 +318,7 @@ DRAWING: Final = (
         "bot/slack/views/slack_markup.py",
         "name = tool if _SIMPLE.fullmatch(tool) else",
         "name = re.sub('[-_]+', ' ', tool) if tool else",
-        ("tests/slack/test_grant_windows.py::test_names_that_read_alike_differ_wherever_a_permission_stands",),
+        ("tests/slack/test_grant_windows.py::test_look_alike_tool_names_differ_in_permissions",),
     ),
     Bug(
         "an approved action that failed stands there as done",
@@ -326,7 +326,7 @@ DRAWING: Final = (
         "bot/slack/views/request_text.py",
         "    if not outcome.failed:\n",
         "    if True:\n",
-        ("tests/slack/test_for_all_rows.py::test_a_row_and_a_card_say_what_came_of_the_action",),
+        ("tests/slack/test_for_all_rows.py::test_card_and_row_report_the_result_of_the_action",),
     ),
     Bug(
         "a program that failed is asked about again without what changed",
@@ -334,7 +334,7 @@ DRAWING: Final = (
         "countersign/frameworks/autogen/tools/approval_gate.py",
         "if failed and action.kind is Kind.CODE:",
         "if False:",
-        ("tests/autogen/test_code.py::test_code_runs_after_approval_is_corrected_after_an_error_and_summed_up",),
+        ("tests/autogen/test_code.py::test_code_team_runs_approved_corrects_failed_and_sums_up",),
     ),
     Bug(
         "a list does not say that an approved action failed",
@@ -342,7 +342,7 @@ DRAWING: Final = (
         "bot/slack/views/home.py",
         "settled_line(request, request.decision, run, now)}",
         "settled_line(request, request.decision, None, now)}",
-        ("tests/slack/test_home.py::test_homes_are_as_they_were_reviewed_and_slack_takes_them",),
+        ("tests/slack/test_home.py::test_homes_match_their_golden_files_and_slacks_limits",),
     ),
     Bug(
         "a text passes for the words of a tool's title",
@@ -350,7 +350,7 @@ DRAWING: Final = (
         "countersign/domain/calls.py",
         "    return line if _WORD.fullmatch(line) else f",
         "    return line if line else f",
-        ("tests/domain/test_calls.py::test_no_text_passes_for_the_words_of_the_template",),
+        ("tests/domain/test_calls.py::test_argument_cannot_imitate_the_templates_text",),
     ),
     Bug(
         "a refusal that the window shows is told beside it again",
@@ -358,6 +358,6 @@ DRAWING: Final = (
         "bot/slack/handlers/modal_opening.py",
         "        raise AlreadyTold(*wrong.sentence) from wrong\n",
         "        raise\n",
-        (_COMMANDS + "test_who_is_refused_in_the_window_that_opened_first_is_told_once_and_it_is_on_record",),
+        (_COMMANDS + "test_refusal_shown_in_the_task_window_is_logged_once",),
     ),
 )

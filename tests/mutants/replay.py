@@ -8,13 +8,11 @@ _ORDER: Final = "tests/autogen/test_replay_order.py::"
 _CHANGES: Final = "tests/autogen/test_changed_code.py::"
 _DOUBTS: Final = "tests/autogen/test_unknown_outcomes.py::"
 _JOURNAL: Final = "tests/autogen/test_journal.py::"
-_NOTHING_AWAITED: Final = "tests/autogen/test_kill_shapes.py::test_nothing_is_awaited_between_turn_and_return"
+_NOTHING_AWAITED: Final = "tests/autogen/test_kill_shapes.py::test_result_is_returned_without_waiting_after_its_turn"
 _KILLS: Final = "tests/autogen/test_kill_shapes.py::test_run_killed_at_any_entry_ends_the_same"
 _LATE: Final = "tests/autogen/test_late_cancellation.py::"
-_CAME: Final = "test_an_answer_that_had_come_comes_again_though_a_deadline_passes_before"
-_SHAPES: Final = (
-    "tests/autogen/test_rebuild_shapes.py::test_a_run_of_any_shape_lost_at_any_entry_ends_as_if_nothing_had_been"
-)
+_CAME: Final = "test_recorded_answer_returns_before_a_later_cancellation"
+_SHAPES: Final = "tests/autogen/test_rebuild_shapes.py::test_run_of_any_shape_survives_loss_at_any_entry"
 
 REPLAYING: Final = (
     Bug(
@@ -23,7 +21,7 @@ REPLAYING: Final = (
         "countersign/runs/write_behind.py",
         "        self._last.add_done_callback(_retrieve)\n",
         "",
-        ("tests/autogen/test_write_behind.py::test_a_note_that_nobody_waits_for_leaves_no_error_behind",),
+        ("tests/autogen/test_write_behind.py::test_failed_delivery_note_without_a_waiter_leaves_no_warning",),
     ),
     Bug(
         "a question is taken back by an id that it does not have",
@@ -31,9 +29,7 @@ REPLAYING: Final = (
         "countersign/frameworks/autogen/people/run_questions.py",
         "id = request_id(self.held.run.id, question)",
         'id = request_id(self.held.run.id, replace(question, salt=""))',
-        (
-            "tests/autogen/test_gated_tools.py::test_a_question_that_the_team_leaves_is_withdrawn_and_never_answered_again",
-        ),
+        ("tests/autogen/test_gated_tools.py::test_abandoned_question_is_withdrawn_and_stays_unanswered",),
     ),
     Bug(
         "a result passes before the turns that had ended",
@@ -42,7 +38,7 @@ REPLAYING: Final = (
         "if self._events[0] is not event or self._settling:",
         "if self._settling:",
         (
-            _ORDER + "test_a_result_waits_for_the_turns_that_had_ended_and_a_turn_for_the_results_that_had_come",
+            _ORDER + "test_results_and_turns_wait_for_each_others_recorded_order",
             _SHAPES + "[local_work-near]",
         ),
     ),
@@ -52,7 +48,7 @@ REPLAYING: Final = (
         "countersign/runs/replay_order.py",
         "return not event.recorded or all(self.wait(name).asked for name in event.asked)",
         "return True",
-        (_ORDER + "test_a_result_waits_until_what_had_been_asked_for_is_asked_for_again",),
+        (_ORDER + "test_result_waits_until_its_recorded_questions_are_asked",),
     ),
     Bug(
         "a deadline of the team's own ends the wait for an answer that had come in time",
@@ -77,7 +73,7 @@ REPLAYING: Final = (
         "        left = event.name in keys and self._entries[event.name].left\n"
         "        return left and self.order.wait(event.name).asked and",
         "        return self._entries[event.name].left and",
-        (_LATE + "test_call_that_was_left_is_asked_for_before_it_is_left_again",),
+        (_LATE + "test_abandoned_call_is_begun_before_it_is_abandoned",),
     ),
     Bug(
         "the turn of an agent whose call was left keeps its place",
@@ -85,7 +81,7 @@ REPLAYING: Final = (
         "countersign/runs/replay_order.py",
         "            event.automatic = True\n            self.notify()\n            raise\n",
         "            raise\n",
-        (_ORDER + "test_turn_of_a_left_agent_keeps_no_place",),
+        (_ORDER + "test_turn_of_an_abandoned_agent_keeps_no_place",),
     ),
     Bug(
         "an event needs a key inside a call that is left again before that key",
@@ -93,7 +89,7 @@ REPLAYING: Final = (
         "countersign/runs/run_journal.py",
         "            await self._begin_nothing_in_a_left_call()\n        self.order.begin_wait(key)\n",
         "            self.order.begin_wait(key)\n            await self._begin_nothing_in_a_left_call()\n",
-        (_LATE + "test_event_names_no_key_inside_a_left_call",),
+        (_LATE + "test_abandoned_event_names_no_key_inside_its_call",),
     ),
     Bug(
         "a doubt that the team leaves is in no entry",
@@ -101,7 +97,7 @@ REPLAYING: Final = (
         "countersign/frameworks/autogen/unknown_outcomes.py",
         "            self._journal.abandon(asked)\n",
         "",
-        (_DOUBTS + "test_step_that_was_left_in_doubt_is_left_again",),
+        (_DOUBTS + "test_abandoned_doubtful_step_is_abandoned_again",),
     ),
     Bug(
         "what is asked inside an effect is counted with what is asked around it",
@@ -125,7 +121,7 @@ REPLAYING: Final = (
         "countersign/runs/replay_order.py",
         "        if self.closed:  # it says",
         "        if False:  # it says",
-        (_ORDER + "test_turns_and_waits_after_leaving_are_in_no_entry",),
+        (_ORDER + "test_turns_after_leaving_are_recorded_nowhere",),
     ),
     Bug(
         "the gate reads the store between the turn of its verdict and the agent",
@@ -141,7 +137,7 @@ REPLAYING: Final = (
         "countersign/runs/replay_order.py",
         "            self._settle(SETTLED)\n",
         "            self._settle(0)\n",
-        (_ORDER + "test_branches_settle_between_two_events",),
+        (_ORDER + "test_branches_settle_before_the_next_replayed_event",),
     ),
     Bug(
         "calls at once do not settle between two events",
@@ -149,7 +145,7 @@ REPLAYING: Final = (
         "countersign/runs/replay_order.py",
         "if self._in_branches() or self.several_calls():",
         "if self._in_branches():",
-        (_ORDER + "test_calls_at_once_settle_between_two_events",),
+        (_ORDER + "test_simultaneous_calls_settle_before_the_next_replayed_event",),
     ),
     Bug(
         "the order is given up without asking people",
@@ -157,7 +153,7 @@ REPLAYING: Final = (
         "countersign/runs/replay_order.py",
         "                self.stuck(name)\n",
         "                self._events = [event for event in self._events if event.awaited]\n",
-        (_ORDER + "test_what_nobody_comes_to_any_more_is_told_and_nothing_passes_without_it",),
+        (_ORDER + "test_missing_recorded_step_is_reported_and_blocks",),
     ),
     Bug(
         "an entry of another version is read as far as it fits",
@@ -165,7 +161,7 @@ REPLAYING: Final = (
         "countersign/runs/entries.py",
         'ConfigDict(extra="forbid")',
         'ConfigDict(extra="ignore")',
-        (_JOURNAL + "test_an_entry_that_is_none_is_refused_by_name",),
+        (_JOURNAL + "test_invalid_entry_is_refused_by_name",),
     ),
     Bug(
         "a model's error is not recorded",
@@ -189,9 +185,7 @@ REPLAYING: Final = (
         "countersign/frameworks/autogen/people/run_questions.py",
         "                self.held.call_behind(TakeBack(id, _GONE))\n",
         "",
-        (
-            "tests/autogen/test_gated_tools.py::test_a_question_that_the_team_leaves_is_withdrawn_and_never_answered_again",
-        ),
+        ("tests/autogen/test_gated_tools.py::test_abandoned_question_is_withdrawn_and_stays_unanswered",),
     ),
     Bug(
         "two doubts about the same words are one question",
@@ -199,7 +193,7 @@ REPLAYING: Final = (
         "countersign/frameworks/autogen/unknown_outcomes.py",
         "            notes=_which_action(key),\n",
         "",
-        (_DOUBTS + "test_two_identical_actions_in_doubt_are_two_questions",),
+        (_DOUBTS + "test_identical_actions_in_doubt_are_two_questions",),
     ),
     Bug(
         "“Continue” leaves the missing turn in its place",
@@ -215,7 +209,7 @@ REPLAYING: Final = (
         "countersign/frameworks/autogen/changed_code.py",
         "        if not known and self._unused(who) and",
         "        if False and not known and self._unused(who) and",
-        (_CHANGES + "test_people_may_stop_a_run_whose_code_changed",),
+        (_CHANGES + "test_reviewers_may_stop_a_run_whose_code_changed",),
     ),
     Bug(
         "calls are asked about as changed code while the store tells of the others' decisions",
@@ -223,6 +217,6 @@ REPLAYING: Final = (
         "countersign/runs/pending_calls.py",
         "return any(call.agent == agent and not call.asked for call in self._calls)",
         "return False",
-        (_CHANGES + "test_calls_whose_decisions_are_found_late_are_no_change_of_the_code[allowed automatically]",),
+        (_CHANGES + "test_late_found_decisions_are_not_a_code_change[allowed automatically]",),
     ),
 )

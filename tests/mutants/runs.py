@@ -14,9 +14,7 @@ _LEASES = "tests/store/test_leases.py::"
 _FROZEN = "tests/autogen/test_frozen.py::"
 _LETTING_GO = "tests/autogen/test_letting_go.py::"
 _TEAM_DOORS = "tests/autogen/test_bypass_check.py::"
-_ACTIVITY = (
-    "tests/autogen/test_rest_detection.py::test_a_run_that_stores_something_does_not_rest_beside_a_question_that_waits"
-)
+_ACTIVITY = "tests/autogen/test_rest_detection.py::test_run_storing_something_is_not_at_rest"
 _EXECUTORS = "tests/autogen/test_code_executors.py::"
 _OUTCOMES = "tests/autogen/test_run_outcomes.py::"
 _DEPLOY = "tests/autogen/test_deploy.py::"
@@ -36,9 +34,9 @@ RUNNING: Final = (
         "    except UnknownSchema as damaged:\n",
         "    except InvalidInput as damaged:\n",
         (
-            _UNREADABLE + "test_a_run_is_stopped_though_one_of_its_questions_cannot_be_read",
-            _UNREADABLE + "test_a_run_fails_though_one_of_its_questions_cannot_be_read",
-            "tests/autogen/test_parked_runs.py::test_a_run_whose_question_cannot_be_read_ends_and_says_so",
+            _UNREADABLE + "test_run_with_an_unreadable_question_can_be_stopped",
+            _UNREADABLE + "test_run_with_an_unreadable_question_can_fail",
+            "tests/autogen/test_parked_runs.py::test_run_with_an_unreadable_question_fails_with_a_reason",
         ),
     ),
     Bug(
@@ -48,8 +46,8 @@ RUNNING: Final = (
         "    except UnknownSchema:\n        return False\n",
         "    except UnknownSchema:\n        raise\n",
         (
-            _UNREADABLE + "test_a_parked_run_goes_on_to_its_end_if_a_question_of_it_cannot_be_read",
-            "tests/autogen/test_parked_runs.py::test_a_run_whose_question_cannot_be_read_ends_and_says_so",
+            _UNREADABLE + "test_parked_run_with_an_unreadable_question_can_continue",
+            "tests/autogen/test_parked_runs.py::test_run_with_an_unreadable_question_fails_with_a_reason",
         ),
     ),
     Bug(
@@ -58,7 +56,7 @@ RUNNING: Final = (
         "countersign/usecases/run_end.py",
         "    except NewerSchema:\n        raise\n",
         "",
-        (_UNREADABLE + "test_a_run_with_a_question_of_a_newer_version_is_left_for_one",),
+        (_UNREADABLE + "test_run_with_a_newer_question_waits_for_newer_code",),
     ),
     Bug(
         "a worker goes on with a run that ended meanwhile",
@@ -66,7 +64,7 @@ RUNNING: Final = (
         "countersign/usecases/run_start.py",
         "        if seen.value.over:\n",
         "        if False:\n",
-        (_PARKING + "test_a_run_that_ended_while_its_lease_was_claimed_is_not_begun",),
+        (_PARKING + "test_run_that_ended_during_the_claim_is_not_begun",),
     ),
     Bug(
         "a team file that raises at its import stops the worker",
@@ -74,7 +72,7 @@ RUNNING: Final = (
         "agents/registry.py",
         "except (Exception, SystemExit) as error:",
         "except ImportError as error:",
-        ("tests/autogen/test_worker.py::test_team_files_that_cannot_be_used_are_announced_and_logged_with_the_reason",),
+        ("tests/autogen/test_worker.py::test_broken_team_files_are_announced_with_their_errors",),
     ),
     Bug(
         "a rebuilt run shows its whole plan as to come again",
@@ -82,7 +80,7 @@ RUNNING: Final = (
         "countersign/domain/runs.py",
         "    if number <= run.plans:",
         "    if number < run.plans:",
-        (_DEPLOY + "test_the_steps_of_the_approved_plan_are_shown_until_they_are_done",),
+        (_DEPLOY + "test_steps_of_the_approved_plan_are_shown_until_done",),
     ),
     Bug(
         "a call that was made is still to come",
@@ -90,7 +88,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/tools/approval_gate.py",
         "            self._steps.done(title_for(action))",
         "            pass",
-        (_DEPLOY + "test_the_steps_of_the_approved_plan_are_shown_until_they_are_done",),
+        (_DEPLOY + "test_steps_of_the_approved_plan_are_shown_until_done",),
     ),
     Bug(
         "a team with a door past the gate is offered until somebody starts it",
@@ -98,7 +96,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/team.py",
         "        look_through(built)",
         "        pass",
-        ("tests/autogen/test_worker.py::test_a_team_that_does_not_build_is_known_before_anybody_starts_it",),
+        ("tests/autogen/test_worker.py::test_team_that_cannot_be_built_is_known_beforehand",),
     ),
     Bug(
         "who started a team reads AutoGen's words instead of that no model is configured",
@@ -106,7 +104,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/models/demo.py",
         "            function_calling=True,\n",
         "            function_calling=self._play is not None,\n",
-        ("tests/autogen/test_model_runs.py::test_a_team_that_needs_a_model_says_that_none_is_configured[handoffs]",),
+        ("tests/autogen/test_model_runs.py::test_team_needing_a_model_says_none_is_configured[handoffs]",),
     ),
     Bug(
         "what loses its parent is nobody's any more",
@@ -114,7 +112,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/code/_subreaper.py",
         "prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)",
         "prctl(_SET_CHILD_SUBREAPER, 0, 0, 0, 0)",
-        (_EXECUTORS + "test_nothing_that_code_starts_outlives_it[forked twice-a subreaper-it ends]",),
+        (_EXECUTORS + "test_processes_started_by_code_are_ended[forked twice-a subreaper-it ends]",),
     ),
     Bug(
         "code sees the worker's whole environment",
@@ -122,7 +120,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/code/executors.py",
         "for name, value in os.environ.items() if _PASSED.fullmatch(name)}",
         "for name, value in os.environ.items()}",
-        (_EXECUTORS + "test_what_runs_is_what_was_approved_whatever_lies_in_the_folder",),
+        (_EXECUTORS + "test_approved_code_ignores_other_files_and_reads_no_secrets",),
     ),
     Bug(
         "people are shown the text that a model got",
@@ -130,7 +128,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/people/run_outcomes.py",
         "            words = words.replace(text, sentence)\n",
         "            pass\n",
-        (_OUTCOMES + "test_a_team_that_says_nothing_of_its_own_ends_with_what_became_of_its_call",),
+        (_OUTCOMES + "test_silent_team_ends_with_the_outcome_of_its_call",),
     ),
     Bug(
         "the word by which an agent tells that it is finished is shown to people",
@@ -138,7 +136,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/people/run_outcomes.py",
         '        while lines and lines[-1].strip() in (self.marks | {""}):\n',
         "        while False:\n",
-        (_OUTCOMES + "test_nobody_is_shown_what_was_written_for_a_model[chat-approve]",),
+        (_OUTCOMES + "test_texts_for_models_are_never_shown_to_people[chat-approve]",),
     ),
     Bug(
         "a run is not told that its question is gone",
@@ -146,7 +144,7 @@ RUNNING: Final = (
         "countersign/runs/decision_stream.py",
         "        for request in known.gone:",
         "        for request in ():",
-        ("tests/autogen/test_lost_questions.py::test_a_run_whose_question_is_gone_asks_again",),
+        ("tests/autogen/test_lost_questions.py::test_run_with_a_lost_question_asks_again",),
     ),
     Bug(
         "nobody looks for parked runs whose question is gone",
@@ -154,7 +152,7 @@ RUNNING: Final = (
         "countersign/usecases/requeued_runs.py",
         "    for name in names:\n",
         "    for name in ():\n",
-        ("tests/autogen/test_lost_questions.py::test_a_run_whose_question_is_gone_asks_again",),
+        ("tests/autogen/test_lost_questions.py::test_run_with_a_lost_question_asks_again",),
     ),
     Bug(
         "an older worker fails what a newer one began",
@@ -162,7 +160,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/runner.py",
         "        except NewerSchema:\n            raise\n",
         "",
-        ("tests/autogen/test_newer_worker.py::test_a_run_of_a_newer_version_is_left_for_a_newer_worker",),
+        ("tests/autogen/test_newer_worker.py::test_run_of_a_newer_version_is_left_for_it",),
     ),
     Bug(
         "`started` is not written before the tool",
@@ -170,7 +168,7 @@ RUNNING: Final = (
         "countersign/runs/side_effects.py",
         "    stored = await journal.record(key, started, replace=repeat, on_disk=True)\n",
         "    stored = started\n",
-        (_DOUBTS + "test_a_worker_killed_while_it_acts_leaves_a_question_and_people_say_that_it_ran",),
+        (_DOUBTS + "test_action_interrupted_by_kill_9_is_asked_about_once",),
     ),
     Bug(
         "nobody asks right before the action whether it is still wanted",
@@ -179,8 +177,8 @@ RUNNING: Final = (
         "            begun = await begin()\n            if journal.was_left",
         "            begun = Begun.GRANTED\n            if journal.was_left",
         (
-            _JOURNAL + "test_an_effect_that_is_no_longer_wanted_is_not_done",
-            _DOUBTS + "test_a_worker_that_froze_right_before_the_action_does_not_act",
+            _JOURNAL + "test_unwanted_effect_is_not_started",
+            _DOUBTS + "test_worker_frozen_before_the_action_does_not_act",
         ),
     ),
     Bug(
@@ -189,7 +187,7 @@ RUNNING: Final = (
         "countersign/runs/run_journal.py",
         'return f"{name}/{times[name] - 1}"',
         'return f"{name}/0"',
-        (_JOURNAL + "test_a_failure_may_be_tried_again_as_another_step",),
+        (_JOURNAL + "test_failed_effect_may_be_retried_as_another_step",),
     ),
     Bug(
         "the journal is not fenced",
@@ -197,7 +195,7 @@ RUNNING: Final = (
         "countersign/runs/write_journal.lua",
         "~= ARGV[1] then return nil end",
         "~= ARGV[1] and false then return nil end",
-        (_JOURNAL + "test_who_lost_the_run_does_nothing_outside",),
+        (_JOURNAL + "test_worker_without_the_lease_starts_no_effect",),
     ),
     Bug(
         "a call under an old fence counts",
@@ -206,8 +204,8 @@ RUNNING: Final = (
         "    if seen.value.fence != lease.fence:",
         "    if False:",
         (
-            _FLOWS + "test_a_lost_lease_writes_nothing",
-            _PARKING + "test_a_parked_run_has_no_lease_and_its_last_holder_changes_nothing",
+            _FLOWS + "test_lost_lease_writes_nothing",
+            _PARKING + "test_parked_run_has_no_lease_for_its_last_holder",
             _CALLS + "test_call_with_another_fence_changes_nothing",
         ),
     ),
@@ -233,7 +231,7 @@ RUNNING: Final = (
         "countersign/usecases/run_progress.py",
         " or not asked <= {r.value.id for r in still.values()}:",
         ":",
-        (_PARKING + "test_a_run_that_asks_nothing_or_has_an_answer_is_not_parked",),
+        (_PARKING + "test_run_without_an_open_question_is_not_parked",),
     ),
     Bug(
         "the journal of a script is not fenced",
@@ -241,7 +239,7 @@ RUNNING: Final = (
         "countersign/runs/journal_file.py",
         "if held is None or held[0] != lease.fence:",
         "if held is None:",
-        (_FILE + "test_who_lost_the_run_records_nothing",),
+        (_FILE + "test_program_without_the_lease_records_nothing",),
     ),
     Bug(
         "two scripts hold one lease",
@@ -249,7 +247,7 @@ RUNNING: Final = (
         "countersign/runs/journal_file.py",
         "held[1] != owner and held[2] > now:",
         "False:",
-        (_FILE + "test_a_lease_is_one_owners_until_it_lets_go",),
+        (_FILE + "test_journal_lease_has_one_owner_until_released",),
     ),
     Bug(
         "a run that had acted is rebuilt from nothing",
@@ -258,9 +256,9 @@ RUNNING: Final = (
         "        if run.acted and journal.empty:",
         "        if False:",
         (
-            _LOST + "test_a_run_that_had_a_decision_fails_without_its_journal",
-            _LOST + "test_an_action_that_began_is_not_repeated_without_its_journal",
-            _LOST + "test_a_script_keeps_its_run_where_its_journal_is_not",
+            _LOST + "test_run_with_a_decision_fails_without_its_journal",
+            _LOST + "test_started_action_is_not_repeated_without_its_journal",
+            _LOST + "test_script_keeps_its_run_when_the_journal_is_missing",
         ),
     ),
     Bug(
@@ -269,7 +267,7 @@ RUNNING: Final = (
         "countersign/usecases/executions.py",
         "        if seen.value.acted:",
         "        if True:",
-        (_LOST + "test_an_action_that_began_is_not_repeated_without_its_journal",),
+        (_LOST + "test_started_action_is_not_repeated_without_its_journal",),
     ),
     Bug(
         "an action runs again and nobody said so",
@@ -277,7 +275,7 @@ RUNNING: Final = (
         "countersign/domain/executions.py",
         " and known.fence == wanted.fence:",
         ":",
-        (_GRANTS + "test_later_fence_hears_that_it_was_granted_before",),
+        (_GRANTS + "test_later_fence_hears_of_the_earlier_grant",),
     ),
     Bug(
         "web does not compare what runs with the decision",
@@ -285,7 +283,7 @@ RUNNING: Final = (
         "countersign/usecases/executions.py",
         "    if call.digest != decided_digest(asked):",
         "    if False:",
-        (_GRANTS + "test_begin_compares_what_runs_with_the_decision",),
+        (_GRANTS + "test_begin_compares_the_call_with_the_decision",),
     ),
     Bug(
         "web does not know that an agent had a decision",
@@ -293,7 +291,7 @@ RUNNING: Final = (
         "countersign/domain/runs.py",
         ", acted=True)\n    if not freed.open",
         ")\n    if not freed.open",
-        (_LOST + "test_a_run_that_had_a_decision_fails_without_its_journal",),
+        (_LOST + "test_run_with_a_decision_fails_without_its_journal",),
     ),
     Bug(
         "nothing is read back when the stream of decisions connects",
@@ -309,7 +307,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/models/answer_recorder.py",
         "await token.link_future(asyncio.ensure_future(anext(pieces, None)))",
         "await anext(pieces, None)",
-        (_LETTING_GO + "test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",),
+        (_LETTING_GO + "test_planning_team_is_handed_over_immediately_on_stop[ledger-structured]",),
     ),
     Bug(
         "a lost lease comes out of the model as an error",
@@ -317,7 +315,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/models/answer_recorder.py",
         "if self._token.is_cancelled():",
         "if False:",
-        (_JOURNAL + "test_a_lost_lease_is_told_past_autogen_which_turns_errors_into_text",),
+        (_JOURNAL + "test_lost_lease_is_reported_past_autogens_error_handling",),
     ),
     Bug(
         "two workers hold one lease",
@@ -325,7 +323,7 @@ RUNNING: Final = (
         "countersign/store/hold_lease.lua",
         "tonumber(held[3]) > now and held[2] ~= owner then return 0 end",
         "tonumber(held[3]) > now and false then return 0 end",
-        (_LEASES + "test_a_lease_is_one_owners_until_it_lets_go",),
+        (_LEASES + "test_lease_has_one_owner_until_released",),
     ),
     Bug(
         "a claim keeps the fence",
@@ -333,7 +331,7 @@ RUNNING: Final = (
         "countersign/store/hold_lease.lua",
         "math.max(last + 1, now)",
         "math.max(last, 1)",
-        (_LEASES + "test_an_owner_that_claims_again_fences_its_own_past",),
+        (_LEASES + "test_repeated_claim_fences_the_owners_earlier_one",),
     ),
     Bug(
         "a lease's key ends with the lease",
@@ -341,7 +339,7 @@ RUNNING: Final = (
         "countersign/store/hold_lease.lua",
         "math.max(ends, last) + stays)",
         "ends + 1)",
-        (_LEASES + "test_a_lease_that_nobody_holds_leaves_redis_and_the_next_fence_is_higher_all_the_same[over]",),
+        (_LEASES + "test_released_lease_leaves_redis_but_fences_still_grow[over]",),
     ),
     Bug(
         "an old holder renews and releases",
@@ -350,8 +348,8 @@ RUNNING: Final = (
         "elseif held[2] ~= owner or (mine >= 0 and last ~= mine) then",
         "elseif false then",
         (
-            _LEASES + "test_a_lease_whose_time_is_over_is_anybodys_and_its_old_holder_has_no_say",
-            _LEASES + "test_one_process_draws_slack_until_it_lets_go",
+            _LEASES + "test_expired_lease_can_be_claimed_and_its_holder_fenced",
+            _LEASES + "test_only_one_process_draws_slack",
         ),
     ),
     Bug(
@@ -360,7 +358,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/runner.py",
         "        await self._leases.release(lease)\n",
         "        pass\n",
-        (_LETTING_GO + "test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",),
+        (_LETTING_GO + "test_planning_team_is_handed_over_immediately_on_stop[ledger-structured]",),
     ),
     Bug(
         "two jobs for later of one second are taken for one",
@@ -368,7 +366,7 @@ RUNNING: Final = (
         "countersign/runs/job_queue.py",
         "{due:%Y%m%dT%H%M%S.%f}",
         "{due:%Y%m%dT%H%M%S}",
-        ("tests/store/test_job_queue.py::test_a_run_that_is_let_go_twice_in_one_second_is_asked_for_twice",),
+        ("tests/store/test_job_queue.py::test_run_released_twice_within_a_second_is_requested_twice",),
     ),
     Bug(
         "a worker that stops asks nobody to go on",
@@ -376,7 +374,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/runner.py",
         "await self._queue.advance(lease.run, after=HANDOVER_DELAY)",
         "pass",
-        (_FROZEN + "test_a_run_of_a_worker_told_to_stop_is_in_the_hands_of_another_at_once",),
+        (_FROZEN + "test_stopping_worker_hands_its_run_over_immediately",),
     ),
     Bug(
         "an action in doubt is done again",
@@ -384,7 +382,7 @@ RUNNING: Final = (
         "countersign/runs/side_effects.py",
         " and (idempotent or not recorded.attempt)\n",
         "\n",
-        (_JOURNAL + "test_an_effect_that_was_started_and_never_ended_is_not_repeated",),
+        (_JOURNAL + "test_started_effect_without_an_end_is_not_repeated",),
     ),
     Bug(
         "an action that an overtaken worker could not begin counts as failed",
@@ -392,7 +390,7 @@ RUNNING: Final = (
         "countersign/runs/side_effects.py",
         "lost = isinstance(",
         "lost = False and isinstance(",
-        ("tests/autogen/test_granted_executions.py::test_action_of_overtaken_worker_begins_at_next[approved]",),
+        ("tests/autogen/test_granted_executions.py::test_action_of_an_overtaken_worker_begins_at_the_next[approved]",),
     ),
     Bug(
         "what a killed projector had in hand is not read again",
@@ -400,7 +398,7 @@ RUNNING: Final = (
         "countersign/store/outbox.py",
         'begin with events that were not finished."""\n        self._undelivered = "0"\n',
         'begin with events that were not finished."""\n        self._undelivered = ">"\n',
-        (_PROJECTOR + "test_what_a_killed_projector_had_in_hand_is_drawn_by_the_next_at_once",),
+        (_PROJECTOR + "test_events_of_a_killed_projector_are_drawn_at_once",),
     ),
     Bug(
         "no read-back after a resubscribe",
@@ -408,7 +406,7 @@ RUNNING: Final = (
         "countersign/store/wakeups.py",
         "elif message is not None or loop.time() >= read_back_at:",
         "elif read_back_at == 0.0 or loop.time() >= read_back_at:",
-        (_FLOWS + "test_a_decision_made_while_the_subscription_was_cut_is_read_back",),
+        (_FLOWS + "test_decision_during_a_cut_subscription_is_read_back",),
     ),
     Bug(
         "a run parks though the last answer has just come",
@@ -416,7 +414,7 @@ RUNNING: Final = (
         "countersign/store/commit.lua",
         "ipairs({plan.records, plan.unchanged})",
         "ipairs({plan.records})",
-        (_PARKING + "test_a_decision_that_comes_while_a_run_parks_keeps_it_in_memory",),
+        (_PARKING + "test_decision_during_parking_keeps_the_run_in_memory",),
     ),
     Bug(
         "a decision does not ask for its parked run",
@@ -424,7 +422,7 @@ RUNNING: Final = (
         "countersign/store/commit.lua",
         "return 'done, parked' end",
         "return 'done' end",
-        (_PARKING + "test_a_decision_asks_for_a_parked_run_by_a_signal_of_its_own",),
+        (_PARKING + "test_decision_signals_the_parked_run",),
     ),
     Bug(
         "a parked run whose job was lost is not found",
@@ -432,7 +430,7 @@ RUNNING: Final = (
         "countersign/usecases/requeued_runs.py",
         "for request in undelivered:",
         "for request in []:",
-        ("tests/autogen/test_parked_runs.py::test_a_decision_whose_job_was_lost_is_found_counted_and_logged",),
+        ("tests/autogen/test_parked_runs.py::test_undelivered_decision_is_found_counted_and_logged",),
     ),
     Bug(
         "a signal that comes while a run is let go is lost",
@@ -440,7 +438,7 @@ RUNNING: Final = (
         "countersign/runs/job_queue.py",
         "            self._again.add(of)\n",
         "            pass\n",
-        ("tests/store/test_job_queue.py::test_a_signal_is_heard_though_the_job_of_its_run_is_just_ending",),
+        ("tests/store/test_job_queue.py::test_signal_is_heard_while_its_job_is_ending",),
     ),
     Bug(
         "the agent is not told that a no is a no in every way",
@@ -448,7 +446,7 @@ RUNNING: Final = (
         "countersign/domain/texts_for_models.py",
         '"REJECTED", "Rejected by {by} at {at}. It was not done and must not be done.", _SAY_IT + _NOT_ALLOWED',
         '"REJECTED", "Rejected by {by} at {at}. It was not done and must not be done.", _SAY_IT',
-        ("tests/autogen/test_decision_messages.py::test_what_was_not_allowed_is_not_allowed_in_another_way",),
+        ("tests/autogen/test_decision_messages.py::test_rejected_outcome_is_refused_in_any_other_way",),
     ),
     Bug(
         "a run that waits never leaves memory",
@@ -456,7 +454,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/team_execution.py",
         "if await self._held.call(Park(awaited)):",
         "if False:",
-        ("tests/autogen/test_parked_runs.py::test_a_run_leaves_memory_for_every_question_and_repeats_nothing",),
+        ("tests/autogen/test_parked_runs.py::test_run_parks_for_every_question_and_repeats_nothing",),
     ),
     Bug(
         "a run rests while it stores what nobody was asked about",
@@ -480,7 +478,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/bypass_check.py",
         "    if door:\n",
         "    if False:\n",
-        (_TEAM_DOORS + "test_a_door_past_the_gate_is_refused_before_anything_is_done[a function]",),
+        (_TEAM_DOORS + "test_team_with_a_way_past_the_gate_is_refused[a function]",),
     ),
     Bug(
         "no approval is taken for one that asks",
@@ -488,7 +486,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/tools/workbenches.py",
         "inspect.isroutine(thing) and getattr(",
         "getattr(",
-        (_TEAM_DOORS + "test_a_door_past_the_gate_is_refused_before_anything_is_done[code that nobody approves]",),
+        (_TEAM_DOORS + "test_team_with_a_way_past_the_gate_is_refused[code that nobody approves]",),
     ),
     Bug(
         "what functools.wraps makes of a gated function is taken for it",
@@ -497,8 +495,8 @@ RUNNING: Final = (
         'getattr(thing, "asks_itself", None) is thing',
         'getattr(thing, "asks_itself", None) is not None',
         (
-            _TEAM_DOORS + "test_what_is_wrapped_around_a_gated_function_is_asked_about_itself",
-            _TEAM_DOORS + "test_a_door_past_the_gate_is_refused_before_anything_is_done[around a gated function]",
+            _TEAM_DOORS + "test_wrapper_of_a_gated_function_is_asked_about_itself",
+            _TEAM_DOORS + "test_team_with_a_way_past_the_gate_is_refused[around a gated function]",
         ),
     ),
     Bug(
@@ -508,8 +506,8 @@ RUNNING: Final = (
         "isinstance(human, Human) and function == human.input_func",
         'function is not input and not str(getattr(function, "__module__", "")).startswith("autogen_")',
         (
-            _TEAM_DOORS + "test_a_door_past_the_gate_is_refused_before_anything_is_done[a lambda]",
-            _TEAM_DOORS + "test_a_door_past_the_gate_is_refused_before_anything_is_done[around the run's people]",
+            _TEAM_DOORS + "test_team_with_a_way_past_the_gate_is_refused[a lambda]",
+            _TEAM_DOORS + "test_team_with_a_way_past_the_gate_is_refused[around the run's people]",
         ),
     ),
     Bug(
@@ -518,7 +516,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/bypass_check.py",
         "            if isinstance(thing, ChatAgent | Team):\n",
         "            if isinstance(thing, ChatAgent):\n",
-        (_TEAM_DOORS + "test_a_door_past_the_gate_is_refused_before_anything_is_done[a team in a team]",),
+        (_TEAM_DOORS + "test_team_with_a_way_past_the_gate_is_refused[a team in a team]",),
     ),
     Bug(
         "a script that the server forgot is called by its hash again",
@@ -527,8 +525,8 @@ RUNNING: Final = (
         "            return await self._client.execute_command(*self.whole(keys, args))\n",
         "            return await self._client.execute_command(*self.known(keys, args))\n",
         (
-            _FORGOTTEN + "test_every_step_is_done_on_a_server_that_has_just_forgotten_its_scripts",
-            _FORGOTTEN + "test_a_job_is_added_and_done_on_a_server_that_forgets_its_scripts",
+            _FORGOTTEN + "test_every_script_survives_a_server_that_forgot_it",
+            _FORGOTTEN + "test_job_survives_a_server_that_forgot_its_scripts",
         ),
     ),
     Bug(
@@ -537,7 +535,7 @@ RUNNING: Final = (
         "countersign/store/redis/durability.py",
         "self._sent(keys[0], self._script.whole(keys, args), within)",
         "self._sent(keys[0], self._script.known(keys, args), within)",
-        (_FORGOTTEN + "test_every_step_is_done_on_a_server_that_has_just_forgotten_its_scripts",),
+        (_FORGOTTEN + "test_every_script_survives_a_server_that_forgot_it",),
     ),
     Bug(
         "calls that travelled together overtake each other when the server forgot their script",
@@ -545,7 +543,7 @@ RUNNING: Final = (
         "countersign/store/redis/scripts.py",
         "        if unknown:",
         "        if False:",
-        (_FORGOTTEN + "test_what_is_repeated_in_a_journey_is_done_once_and_in_its_order",),
+        (_FORGOTTEN + "test_repeated_pipeline_runs_once_in_order",),
     ),
     Bug(
         "a script takes over the request of a program",
@@ -553,7 +551,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/standalone.py",
         "    if run_id.of_program or not run_id.of_script:\n",
         "    if False:\n",
-        (_SCRIPT + "test_a_programs_request_is_not_taken_over_by_a_script",),
+        (_SCRIPT + "test_script_cannot_resume_the_run_of_a_program",),
     ),
     Bug(
         "a script's run is stored and nobody can name it",
@@ -561,7 +559,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/standalone.py",
         '        log.info("Run %s. If this program ends before it, start it again with resume=%r.", run_id, run_id)\n',
         "",
-        (_SCRIPT + "test_a_scripts_run_has_its_name_in_the_log_before_it_is_stored",),
+        (_SCRIPT + "test_script_logs_its_run_id_before_storing_it",),
     ),
     Bug(
         "a script whose start had no reply leaves its run in the queue",
@@ -569,7 +567,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/standalone.py",
         "await patient(service).call(Lease(run_id, 0, owner), first)",
         "await service.call(Lease(run_id, 0, owner), first)",
-        (_SCRIPT + "test_a_start_whose_reply_was_lost_is_the_run_that_the_script_advances",),
+        (_SCRIPT + "test_script_advances_the_run_whose_start_reply_was_lost",),
     ),
     Bug(
         "a script's run that is started again is another one than is stored",
@@ -577,7 +575,7 @@ RUNNING: Final = (
         "countersign/usecases/run_start.py",
         "    run_there = await _stored(store, step)\n",
         "    await _stored(store, step)\n    run_there = step.run\n",
-        ("tests/usecases/test_run_start.py::test_a_script_that_starts_its_run_again_gets_the_run_that_is_stored",),
+        ("tests/usecases/test_run_start.py::test_repeated_program_start_returns_the_stored_run",),
     ),
     Bug(
         "a web that is away as a script's run ends hides how it ended",
@@ -585,7 +583,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/standalone.py",
         "        seen = await patient(service).call(lease, Read())\n",
         "        seen = await service.call(lease, Read())\n",
-        (_SCRIPT + "test_a_web_that_is_away_as_a_scripts_run_ends_is_waited_for",),
+        (_SCRIPT + "test_script_waits_for_web_at_its_end",),
     ),
     Bug(
         "a job that names no run is an error",
@@ -593,7 +591,7 @@ RUNNING: Final = (
         "countersign/runs/job_queue.py",
         "        of = RunId.named(run)\n",
         "        of = RunId(run)\n",
-        (_JOBS + "test_a_job_that_names_no_run_is_no_error_and_the_next_one_is_advanced",),
+        (_JOBS + "test_job_without_a_run_is_dropped_without_an_error",),
     ),
     Bug(
         "a job that names no run is asked for again when Redis is back",
@@ -601,7 +599,7 @@ RUNNING: Final = (
         "countersign/runs/job_queue.py",
         "            return [run for run in runs if run is not None]\n",
         "            return list(runs)  # type: ignore[arg-type]\n",
-        (_JOBS + "test_a_job_whose_handing_out_was_lost_with_redis_is_asked_for_again",),
+        (_JOBS + "test_job_lost_by_redis_is_requested_again",),
     ),
     Bug(
         "the job engine calls its scripts itself",
@@ -609,6 +607,6 @@ RUNNING: Final = (
         "countersign/runs/job_codec.py",
         "    RedisScript.__call__ = _call  # type: ignore[method-assign]\n",
         "",
-        (_FORGOTTEN + "test_a_job_is_added_and_done_on_a_server_that_forgets_its_scripts",),
+        (_FORGOTTEN + "test_job_survives_a_server_that_forgot_its_scripts",),
     ),
 )

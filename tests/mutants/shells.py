@@ -14,15 +14,15 @@ GATING: Final = (
         "countersign/commands/run.py",
         "    if is_approved(now, approved):\n",
         "    if is_approved(now, approved) or True:\n",
-        (f"{_RUN}test_run_refuses_what_changed_after_the_approval[file]",),
+        (f"{_RUN}test_run_refuses_changes_since_the_approval[file]",),
     ),
     Bug(
         "a shell command runs a second time under its key",
         "R8",
         "countersign/commands/run.py",
-        "Act(execution, body, given.key,",
-        "Act(execution, body, None,",
-        ("tests/commands/test_killed_runs.py::test_people_say_what_happened_in_a_killed_run",),
+        "= given.idempotent, (_NothingRan,)",
+        "= True, (_NothingRan,)",
+        ("tests/commands/test_killed_runs.py::test_command_of_a_killed_run_is_asked_about",),
     ),
     Bug(
         "an approval of a coding agent's call is used twice",
@@ -30,7 +30,7 @@ GATING: Final = (
         "countersign/hook/gate.py",
         "            if await _begun(decision):\n",
         "            if await _begun(decision) or True:\n",
-        (f"{_HOOK}test_lost_state_costs_no_approval",),
+        (f"{_HOOK}test_lost_state_reuses_no_approval",),
     ),
     Bug(
         "a hook lets a call run if it fails",
@@ -46,7 +46,7 @@ GATING: Final = (
         "countersign/hook/call_question.py",
         "    if verdict.exact or len(name) > _LONGEST_NAME:\n",
         "    if len(name) > _LONGEST_NAME:\n",
-        (f"{_HOOK}test_standing_permission_covers_a_command_in_its_repository",),
+        (f"{_HOOK}test_permission_covers_a_command_in_its_repository",),
     ),
     Bug(
         "a pass rule of the hook fits what a wrapper runs",
@@ -54,6 +54,6 @@ GATING: Final = (
         "countersign/hook/rules.py",
         "            return not command.perhaps and any(_begins",
         "            return any(_has(command, pattern) for pattern in self._patterns) or any(_begins",
-        ("tests/hook/test_rules.py::test_rule_that_lets_pass_fits_narrowly",),
+        ("tests/hook/test_rules.py::test_allowing_rule_matches_narrowly",),
     ),
 )

@@ -23,7 +23,7 @@ DELIVERING: Final = (
         "bot/slack/projector/projector.py",
         "subject = event.run or settings_notices.channel_of(event)",
         "subject = event.run",
-        (_NOTICES + "test_a_change_is_told_once_here_and_where_cards_went_and_go[a crash]",),
+        (_NOTICES + "test_settings_change_is_announced_once_in_each_channel[a crash]",),
     ),
     Bug(
         "a change of settings is told under a name that is another one each time",
@@ -31,7 +31,7 @@ DELIVERING: Final = (
         "bot/slack/projector/settings_notices.py",
         'f"settings/{entry}/{place}"',
         'f"settings/{id(drawing)}/{place}"',
-        (_NOTICES + "test_a_change_is_told_once_here_and_where_cards_went_and_go[a kill after the post]",),
+        (_NOTICES + "test_settings_change_is_announced_once_in_each_channel[a kill after the post]",),
     ),
     Bug(
         "a proposal is drawn by nobody",
@@ -39,7 +39,7 @@ DELIVERING: Final = (
         "bot/slack/projector/settings_notices.py",
         "    EventType.SETTINGS_PROPOSED: draw_proposal,\n",
         "",
-        (_TWO + "test_a_proposal_stands_in_slack_though_its_process_ended_before_the_post",),
+        (_TWO + "test_proposal_is_posted_although_its_process_died",),
     ),
     Bug(
         "a settled proposal gets its button back",
@@ -47,7 +47,7 @@ DELIVERING: Final = (
         "bot/slack/projector/settings_notices.py",
         "    if await poster.first_standing(name):\n",
         "    if False:\n",
-        (_TWO + "test_a_proposal_stands_in_slack_though_its_process_ended_before_the_post",),
+        (_TWO + "test_proposal_is_posted_although_its_process_died",),
     ),
     Bug(
         "a channel that takes no message keeps a change of settings from the others",
@@ -55,7 +55,7 @@ DELIVERING: Final = (
         "bot/slack/projector/settings_notices.py",
         '    except CannotPost as refused:\n        _log.error("%s cannot',
         '    except CannotPost as refused:\n        raise\n        _log.error("%s cannot',
-        (_NOTICES + "test_a_channel_that_takes_no_message_and_an_event_that_says_nothing_hold_nobody_up",),
+        (_NOTICES + "test_unpostable_or_empty_settings_event_blocks_no_other",),
     ),
     Bug(
         "after a lost reply the card is posted without a look",
@@ -63,7 +63,7 @@ DELIVERING: Final = (
         "bot/slack/projector/message_sync.py",
         "seen.value.posting_since and await self._adopt(seen, target):",
         "False:",
-        (_PROJECTOR + "test_a_lost_reply_does_not_make_a_second_card",),
+        (_PROJECTOR + "test_lost_reply_makes_no_second_card",),
     ),
     Bug(
         "a read method is called with JSON, of which Slack reads nothing",
@@ -71,7 +71,7 @@ DELIVERING: Final = (
         "bot/slack/slack_calls.py",
         "        if method in READS:\n            answer",
         "        if method in ():\n            answer",
-        (_PROJECTOR + "test_a_lost_reply_does_not_make_a_second_card",),
+        (_PROJECTOR + "test_lost_reply_makes_no_second_card",),
     ),
     Bug(
         "what is left for a newer version hides what was lost behind it",
@@ -80,7 +80,7 @@ DELIVERING: Final = (
         '            if (events := await self._readable(entries)) or self._claimed_to == b"0-0":\n',
         '            self._claimed_to = b"0-0"\n'
         "            events = await self._readable(entries)\n            if True:\n",
-        (_NEWER + "test_many_events_of_a_newer_version_hide_none_that_was_lost",),
+        (_NEWER + "test_events_of_a_newer_version_hide_no_lost_event",),
     ),
     Bug(
         "each looks up for itself, and again when Slack took long",
@@ -88,7 +88,7 @@ DELIVERING: Final = (
         "bot/slack/unconfirmed_posts.py",
         "        coming = self._coming.get(place)\n",
         "        coming = None\n",
-        (_OUTAGE + "test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it",),
+        (_OUTAGE + "test_look_up_of_unclear_posts_serves_all_of_them",),
     ),
     Bug(
         "what waits in line is read anew at each turn, and never drawn",
@@ -96,7 +96,7 @@ DELIVERING: Final = (
         "bot/slack/slack_calls.py",
         "    if task is None or task.reread or not task.has_news():\n",
         "    if task is None or not task.has_news():\n",
-        (_OUTAGE + "test_what_waits_in_line_is_read_anew_once_and_keeps_its_place",),
+        (_OUTAGE + "test_queued_update_is_reread_once_and_keeps_its_place",),
     ),
     Bug(
         "whoever reads anew begins again at the end of the line",
@@ -104,7 +104,7 @@ DELIVERING: Final = (
         "bot/slack/rate_gate.py",
         "_Waiting(importance, called if place is None else place, called, mine)",
         "_Waiting(importance, called, called, mine)",
-        (_OUTAGE + "test_what_waits_in_line_is_read_anew_once_and_keeps_its_place",),
+        (_OUTAGE + "test_queued_update_is_reread_once_and_keeps_its_place",),
     ),
     Bug(
         "the events of a run that never rests stay in hand",
@@ -112,7 +112,7 @@ DELIVERING: Final = (
         "bot/slack/projector/drawing_queue.py",
         " or (drawn > 1 and await self._lease.was_kept())",
         "",
-        (_OUTAGE + "test_a_run_that_never_rests_does_not_keep_its_events_in_hand",),
+        (_OUTAGE + "test_constantly_changing_run_does_not_hold_back_its_events",),
     ),
     Bug(
         "who is told to wait by Slack tells nobody else",
@@ -121,8 +121,8 @@ DELIVERING: Final = (
         "                    gate.closed(line, seconds)\n",
         "                    await asyncio.sleep(seconds)\n",
         (
-            _OUTAGE + "test_what_slack_closes_for_one_is_closed_for_all_and_tried_by_one",
-            _OUTAGE + "test_a_backlog_is_drawn_to_its_end_with_few_calls_for_each_message",
+            _OUTAGE + "test_method_closed_by_429_is_probed_by_one_call",
+            _OUTAGE + "test_backlog_is_drawn_with_few_calls_per_message",
         ),
     ),
     Bug(
@@ -131,7 +131,7 @@ DELIVERING: Final = (
         "bot/slack/rate_gate.py",
         "        if another or (self._channel and seconds > self._channel.seconds):\n",
         "        if False:\n",
-        ("tests/slack/test_rate_gate.py::test_a_channel_that_is_closed_for_long_closes_all_of_the_method",),
+        ("tests/slack/test_rate_gate.py::test_long_closed_channel_closes_the_whole_method",),
     ),
     Bug(
         "a run's thread shows the requests of other runs",
@@ -139,7 +139,7 @@ DELIVERING: Final = (
         "bot/slack/projector/card_drawing.py",
         "        mine = card.of(request.run)\n",
         "        mine = card\n",
-        ("tests/slack/test_shared_cards.py::test_a_channel_without_the_app_shows_no_run_the_requests_of_another",),
+        ("tests/slack/test_shared_cards.py::test_runs_in_closed_channels_do_not_share_cards",),
     ),
     Bug(
         "a note that began to wait first goes before a card",
@@ -147,7 +147,7 @@ DELIVERING: Final = (
         "bot/slack/rate_gate.py",
         "_Waiting(importance, called if place",
         "_Waiting(Importance.REST, called if place",
-        ("tests/slack/test_rate_gate.py::test_the_important_goes_first_and_finds_room",),
+        ("tests/slack/test_rate_gate.py::test_important_calls_go_first_and_find_room",),
     ),
     Bug(
         "a process without the right to draw leaves what it drew over something newer",
@@ -155,7 +155,7 @@ DELIVERING: Final = (
         "bot/slack/projector/message_sync.py",
         "                task.overtaken = True\n",
         "",
-        (_OVERTAKEN + "test_a_projector_that_has_lost_the_right_to_draw_mends_what_it_drew_over",),
+        (_OVERTAKEN + "test_projector_without_its_lease_redraws_what_it_overwrote",),
     ),
     Bug(
         "the projector does not wait for who replaces the clicked card",
@@ -163,7 +163,7 @@ DELIVERING: Final = (
         "bot/slack/projector/message_sync.py",
         "if seen.value.replaced_by is None or seen.now >= seen.value.replaced_by:",
         "if True:",
-        ("tests/slack/test_clicked_cards.py::test_the_clicked_card_is_settled_without_an_update",),
+        ("tests/slack/test_clicked_cards.py::test_clicked_card_is_settled_by_the_response_url",),
     ),
     Bug(
         "what a response URL replaced is not compared with what was drawn meanwhile",
@@ -171,10 +171,7 @@ DELIVERING: Final = (
         "bot/slack/projector/clicked_cards.py",
         "if replaced == message.value or await self._store.commit(put) is Committed.DONE:",
         "if replaced == message.value or await self._store.commit(put):",
-        (
-            "tests/slack/test_clicked_cards.py::"
-            "test_a_replacement_that_came_late_does_not_stand_over_what_was_drawn_since[repeated]",
-        ),
+        ("tests/slack/test_clicked_cards.py::test_late_replacement_does_not_overwrite_a_newer_drawing[repeated]",),
     ),
     Bug(
         "a late replacement whose repetition failed stays over what the projector drew",
@@ -182,10 +179,7 @@ DELIVERING: Final = (
         "bot/slack/projector/clicked_cards.py",
         "            overtaken = True\n",
         "",
-        (
-            "tests/slack/test_clicked_cards.py::"
-            "test_a_replacement_that_came_late_does_not_stand_over_what_was_drawn_since[updated]",
-        ),
+        ("tests/slack/test_clicked_cards.py::test_late_replacement_does_not_overwrite_a_newer_drawing[updated]",),
     ),
     Bug(
         "any message with a button of the request is taken for its card",
@@ -193,7 +187,7 @@ DELIVERING: Final = (
         "bot/slack/projector/clicked_cards.py",
         "(one.value.channel, one.value.thread) == (at.channel, at.thread)",
         "True",
-        ("tests/slack/test_adopted_cards.py::test_message_that_may_be_another_is_not_adopted[other channel]",),
+        ("tests/slack/test_adopted_cards.py::test_message_of_a_possibly_other_request_is_not_adopted[other channel]",),
     ),
     Bug(
         "a screen reader gets the title of a card and nothing else",
@@ -201,7 +195,7 @@ DELIVERING: Final = (
         "bot/slack/projector/message_sync.py",
         '"text": spoken(target.drawing),',
         '"text": target.drawing.text,',
-        ("tests/slack/test_spoken_text.py::test_posted_card_carries_the_text_and_keeps_it",),
+        ("tests/slack/test_spoken_text.py::test_posted_card_carries_its_text_through_updates",),
     ),
     Bug(
         "while Slack is away every message is tried, and left unclear",
@@ -209,7 +203,7 @@ DELIVERING: Final = (
         "bot/slack/answer_check.py",
         "            while self._answered_at < since and",
         "            while False and",
-        (_OUTAGE + "test_while_slack_is_away_only_one_message_of_a_channel_is_tried",),
+        (_OUTAGE + "test_outage_lets_one_message_per_channel_retry",),
     ),
     Bug(
         "the last of a rate goes at once, and who comes then waits until the first is forgotten",
@@ -217,7 +211,7 @@ DELIVERING: Final = (
         "bot/slack/rate_gate.py",
         "        if taken < self._calls * _AT_ONCE:\n",
         "        if True:\n",
-        ("tests/slack/test_rate_gate.py::test_the_last_of_a_rate_is_spread_over_what_is_left_of_its_time",),
+        ("tests/slack/test_rate_gate.py::test_last_calls_of_a_rate_are_spread_out",),
     ),
     Bug(
         "a click takes what another process drew for what stands, though Slack took its own picture later",
@@ -225,7 +219,7 @@ DELIVERING: Final = (
         "bot/slack/projector/clicked_cards.py",
         'stands = drawn if shown is None else shown if drawn in (before, shown) else ""',
         "stands = drawn if shown is None or drawn not in (before, shown) else shown",
-        ("tests/slack/test_clicked_cards.py::test_a_vote_that_slack_took_late_does_not_stand_over_the_decision",),
+        ("tests/slack/test_clicked_cards.py::test_late_vote_drawing_does_not_overwrite_the_decision",),
     ),
     Bug(
         "a picture that cannot be drawn ends the record",
@@ -233,7 +227,7 @@ DELIVERING: Final = (
         "bot/slack/projector/audit_posts.py",
         "    except Exception:  # from the plotting library",
         "    except CannotPost:  # from the plotting library",
-        ("tests/slack/test_weekly_digest.py::test_a_picture_that_cannot_be_drawn_leaves_the_digest_as_it_is",),
+        ("tests/slack/test_weekly_digest.py::test_failing_chart_leaves_the_digest_as_it_is",),
     ),
     Bug(
         "the digest of a record whose head was damaged ends `web`",
@@ -241,7 +235,7 @@ DELIVERING: Final = (
         "bot/slack/projector/audit_posts.py",
         "        except (CountersignError, ValueError) as damaged:\n",
         "        except CountersignError as damaged:\n",
-        ("tests/audit/test_auditor.py::test_a_damaged_head_stops_the_record_and_its_posts_but_not_web",),
+        ("tests/audit/test_auditor.py::test_damaged_head_stops_the_audit_log_but_not_web",),
     ),
     Bug(
         "a file is tried more often than a few times",
@@ -249,7 +243,7 @@ DELIVERING: Final = (
         "bot/slack/projector/file_uploads.py",
         "                if not left or not (problem := await self._upload(file)):\n",
         "                if not (problem := await self._upload(file)):\n",
-        (_FILES + "test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so",),
+        (_FILES + "test_failed_upload_is_abandoned_and_the_card_says_so",),
     ),
     Bug(
         "a card does not say that its file is missing",
@@ -257,7 +251,7 @@ DELIVERING: Final = (
         "bot/slack/projector/message_sync.py",
         "        return {name for name, file in (await self._store.messages(files)).items() if file.problem}\n",
         "        return set()\n",
-        (_FILES + "test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so",),
+        (_FILES + "test_failed_upload_is_abandoned_and_the_card_says_so",),
     ),
     Bug(
         "what comes next waits for a file",
@@ -265,7 +259,7 @@ DELIVERING: Final = (
         "bot/slack/projector/projector.py",
         "                task.add_done_callback(self._attaching.pop)\n",
         "                task.add_done_callback(self._attaching.pop)\n                await asyncio.wait([task])\n",
-        (_FILES + "test_a_decision_does_not_wait_for_a_file_that_is_on_its_way",),
+        (_FILES + "test_decision_does_not_wait_for_an_upload",),
     ),
     Bug(
         "an event is ticked off before it is drawn",
@@ -274,7 +268,7 @@ DELIVERING: Final = (
         "        return await self.cards.draw(batch.subject, batch.events, batch.doubted)\n",
         "        [await self._outbox.done(entry) for entry, _ in batch.entries]\n"
         "        return await self.cards.draw(batch.subject, batch.events, batch.doubted)\n",
-        (_PROJECTOR + "test_another_process_draws_on_when_the_projector_is_gone",),
+        (_PROJECTOR + "test_another_process_continues_drawing_after_a_projector_dies",),
     ),
     Bug(
         "nobody looks again for what a killed process still posted",
@@ -282,7 +276,7 @@ DELIVERING: Final = (
         "bot/slack/projector/message_sync.py",
         "            await self._store.indexes.look_again(target.name, SECOND_LOOK)\n",
         "            pass\n",
-        (_OVERTAKEN + "test_what_a_process_posts_as_it_wakes_up_and_is_killed_is_deleted_at_a_second_look",),
+        (_OVERTAKEN + "test_copy_by_killed_process_is_deleted_at_second_look",),
     ),
     Bug(
         "a second copy of a card stays",
@@ -290,7 +284,7 @@ DELIVERING: Final = (
         "bot/slack/projector/message_sync.py",
         "        await self.copies.drop(target.name, message)\n",
         "",
-        (_OVERTAKEN + "test_a_projector_that_is_put_down_finishes_its_post_and_deletes_the_second_copy",),
+        (_OVERTAKEN + "test_replaced_projector_deletes_its_second_copy",),
     ),
     Bug(
         "a card says a deadline that began before it stood",
@@ -298,7 +292,7 @@ DELIVERING: Final = (
         "bot/slack/projector/drawing_queue.py",
         "            if await self._state(run, batch.events) == before or",
         "            if before is not None or",
-        (_PROJECTOR + "test_a_card_that_came_late_says_when_silence_approves",),
+        (_PROJECTOR + "test_late_card_says_when_silence_approves",),
     ),
     Bug(
         "a row of a burst gets a card of its own besides",
@@ -306,7 +300,7 @@ DELIVERING: Final = (
         "bot/slack/projector/card_grouping.py",
         "Change(messages=(grown, Put(row, 0)))",
         "Change(messages=(grown,))",
-        (_BURSTS + "test_a_burst_of_thirty_goes_on_with_further_cards",),
+        (_BURSTS + "test_burst_of_thirty_continues_on_further_cards",),
     ),
     Bug(
         "the rows of a batch stand in the order in which they came",
@@ -314,7 +308,7 @@ DELIVERING: Final = (
         "bot/slack/projector/card_grouping.py",
         "    at = next((at for at, row in enumerate(there) if one_run and _order(row) > _order(request)), len(rows))\n",
         "    at = len(rows)\n",
-        (_BURSTS + "test_rows_stand_in_the_order_of_the_calls_whichever_came_first",),
+        (_BURSTS + "test_rows_are_in_the_order_of_the_calls",),
     ),
     Bug(
         "a card that people have read grows",
@@ -322,7 +316,7 @@ DELIVERING: Final = (
         "bot/slack/projector/card_grouping.py",
         " or not grows(card.value.posting_since, card.now)",
         "",
-        (_BURSTS + "test_a_card_that_people_have_read_does_not_grow",),
+        (_BURSTS + "test_card_older_than_the_burst_window_does_not_grow",),
     ),
     Bug(
         "too long for a card, and no file",
@@ -330,7 +324,7 @@ DELIVERING: Final = (
         "bot/slack/projector/card_drawing.py",
         "        if self.request.status is not Status.PENDING or not reviewed_content.needs_file(self.request):\n",
         "        if True:\n",
-        (_PROJECTOR + "test_a_long_request_is_in_a_file_in_the_thread_of_its_card",),
+        (_PROJECTOR + "test_long_request_is_a_file_in_its_cards_thread",),
     ),
     Bug(
         "Slack fetches what a model wrote",
@@ -338,7 +332,7 @@ DELIVERING: Final = (
         "bot/slack/projector/message_sync.py",
         '"unfurl_links": False',
         '"unfurl_links": True',
-        (_PROJECTOR + "test_slack_fetches_no_address_that_a_model_wrote",),
+        (_PROJECTOR + "test_links_in_messages_are_not_unfurled",),
     ),
     Bug(
         "a card that Slack refuses is given up",
@@ -346,7 +340,7 @@ DELIVERING: Final = (
         "bot/slack/projector/card_drawing.py",
         "        post = card.pending and bool(problem)\n",
         "        post = False\n",
-        (_PROJECTOR + "test_a_card_that_cannot_be_posted_goes_to_the_thread_and_the_requester_is_told",),
+        (_PROJECTOR + "test_unpostable_card_goes_to_the_thread_and_is_reported",),
     ),
     Bug(
         "the lists do not follow the events",
@@ -354,7 +348,7 @@ DELIVERING: Final = (
         "countersign/store/outbox.py",
         "        await self._lists.follow(event for _, event in events)\n",
         "",
-        ("tests/store/test_request_lists.py::test_an_event_is_handed_out_once_the_lists_know_of_it",),
+        ("tests/store/test_request_lists.py::test_event_is_delivered_after_the_lists_know_it",),
     ),
     Bug(
         "an event that only a newer version reads ends the projector",
@@ -362,7 +356,7 @@ DELIVERING: Final = (
         "countersign/store/outbox.py",
         "            except UnknownSchema as wrong:",
         "            except ZeroDivisionError as wrong:",
-        (_NEWER + "test_an_event_of_a_newer_version_is_left_for_its_projector_and_the_others_are_drawn",),
+        (_NEWER + "test_event_of_newer_version_is_left_for_its_projector",),
     ),
     Bug(
         "a request that only a newer version reads never gets a card",
@@ -370,7 +364,7 @@ DELIVERING: Final = (
         "bot/slack/projector/drawing_queue.py",
         "            except NewerSchema as newer:",
         "            except ZeroDivisionError as newer:",
-        (_NEWER + "test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_projector_that_reads_it",),
+        (_NEWER + "test_request_of_a_newer_version_is_drawn_once_readable",),
     ),
     Bug(
         "a damaged question ends the look whether its run changed meanwhile",
@@ -378,7 +372,7 @@ DELIVERING: Final = (
         "bot/slack/projector/drawing_queue.py",
         "self._store.readable(",
         "self._store.requests(",
-        (_BROKEN + "test_a_damaged_question_keeps_back_neither_the_runs_other_card_nor_its_outcome",),
+        (_BROKEN + "test_damaged_request_blocks_no_other_card_of_its_run",),
     ),
     Bug(
         "a damaged row of a card keeps back a new one of its burst",
@@ -386,7 +380,7 @@ DELIVERING: Final = (
         "bot/slack/projector/card_grouping.py",
         "(await store.readable(rows)).values()",
         "await store.requests(list(rows))",
-        (_BROKEN + "test_a_new_row_stands_elsewhere_if_the_card_of_its_burst_has_a_damaged_one",),
+        (_BROKEN + "test_new_row_leaves_a_card_with_a_damaged_row",),
     ),
     Bug(
         "a card that was to be posted with a damaged row is never posted",
@@ -394,7 +388,7 @@ DELIVERING: Final = (
         "bot/slack/projector/card_drawing.py",
         "rows=card.names",
         "rows=tuple(row.id for row in card.rows)",
-        (_BROKEN + "test_a_card_is_drawn_without_a_row_that_is_damaged[False]",),
+        (_BROKEN + "test_card_is_drawn_without_its_damaged_row[False]",),
     ),
     Bug(
         "a damaged head keeps others from being told that nobody is left to decide",
@@ -402,7 +396,7 @@ DELIVERING: Final = (
         "bot/slack/projector/unreachable_reviewers.py",
         "        except CountersignError as wrong:\n            _log.error(",
         "        except ZeroDivisionError as wrong:\n            _log.error(",
-        (_BROKEN + "test_others_are_told_that_nobody_is_left_who_may_decide",),
+        (_BROKEN + "test_undecidable_requests_are_announced_despite_a_broken_record",),
     ),
     Bug(
         "a projector that is told to stop waits for what it cannot draw",
@@ -410,7 +404,7 @@ DELIVERING: Final = (
         "bot/slack/projector/drawing_queue.py",
         "                task.cancel()\n            if not all",
         "                pass\n            if not all",
-        (_NEWER + "test_a_projector_that_is_told_to_stop_does_not_wait_for_what_it_cannot_draw",),
+        (_NEWER + "test_stopping_projector_does_not_wait_for_an_undrawable_message",),
     ),
     Bug(
         "another app's message with our name is taken for our card",
@@ -418,7 +412,7 @@ DELIVERING: Final = (
         "bot/slack/unconfirmed_posts.py",
         'if self._ours & {one.get("user"), one.get("bot_id")}]',
         "]",
-        ("tests/slack/test_posted.py::test_what_others_put_there_under_our_name_is_not_ours",),
+        ("tests/slack/test_posted.py::test_messages_and_files_of_others_are_not_adopted",),
     ),
     Bug(
         "nobody is told which files of the code are not attached",
@@ -426,7 +420,7 @@ DELIVERING: Final = (
         "bot/slack/projector/thread_drawing.py",
         "    if kept.left or refused:\n",
         "    if False:\n",
-        ("tests/slack/test_attached_files.py::test_the_thread_says_in_one_line_which_files_are_not_attached_and_why",),
+        ("tests/slack/test_attached_files.py::test_thread_names_the_files_that_were_not_attached",),
     ),
     Bug(
         "a second copy in a channel that the app has left keeps all others standing",
@@ -434,7 +428,7 @@ DELIVERING: Final = (
         "bot/slack/unconfirmed_posts.py",
         "            except StoreUnavailable:\n                raise\n",
         "            except CountersignError:\n                raise\n",
-        (_POSTED + "test_where_the_app_may_look_no_more_the_other_second_copies_are_deleted_all_the_same",),
+        (_POSTED + "test_forbidden_channel_does_not_stop_deletion_of_other_copies",),
     ),
     Bug(
         "nobody looks for runs without a worker until all second copies are looked for",
@@ -442,6 +436,6 @@ DELIVERING: Final = (
         "bot/slack/projector/projector.py",
         '                ("look for runs without a worker", self._look_for_lost_workers),\n',
         "",
-        (_THREAD + "test_a_run_without_a_worker_says_so_while_slack_lets_nobody_look_for_second_copies",),
+        (_THREAD + "test_missing_worker_is_reported_while_copies_are_not_searchable",),
     ),
 )

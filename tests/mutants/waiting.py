@@ -22,7 +22,7 @@ WAITING: Final = (
         "bot/slack/projector/thread_drawing.py",
         "    if not steps_first and (run.over or streamed or not card_is_coming):",
         "    if not steps_first:",
-        (_THREAD + "test_steps_are_drawn_with_the_card_of_a_new_question_and_not_before[True]",),
+        (_THREAD + "test_steps_are_drawn_with_the_next_card[True]",),
     ),
     Bug(
         "the steps of a quick run stand below its outcome",
@@ -30,7 +30,7 @@ WAITING: Final = (
         "bot/slack/projector/thread_drawing.py",
         "    steps_first = run.over and ",
         "    steps_first = False and ",
-        (_THREAD + "test_the_outcome_of_a_run_stands_below_its_steps_however_quick_it_was",),
+        (_THREAD + "test_run_outcome_stands_below_its_steps",),
     ),
     Bug(
         "a reply in the thread of a run does not find it",
@@ -39,9 +39,8 @@ WAITING: Final = (
         "        about = message.request or message.head_of\n",
         "        about = message.request\n",
         (
-            "tests/store/test_messages.py::test_messages_of_one_hour_and_channel_share_a_small_hash",
-            "tests/slack/test_conversations.py::"
-            "test_the_requesters_reply_in_the_thread_is_the_answer_and_nobody_elses_is",
+            "tests/store/test_messages.py::test_messages_of_one_hour_share_a_small_hash",
+            "tests/slack/test_conversations.py::test_only_the_requesters_thread_reply_answers_a_conversation",
         ),
     ),
     Bug(
@@ -50,7 +49,7 @@ WAITING: Final = (
         "bot/slack/projector/thread_drawing.py",
         "    elif actor.groups is not None and channel not in actor.groups:\n",
         "    elif False:\n",
-        (_THREAD + "test_who_has_left_the_channel_is_told_the_end_directly",),
+        (_THREAD + "test_requester_who_left_the_channel_gets_a_direct_message",),
     ),
     Bug(
         "what Slack refuses of its own means is asked for each time",
@@ -59,8 +58,8 @@ WAITING: Final = (
         "                self._refused[method] = self._clock() + REFUSED_FOR\n",
         "                pass\n",
         (
-            _NATIVE + "test_a_workspace_without_agents_is_asked_once",
-            _NATIVE + "test_what_slack_refuses_of_its_own_means_is_an_ordinary_message"
+            _NATIVE + "test_workspace_without_agent_features_is_asked_once",
+            _NATIVE + "test_agent_feature_that_slack_refuses_becomes_an_ordinary_message"
             "[agents.sessions.setStatus-feature_disabled]",
         ),
     ),
@@ -71,8 +70,8 @@ WAITING: Final = (
         "    if seen.card is None or not request_endings.seen_long_enough(request, since, seen.now):\n",
         "    if seen.card is None:\n        return step\n    if False:\n",
         (
-            _SILENCE + "test_silence_approves_only_what_stood_in_its_channel_for_the_whole_time",
-            _SILENCE + "test_slack_is_away_past_the_deadline_and_nothing_is_approved",
+            _SILENCE + "test_silence_approves_only_cards_visible_for_the_whole_time",
+            _SILENCE + "test_outage_past_the_deadline_approves_nothing",
         ),
     ),
     Bug(
@@ -82,9 +81,9 @@ WAITING: Final = (
         "return step if there else unseen",
         "return step",
         (
-            _SILENCE + "test_silence_does_not_approve_what_somebody_took_away[deleted]",
-            _SILENCE + "test_silence_does_not_approve_what_somebody_took_away[its channel archived]",
-            _SILENCE + "test_what_slack_does_not_say_is_asked_again_and_not_for_ever[None-expired]",
+            _SILENCE + "test_silence_does_not_approve_a_deleted_card[deleted]",
+            _SILENCE + "test_silence_does_not_approve_a_deleted_card[its channel archived]",
+            _SILENCE + "test_unanswered_card_look_up_is_retried_with_a_limit[None-expired]",
         ),
     ),
     Bug(
@@ -93,7 +92,7 @@ WAITING: Final = (
         "bot/slack/projector/card_drawing.py",
         "unposted, post=self.card.pending)",
         "unposted)",
-        (_SILENCE + "test_silence_does_not_approve_what_somebody_took_away[its channel archived]",),
+        (_SILENCE + "test_silence_does_not_approve_a_deleted_card[its channel archived]",),
     ),
     Bug(
         "whatever stands next to a deleted card is taken for it",
@@ -102,8 +101,8 @@ WAITING: Final = (
         'named.get(card.ts) == {"name": card.name}',
         'bool(page["messages"])',
         (
-            _SILENCE + "test_silence_does_not_approve_what_somebody_took_away[deleted]",
-            _SILENCE + "test_silence_does_not_approve_what_somebody_took_away[deleted, and had replies]",
+            _SILENCE + "test_silence_does_not_approve_a_deleted_card[deleted]",
+            _SILENCE + "test_silence_does_not_approve_a_deleted_card[deleted, and had replies]",
         ),
     ),
     Bug(
@@ -112,7 +111,7 @@ WAITING: Final = (
         "bot/slack/people/users_and_groups.py",
         '.get("event_payload", {"name": card.name})',
         '.get("event_payload")',
-        (_SILENCE + "test_silence_approves_a_card_that_lost_its_metadata_as_a_vote_redrew_it[False]",),
+        (_SILENCE + "test_silence_approves_a_card_that_lost_its_metadata[False]",),
     ),
     Bug(
         "what Slack did not say about a card is asked for ever",
@@ -120,7 +119,7 @@ WAITING: Final = (
         "countersign/usecases/deadlines.py",
         "if there is None and (more := left.get(card.name, looks) - 1):",
         "if there is None and (more := looks):",
-        (_SILENCE + "test_what_slack_does_not_say_is_asked_again_and_not_for_ever[None-expired]",),
+        (_SILENCE + "test_unanswered_card_look_up_is_retried_with_a_limit[None-expired]",),
     ),
     Bug(
         "a click that comes too late approves what nobody looked for",
@@ -129,8 +128,8 @@ WAITING: Final = (
         "    if there is None:\n        return unchanged\n",
         "    if there is None:\n        return step\n",
         (
-            _SILENCE + "test_a_click_that_comes_too_late_approves_nothing_unlooked_at",
-            _SILENCE + "test_what_slack_does_not_say_is_asked_again_and_not_for_ever",
+            _SILENCE + "test_late_click_cannot_approve_without_a_card_look_up",
+            _SILENCE + "test_unanswered_card_look_up_is_retried_with_a_limit",
         ),
     ),
     Bug(
@@ -139,7 +138,7 @@ WAITING: Final = (
         "countersign/usecases/decisions.py",
         "            shown=(seen.card,) if silent and seen.card is not None else (),\n",
         "",
-        (_SILENCE + "test_a_card_that_goes_in_the_moment_of_the_step_approves_nothing",),
+        (_SILENCE + "test_card_deleted_during_settlement_approves_nothing",),
     ),
     Bug(
         "time counts from the question though its card came late",
@@ -147,7 +146,7 @@ WAITING: Final = (
         "bot/slack/projector/card_drawing.py",
         "        if message is not None and message.stands_since is not None:\n",
         "        if False:\n",
-        (_SILENCE + "test_a_card_that_slack_took_late_gives_people_all_of_their_time",),
+        (_SILENCE + "test_late_card_extends_the_deadline",),
     ),
     Bug(
         "one record that nobody can read hides from everybody what waits",
@@ -156,8 +155,8 @@ WAITING: Final = (
         'self.name(f"{kind} {name}", wrong)',
         "raise",
         (
-            _UNREADABLE + "test_what_waits_is_listed_without_it",
-            _UNREADABLE + "test_runs_are_listed_without_one_that_cannot_be_read",
+            _UNREADABLE + "test_waiting_requests_are_listed_without_the_unreadable_one",
+            _UNREADABLE + "test_runs_are_listed_without_the_unreadable_one",
         ),
     ),
     Bug(
@@ -166,7 +165,7 @@ WAITING: Final = (
         "countersign/store/records.py",
         'self.name(f"{kind} {name}", wrong)',
         "results[name] = None  # type: ignore[assignment]",
-        (_UNREADABLE + "test_it_stays_in_the_lists_and_is_there_again_once_it_can_be_read",),
+        (_UNREADABLE + "test_unreadable_request_stays_in_the_lists_until_readable",),
     ),
     Bug(
         "people are reminded in quiet hours",
@@ -175,8 +174,8 @@ WAITING: Final = (
         "at = request.rules.quiet.end(max(at, request.held_until or at))",
         "at = max(at, request.held_until or at)",
         (
-            _SCHEDULE + "test_over_a_weekend_nobody_is_disturbed_and_the_deadline_stays",
-            _SCHEDULE + "test_a_reminder_in_a_night_of_a_changed_clock_comes_at_eight_on_the_wall",
+            _SCHEDULE + "test_weekend_is_quiet_but_keeps_the_deadline",
+            _SCHEDULE + "test_reminder_after_a_dst_night_comes_at_eight_locally",
         ),
     ),
     Bug(
@@ -185,7 +184,7 @@ WAITING: Final = (
         "countersign/store/commit_plan.py",
         "else:\n            coming =",
         "elif version == 0:\n            coming =",
-        (_ATTENDING + "test_a_snooze_moves_what_is_due_and_counts_once_however_often_it_is_delivered",),
+        (_ATTENDING + "test_snooze_delivered_repeatedly_counts_once",),
     ),
     Bug(
         "an escalation that circles may be set",
@@ -193,7 +192,7 @@ WAITING: Final = (
         "countersign/domain/channel_settings.py",
         "if here in reached:",
         "if False:",
-        (_SCHEDULE + "test_an_escalation_that_circles_or_never_comes_is_refused",),
+        (_SCHEDULE + "test_circular_or_late_escalation_is_refused",),
     ),
     Bug(
         "a channel's escalation joins those whom the policy asks",
@@ -201,7 +200,7 @@ WAITING: Final = (
         "countersign/policy/evaluation.py",
         "if terms.reviewers is not None:  # not joined",
         "if False:  # not joined",
-        ("tests/policy/test_evaluation.py::test_whom_a_rule_asks_are_not_joined_by_whom_the_channel_would_ask_next",),
+        ("tests/policy/test_evaluation.py::test_rule_with_reviewers_drops_the_channels_escalation",),
     ),
     Bug(
         "a stand-in decides for a requester who may not",
@@ -209,7 +208,7 @@ WAITING: Final = (
         "countersign/domain/eligibility.py",
         "        and (rules.own_requests or away.user != request.requester)\n",
         "",
-        (_STANDING_IN + "test_nobody_gets_round_own_requests_by_standing_in",),
+        (_STANDING_IN + "test_standing_in_cannot_evade_the_own_requests_rule",),
     ),
     Bug(
         "a reviewer and their stand-in are two of a quorum",
@@ -217,7 +216,7 @@ WAITING: Final = (
         "countersign/domain/eligibility.py",
         "vote.seat or vote.user",
         "vote.user",
-        (_STANDING_IN + "test_a_quorum_counts_a_person_once_and_a_seat_once",),
+        (_STANDING_IN + "test_quorum_counts_each_person_and_seat_once",),
     ),
     Bug(
         "people are reminded of what is decided",
@@ -225,7 +224,7 @@ WAITING: Final = (
         "bot/slack/projector/reminders.py",
         "note, request=card.rows[0].id, post=card.pending, importance",
         "note, request=card.rows[0].id, post=True, importance",
-        (_MEANWHILE + "test_nobody_is_reminded_of_what_was_decided_before_the_reminder_was_drawn",),
+        (_MEANWHILE + "test_decided_request_gets_no_late_reminder",),
     ),
     Bug(
         "who snoozes is promised a reminder that does not come",
@@ -235,7 +234,7 @@ WAITING: Final = (
         "filter(None, (request.snoozed_until for request in changed))",
         (
             _WEEKEND + "test_snooze_past_the_deadline_promises_no_reminder",
-            _WEEKEND + "test_who_snoozes_into_quiet_hours_reads_when_the_reminder_comes",
+            _WEEKEND + "test_snooze_into_quiet_hours_names_the_reminders_time",
         ),
     ),
     Bug(
@@ -244,7 +243,7 @@ WAITING: Final = (
         "bot/slack/views/request_text.py",
         "moment(remind or request.snoozed_until, ",
         "moment(request.snoozed_until, ",
-        (_WEEKEND + "test_who_snoozes_into_quiet_hours_reads_when_the_reminder_comes",),
+        (_WEEKEND + "test_snooze_into_quiet_hours_names_the_reminders_time",),
     ),
     Bug(
         "words behind one that stands alone are not read",
@@ -252,7 +251,7 @@ WAITING: Final = (
         "bot/slack/handlers/approvals_command.py",
         "                if word.alone and rest:\n",
         "                if False:\n",
-        (_MEANWHILE + "test_words_behind_one_that_stands_alone_are_refused_and_change_nothing",),
+        (_MEANWHILE + "test_extra_argument_of_a_command_is_refused",),
     ),
     Bug(
         "one spelling of Slack's wish to wait is taken for a refusal for good",
@@ -260,9 +259,6 @@ WAITING: Final = (
         "bot/slack_errors.py",
         '    | {"ratelimited", "rate_limited"}',
         '    | {"rate_limited"}',
-        (
-            "tests/slack/test_connection.py::"
-            "test_a_slack_that_asks_to_wait_in_either_spelling_is_asked_again[ratelimited]",
-        ),
+        ("tests/slack/test_connection.py::test_retry_after_in_either_spelling_is_obeyed[ratelimited]",),
     ),
 )

@@ -19,6 +19,7 @@ from countersign.store.store import Store
 from demo.login import CLIENT, PEOPLE, Login
 from localslack import LocalSlack
 from tests.pages.reviewer import PUBLIC, Reviewer
+from tests.pages.served_pages import served as served
 from tests.sample_requests import HERE
 from tests.slack.socket_bot import unconnected_bot
 from tests.store_fixtures import NoQueue

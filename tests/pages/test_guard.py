@@ -22,7 +22,7 @@ from tests.slack.socket_bot import events
 from tests.store_fixtures import configure, update_lists
 
 
-async def test_every_answer_keeps_scripts_and_frames_out(bob: Reviewer) -> None:
+async def test_every_response_forbids_inline_scripts_and_frames(bob: Reviewer) -> None:
     for path in ("/", "/sign-in?signed-out", "/none", "/static/pages.css", "/requests/q0", "/passkeys"):
         answer = await bob.get(path)
         policy = answer.headers["content-security-policy"]
@@ -42,7 +42,7 @@ async def test_every_answer_keeps_scripts_and_frames_out(bob: Reviewer) -> None:
         {"host": ""},
     ],
 )
-async def test_another_host_is_refused(bob: Reviewer, headers: dict[str, str]) -> None:
+async def test_foreign_host_is_refused(bob: Reviewer, headers: dict[str, str]) -> None:
     answer = await bob.client.get("/", headers=headers)
     assert answer.status_code == 421
     forwarded = await bob.client.get("/", headers={"x-forwarded-host": "evil.example"})
@@ -53,7 +53,7 @@ async def refusals(store: Store) -> list[str]:
     return [one.data["refusal"] for one in await events(store) if one.type is EventType.ATTEMPT_REFUSED]
 
 
-async def test_a_forged_form_decides_nothing(
+async def test_forged_form_decides_nothing(
     store: Store, lease: Lease, bob: Reviewer, visitors: dict[str, Reviewer], subtests: pytest.Subtests
 ) -> None:
     """R25: who is signed in and tries is in the audit log."""
@@ -82,7 +82,7 @@ async def test_a_forged_form_decides_nothing(
     assert seen is not None and seen.value.status is Status.PENDING
 
 
-async def test_no_get_decides(store: Store, lease: Lease, bob: Reviewer) -> None:
+async def test_get_requests_never_decide(store: Store, lease: Lease, bob: Reviewer) -> None:
     """Scanners open links (activepieces #14255)."""
     request = await usecases.ask(store, lease, question())
     form = await bob.form(f"/requests/{request.id}", "approve")
@@ -95,14 +95,14 @@ async def test_no_get_decides(store: Store, lease: Lease, bob: Reviewer) -> None
 
 
 @pytest.mark.parametrize("body", [b"x" * 3_000_000, b"\xff\xfe", b"a=1&" * 600, b"a=%ff%fe", b"no pairs"])
-async def test_a_broken_form_is_refused(bob: Reviewer, body: bytes) -> None:
+async def test_malformed_form_is_refused(bob: Reviewer, body: bytes) -> None:
     """R29"""
     answer = await bob.client.post("/requests/q1", content=body)
     assert answer.status_code == 400
     assert "Nothing was decided." in text_of(answer)
 
 
-async def test_a_forwarded_link_shows_nothing_to_others(
+async def test_forwarded_link_shows_nothing_to_others(
     store: Store, lease: Lease, visitors: dict[str, Reviewer], slack: LocalSlack
 ) -> None:
     """A request is for its reviewers, its requester and the people of its channels."""
@@ -119,7 +119,7 @@ async def test_a_forwarded_link_shows_nothing_to_others(
     assert request.id not in (await carol.get("/")).text
 
 
-async def test_a_removed_reviewer_decides_nothing(store: Store, lease: Lease, bob: Reviewer, people_file: Path) -> None:
+async def test_removed_reviewer_decides_nothing(store: Store, lease: Lease, bob: Reviewer, people_file: Path) -> None:
     """Removed while the page is open: told, recorded, and nothing changes."""
     request = await usecases.ask(store, lease, question())
     form = await bob.form(f"/requests/{request.id}", "approve")
@@ -136,7 +136,7 @@ def _only_alice(file: Path) -> None:
     file.write_text(yaml.safe_dump([one for one in entries if one["user"] == "U0ALICE"]))
 
 
-async def test_an_inbox_lists_what_waits_and_was_decided(
+async def test_inbox_lists_waiting_and_decided_requests(
     store: Store, lease: Lease, bob: Reviewer, alice: Reviewer
 ) -> None:
     request = await usecases.ask(store, lease, question())
@@ -154,7 +154,7 @@ async def test_an_inbox_lists_what_waits_and_was_decided(
     assert meanwhile.count("Approved by @bob") >= 2
 
 
-async def test_the_first_page_is_small(store: Store, lease: Lease, bob: Reviewer) -> None:
+async def test_first_page_stays_under_50_kb(store: Store, lease: Lease, bob: Reviewer) -> None:
     """Under 50 kB, with its style and script."""
     await usecases.ask(store, lease, question())
     await update_lists(store)
@@ -163,7 +163,7 @@ async def test_the_first_page_is_small(store: Store, lease: Lease, bob: Reviewer
     assert sum(len(one.content) for one in parts) < 50_000
 
 
-async def test_a_revision_changes_with_what_is_shown(store: Store, lease: Lease, pages: Pages) -> None:
+async def test_revision_changes_with_the_displayed_content(store: Store, lease: Lease, pages: Pages) -> None:
     (desk,) = pages._door.desks.values()
     seen = [await desk.overview.revision()]
     request = await usecases.ask(store, lease, question())
@@ -188,7 +188,7 @@ async def test_open_pages_cost_one_read_a_second() -> None:
 
 
 @pytest.mark.parametrize(("questions", "asks_every"), [(10, 2), (50_000, 100), (1_000_000, 120)])
-def test_many_open_pages_ask_less_often(questions: int, asks_every: int) -> None:
+def test_many_open_pages_poll_less_often(questions: int, asks_every: int) -> None:
     """10,000 pages that ask every 2 s ask every 100 s from then on: a process answers a hundred a second."""
     now = 0.0
     pace = PollPace(lambda: now)
@@ -198,7 +198,7 @@ def test_many_open_pages_ask_less_often(questions: int, asks_every: int) -> None
     assert pace.asked() == asks_every
 
 
-async def test_programs_are_told_the_address_of_the_page(pages: Pages) -> None:
+async def test_programs_receive_the_link_of_the_page(pages: Pages) -> None:
     """It is there before Slack has taken the card."""
     link = await pages.link_of(RequestId("q1"))
     assert link == "http://localhost:3001/requests/q1"

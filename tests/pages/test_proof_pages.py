@@ -91,7 +91,7 @@ async def enrol(who: Reviewer, key: SoftwarePasskey) -> None:
     assert (done.status_code, done.headers.get("location")) == (303, "/passkeys"), text_of(done)
 
 
-async def test_a_request_is_approved_with_a_passkey(
+async def test_request_is_approved_with_a_passkey(
     store: Store, lease: Lease, bob: Reviewer, key: SoftwarePasskey
 ) -> None:
     await enrol(bob, key)
@@ -108,7 +108,7 @@ async def test_a_request_is_approved_with_a_passkey(
     assert json.loads(decided.data["proved"])["by"] == "passkey"
 
 
-async def test_a_confirmation_shows_all_that_is_signed(
+async def test_confirmation_shows_everything_that_is_signed(
     store: Store, lease: Lease, bob: Reviewer, key: SoftwarePasskey
 ) -> None:
     """R13: the content of each row; nobody signs for a title, or for a content that has changed since."""
@@ -130,9 +130,7 @@ async def test_a_confirmation_shows_all_that_is_signed(
     assert "has changed since you saw it" in text_of(await bob.get(path))
 
 
-async def test_an_edit_is_covered_by_the_passkey(
-    store: Store, lease: Lease, bob: Reviewer, key: SoftwarePasskey
-) -> None:
+async def test_edit_is_covered_by_the_passkey(store: Store, lease: Lease, bob: Reviewer, key: SoftwarePasskey) -> None:
     """R18, R28: what was entered counts as it was confirmed, to the last character."""
     await enrol(bob, key)
     await configure(store, proof=Proof.PASSKEY)
@@ -146,13 +144,13 @@ async def test_an_edit_is_covered_by_the_passkey(
     assert json.loads(seen.value.decision.arguments)["amount"] == 19
 
 
-async def test_a_rejection_needs_no_proof(store: Store, lease: Lease, bob: Reviewer) -> None:
+async def test_rejection_needs_no_proof(store: Store, lease: Lease, bob: Reviewer) -> None:
     request = await ask(store, lease, Proof.PASSKEY)
     assert (await bob.answer(f"/requests/{request.id}", "reject")).headers["location"] == f"/requests/{request.id}"
     assert await status(store, request) is Status.REJECTED
 
 
-async def test_a_session_without_a_passkey_approves_nothing(store: Store, lease: Lease, bob: Reviewer) -> None:
+async def test_session_without_a_passkey_approves_nothing(store: Store, lease: Lease, bob: Reviewer) -> None:
     request = await ask(store, lease, Proof.PASSKEY)
     answered = await bob.answer(f"/requests/{request.id}", "approve")
     assert answered.status_code == 409
@@ -161,7 +159,7 @@ async def test_a_session_without_a_passkey_approves_nothing(store: Store, lease:
     assert await refusals(store) == ["needs_passkey"]
 
 
-async def test_a_fresh_login_approves(store: Store, lease: Lease, bob: Reviewer) -> None:
+async def test_fresh_login_approves(store: Store, lease: Lease, bob: Reviewer) -> None:
     """The return from the provider decides nothing: no GET decides."""
     request = await ask(store, lease, Proof.OIDC)
     path = (await bob.answer(f"/requests/{request.id}", "approve")).headers["location"]
@@ -172,7 +170,7 @@ async def test_a_fresh_login_approves(store: Store, lease: Lease, bob: Reviewer)
     assert await status(store, request) is Status.APPROVED
 
 
-async def test_a_login_as_somebody_else_proves_nothing(store: Store, lease: Lease, bob: Reviewer, login: Login) -> None:
+async def test_login_as_another_person_proves_nothing(store: Store, lease: Lease, bob: Reviewer, login: Login) -> None:
     request = await ask(store, lease, Proof.OIDC)
     path = (await bob.answer(f"/requests/{request.id}", "approve")).headers["location"]
     away = await bob.get(f"{path}/sign-in")
@@ -181,7 +179,7 @@ async def test_a_login_as_somebody_else_proves_nothing(store: Store, lease: Leas
     assert await status(store, request) is Status.PENDING
 
 
-async def test_a_login_for_one_request_proves_no_other(store: Store, lease: Lease, bob: Reviewer) -> None:
+async def test_login_for_one_request_proves_no_other(store: Store, lease: Lease, bob: Reviewer) -> None:
     """R18: the browser keeps where the sign-in goes on, and whoever changes that changes no proof."""
     seen = await ask(store, lease, Proof.OIDC)
     other = await usecases.ask(store, await new_run(store, "rother"), call(order=18))
@@ -196,7 +194,7 @@ async def test_a_login_for_one_request_proves_no_other(store: Store, lease: Leas
     assert "This needs a fresh login" in text_of(await bob.get(elsewhere))
 
 
-async def test_a_login_in_another_browser_proves_nothing(
+async def test_login_in_another_browser_proves_nothing(
     store: Store, lease: Lease, bob: Reviewer, visitors: dict[str, Reviewer], key: SoftwarePasskey
 ) -> None:
     """R9: a thief of a session could send its owner to the provider, and then confirm."""
@@ -215,7 +213,7 @@ async def test_a_login_in_another_browser_proves_nothing(
     await thief.client.aclose()
 
 
-async def test_a_session_alone_is_on_record_as_a_click(store: Store, lease: Lease, bob: Reviewer) -> None:
+async def test_session_alone_is_logged_as_a_click(store: Store, lease: Lease, bob: Reviewer) -> None:
     """R25: it showed no login, and a permission given with it covers nothing that needs one."""
     request = await ask(store, lease, Proof.SLACK)
     await bob.answer(f"/requests/{request.id}", "approve")
@@ -224,7 +222,7 @@ async def test_a_session_alone_is_on_record_as_a_click(store: Store, lease: Leas
     assert (seen.value.status, seen.value.decision.proof) == (Status.APPROVED, Proof.SLACK)
 
 
-async def test_a_silent_login_proves_nothing(store: Store, lease: Lease, bob: Reviewer, login: Login) -> None:
+async def test_silent_login_proves_nothing(store: Store, lease: Lease, bob: Reviewer, login: Login) -> None:
     """A live session at the provider that passes without a password (gitlab #438758)."""
     request = await ask(store, lease, Proof.OIDC)
     path = (await bob.answer(f"/requests/{request.id}", "approve")).headers["location"]
@@ -245,7 +243,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
 }
 
 
-async def test_a_wrong_assertion_is_refused_and_recorded(
+async def test_wrong_assertion_is_refused_and_logged(
     store: Store, lease: Lease, bob: Reviewer, key: SoftwarePasskey, subtests: pytest.Subtests
 ) -> None:
     """R7, R25: each gets its sentence, changes nothing, and is in the audit log."""
@@ -282,7 +280,7 @@ async def confirm_as(
     return answer
 
 
-async def test_an_assertion_over_another_request_is_refused(
+async def test_assertion_for_another_request_is_refused(
     store: Store, lease: Lease, bob: Reviewer, key: SoftwarePasskey
 ) -> None:
     await enrol(bob, key)
@@ -295,7 +293,7 @@ async def test_an_assertion_over_another_request_is_refused(
     assert await status(store, second) is Status.PENDING
 
 
-async def test_a_confirmation_is_of_one_session(
+async def test_confirmation_belongs_to_one_session(
     store: Store, lease: Lease, bob: Reviewer, key: SoftwarePasskey, visitors: dict[str, Reviewer]
 ) -> None:
     """A forwarded link, and a second session of the same person."""
@@ -323,7 +321,7 @@ async def test_rows_are_approved_with_one_assertion(
     assert [await status(store, row) for row in rows] == [Status.APPROVED] * 3
 
 
-async def test_a_second_passkey_needs_the_first(store: Store, bob: Reviewer, key: SoftwarePasskey) -> None:
+async def test_second_passkey_needs_the_first(store: Store, bob: Reviewer, key: SoftwarePasskey) -> None:
     """A session alone, and a login alone, enrol no further key."""
     await enrol(bob, key)
     second = SoftwarePasskey(origin=PUBLIC, rp_id="localhost")
@@ -342,7 +340,7 @@ async def test_a_second_passkey_needs_the_first(store: Store, bob: Reviewer, key
     assert len((await passkeys.of(store, HERE, BOB)).value.valid) == 2
 
 
-async def test_a_new_passkey_waits_before_it_approves(
+async def test_new_passkey_cannot_approve_during_its_cooling_period(
     store: Store, lease: Lease, bob: Reviewer, key: SoftwarePasskey, pages: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages._proofs, "_cooling_off", COOLING_OFF)
@@ -353,7 +351,7 @@ async def test_a_new_passkey_waits_before_it_approves(
     assert "you have none that can approve yet" in text_of(answered)
 
 
-async def test_a_passkey_is_renamed_and_revoked(store: Store, bob: Reviewer, key: SoftwarePasskey) -> None:
+async def test_passkey_is_renamed_and_revoked(store: Store, bob: Reviewer, key: SoftwarePasskey) -> None:
     await enrol(bob, key)
     about = {"token": token_in(await bob.get("/passkeys")), "passkey": key.credential}
     await bob.client.post("/passkeys", data={**about, "what": "rename", "name": "Phone <b>"})
@@ -363,7 +361,7 @@ async def test_a_passkey_is_renamed_and_revoked(store: Store, bob: Reviewer, key
     assert (await passkeys.of(store, HERE, BOB)).value.valid == ()
 
 
-async def test_admins_alone_see_everybodys_passkeys(
+async def test_only_admins_see_everybodys_passkeys(
     bob: Reviewer, visitors: dict[str, Reviewer], key: SoftwarePasskey, bot: Services
 ) -> None:
     await enrol(bob, key)
@@ -374,7 +372,7 @@ async def test_admins_alone_see_everybodys_passkeys(
     assert "Laptop" in text_of(await dave.get("/people"))
 
 
-async def test_an_admin_hands_over_a_code(
+async def test_admin_hands_over_an_enrolment_code(
     store: Store, bob: Reviewer, visitors: dict[str, Reviewer], key: SoftwarePasskey
 ) -> None:
     dave, his = visitors["dave"], SoftwarePasskey(origin=PUBLIC, rp_id="localhost")
@@ -393,7 +391,7 @@ async def test_an_admin_hands_over_a_code(
     assert [one.enrolled_by for one in (await passkeys.of(store, HERE, BOB)).value.valid] == ["code"]
 
 
-async def test_a_form_of_another_session_enrols_nothing(bob: Reviewer, store: Store) -> None:
+async def test_form_of_another_session_enrols_nothing(bob: Reviewer, store: Store) -> None:
     refused = await bob.client.post("/passkeys", data={"token": "x", "what": "enrol", "name": "Laptop"})
     assert "made for somebody else, or in another session" in text_of(refused)
     assert (await refusals(store)) == ["form_not_yours"]

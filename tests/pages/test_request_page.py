@@ -23,7 +23,7 @@ async def ask(store: Store, lease: Lease, asked: Question | None = None) -> Requ
     return request
 
 
-async def test_a_reviewer_approves_on_the_page(store: Store, lease: Lease, bob: Reviewer) -> None:
+async def test_reviewer_approves_on_the_page(store: Store, lease: Lease, bob: Reviewer) -> None:
     """The page shows all of the content, and its form counts as a click does (R13)."""
     request = await ask(store, lease)
     shown = text_of(await bob.get(f"/requests/{request.id}"))
@@ -35,7 +35,7 @@ async def test_a_reviewer_approves_on_the_page(store: Store, lease: Lease, bob: 
     assert "Approved by @bob" in text_of(await bob.get(f"/requests/{request.id}"))
 
 
-async def test_a_reviewer_rejects_with_a_reason(store: Store, lease: Lease, bob: Reviewer) -> None:
+async def test_reviewer_rejects_with_a_reason(store: Store, lease: Lease, bob: Reviewer) -> None:
     request = await ask(store, lease)
     await bob.answer(f"/requests/{request.id}", "reject", reject__reason="Too cheap\r\nalready")
     seen = await store.request(request.id)
@@ -43,7 +43,7 @@ async def test_a_reviewer_rejects_with_a_reason(store: Store, lease: Lease, bob:
     assert (seen.value.status, seen.value.decision.words) == (Status.REJECTED, "Too cheap\nalready")
 
 
-async def test_a_reviewer_requests_changes(store: Store, lease: Lease, bob: Reviewer) -> None:
+async def test_reviewer_requests_changes(store: Store, lease: Lease, bob: Reviewer) -> None:
     request = await ask(store, lease)
     refused = await bob.answer(f"/requests/{request.id}", "respond", respond__answer=" ")
     assert refused.status_code == 409
@@ -52,7 +52,7 @@ async def test_a_reviewer_requests_changes(store: Store, lease: Lease, bob: Revi
     assert await status(store, request) is Status.ANSWERED
 
 
-async def test_a_reviewer_edits_a_call(store: Store, lease: Lease, bob: Reviewer) -> None:
+async def test_reviewer_edits_a_call(store: Store, lease: Lease, bob: Reviewer) -> None:
     """R18: what runs is what the form held, with what it kept."""
     request = await ask(store, lease, editable())
     path = f"/requests/{request.id}"
@@ -68,7 +68,7 @@ async def test_a_reviewer_edits_a_call(store: Store, lease: Lease, bob: Reviewer
     assert "less" in text_of(await bob.get(path))
 
 
-async def test_a_reviewer_chooses(store: Store, lease: Lease, bob: Reviewer) -> None:
+async def test_reviewer_chooses_an_option(store: Store, lease: Lease, bob: Reviewer) -> None:
     request = await ask(store, lease, choice("eu", "us", "Mars", several=True))
     await bob.answer(f"/requests/{request.id}", "choose", choose__options="2")
     seen = await store.request(request.id)
@@ -76,7 +76,7 @@ async def test_a_reviewer_chooses(store: Store, lease: Lease, bob: Reviewer) -> 
     assert seen.value.decision.chosen == ("Mars",)
 
 
-async def test_the_word_of_high_risk_is_asked_for(store: Store, lease: Lease, bob: Reviewer) -> None:
+async def test_high_risk_approval_asks_for_the_word(store: Store, lease: Lease, bob: Reviewer) -> None:
     """R13: the page shows all of it, so its form may approve, with the tool's name."""
     await store.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
     request = await ask(store, lease, call())
@@ -88,14 +88,14 @@ async def test_the_word_of_high_risk_is_asked_for(store: Store, lease: Lease, bo
     assert await status(store, request) is Status.APPROVED
 
 
-async def test_a_call_is_approved_and_not_asked_again(store: Store, lease: Lease, bob: Reviewer) -> None:
+async def test_approval_can_give_a_standing_permission(store: Store, lease: Lease, bob: Reviewer) -> None:
     request = await ask(store, lease, call())
     await bob.answer(f"/requests/{request.id}", "permit")
     assert await status(store, request) is Status.APPROVED
     assert [one.value.request for one in await store.permissions()] == [request.id]
 
 
-async def test_a_requester_breaks_the_glass(store: Store, lease: Lease, alice: Reviewer) -> None:
+async def test_requester_breaks_the_glass(store: Store, lease: Lease, alice: Reviewer) -> None:
     await configure(store, break_glass=True)
     request = await ask(store, lease, call())
     await alice.answer(f"/requests/{request.id}", "break_glass", break_glass__reason="The house is on fire")
@@ -103,7 +103,7 @@ async def test_a_requester_breaks_the_glass(store: Store, lease: Lease, alice: R
     assert "Break-glass" in text_of(await alice.get(f"/requests/{request.id}"))
 
 
-async def test_the_requester_reads_and_does_not_decide(store: Store, lease: Lease, alice: Reviewer) -> None:
+async def test_requester_reads_and_cannot_decide(store: Store, lease: Lease, alice: Reviewer) -> None:
     """R9: a form that its page never had is judged as a click is."""
     request = await ask(store, lease)
     page = await alice.get(f"/requests/{request.id}")
@@ -111,7 +111,7 @@ async def test_the_requester_reads_and_does_not_decide(store: Store, lease: Leas
     assert "<textarea" not in page.text
 
 
-async def test_a_second_answer_is_told_who_was_first(
+async def test_late_answer_says_who_decided_first(
     store: Store, lease: Lease, bob: Reviewer, visitors: dict[str, Reviewer]
 ) -> None:
     """R3, and two tabs: the loser reads the sentence that Slack would show."""
@@ -128,7 +128,7 @@ async def test_a_second_answer_is_told_who_was_first(
     assert await status(store, request) is Status.APPROVED
 
 
-async def test_a_form_sent_twice_counts_once(store: Store, lease: Lease, bob: Reviewer) -> None:
+async def test_form_sent_twice_counts_once(store: Store, lease: Lease, bob: Reviewer) -> None:
     """R8"""
     request = await ask(store, lease)
     form = await bob.form(f"/requests/{request.id}", "approve")
@@ -139,7 +139,7 @@ async def test_a_form_sent_twice_counts_once(store: Store, lease: Lease, bob: Re
 
 
 @pytest.mark.parametrize("text", ["<img src=x onerror=alert(1)>", "</pre><script>alert(1)</script>", "javascript:1"])
-async def test_content_of_models_is_text(store: Store, lease: Lease, bob: Reviewer, text: str) -> None:
+async def test_model_content_is_escaped(store: Store, lease: Lease, bob: Reviewer, text: str) -> None:
     """R15"""
     request = await ask(store, lease, question(text, title=text))
     page = await bob.get(f"/requests/{request.id}")

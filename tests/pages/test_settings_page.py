@@ -36,7 +36,7 @@ async def propose(store: Store) -> str:
     return f"/settings/{needed.value.proposal.id}"
 
 
-async def test_an_admin_loosens_the_rules_with_a_passkey(store: Store, visitors: dict[str, Reviewer]) -> None:
+async def test_admin_loosens_the_rules_with_a_passkey(store: Store, visitors: dict[str, Reviewer]) -> None:
     path = await propose(store)
     dave, key = visitors["dave"], SoftwarePasskey(origin=PUBLIC, rp_id="localhost")
     await dave.sign_in()
@@ -51,7 +51,7 @@ async def test_an_admin_loosens_the_rules_with_a_passkey(store: Store, visitors:
     assert (await usecases.rules_of(store, GENERAL)).proof is Proof.SLACK
 
 
-async def test_others_loosen_nothing_on_the_page(store: Store, bob: Reviewer) -> None:
+async def test_only_admins_loosen_rules_on_the_page(store: Store, bob: Reviewer) -> None:
     path = await propose(store)
     assert "An admin confirms this change." in text_of(await bob.get(path))
     forged = await bob.client.post(path, data={"token": "x"})

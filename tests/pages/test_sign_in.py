@@ -29,7 +29,7 @@ from tests.sample_requests import BOB, HERE
 Claims = dict[str, Any]
 
 
-async def test_a_person_signs_in_and_returns(visitors: dict[str, Reviewer]) -> None:
+async def test_person_signs_in_and_returns(visitors: dict[str, Reviewer]) -> None:
     bob = visitors["bob"]
     away = await bob.get("/requests/q1")
     assert (away.status_code, away.headers["location"]) == (303, "/sign-in?then=/requests/q1")
@@ -38,7 +38,7 @@ async def test_a_person_signs_in_and_returns(visitors: dict[str, Reviewer]) -> N
     assert "Waiting for you" in text_of(await bob.get("/"))
 
 
-async def test_signing_in_gives_a_new_id(visitors: dict[str, Reviewer]) -> None:
+async def test_sign_in_gives_a_new_session_id(visitors: dict[str, Reviewer]) -> None:
     """A cookie that somebody planted, or that another person used before, is worth nothing after it (fixation)."""
     bob, alice = visitors["bob"], visitors["alice"]
     bob.client.cookies.set("countersign", "planted", domain="localhost.local", path="/")
@@ -52,7 +52,7 @@ async def test_signing_in_gives_a_new_id(visitors: dict[str, Reviewer]) -> None:
         assert answer.status_code == 303
 
 
-async def test_signing_out_ends_the_session(bob: Reviewer) -> None:
+async def test_sign_out_ends_the_session(bob: Reviewer) -> None:
     cookie = dict(bob.client.cookies)["countersign"]
     page = (await bob.get("/")).text
     token = page.split('name="token" value="')[1].split('"')[0]
@@ -62,7 +62,7 @@ async def test_signing_out_ends_the_session(bob: Reviewer) -> None:
     assert (await bob.client.get("/", headers={"Cookie": f"countersign={cookie}"})).status_code == 303
 
 
-async def test_cookies_are_kept_from_scripts_and_other_sites(store: Store, people_file: Path) -> None:
+async def test_cookies_are_hidden_from_scripts_and_other_sites(store: Store, people_file: Path) -> None:
     signed_in, answer = SignedIn(SignIns(store), PeopleFile(people_file, ()), secure=True), Response()
     await signed_in.begin(
         Request({"type": "http", "headers": []}), answer, HERE, BOB, OidcIdentity(issuer="i", subject="s")
@@ -91,7 +91,7 @@ FOREIGN: dict[str, tuple[Callable[[Claims], Claims], str]] = {
 }
 
 
-async def test_a_foreign_id_token_is_refused(
+async def test_foreign_id_token_is_refused(
     visitors: dict[str, Reviewer], login: Login, subtests: pytest.Subtests
 ) -> None:
     real = login.claims
@@ -119,7 +119,7 @@ def of_another_key(claims: Claims) -> str:
     return jwt.encode({"alg": "ES256", "kid": key.kid}, claims, key, ["ES256"])
 
 
-async def test_a_token_without_the_providers_signature_is_refused(
+async def test_token_without_the_providers_signature_is_refused(
     visitors: dict[str, Reviewer], login: Login, subtests: pytest.Subtests
 ) -> None:
     """`alg: none`, a secret that we share, a key that the provider does not publish."""
@@ -130,7 +130,7 @@ async def test_a_token_without_the_providers_signature_is_refused(
             assert (await visitors["bob"].get("/")).status_code == 303
 
 
-async def test_a_rotated_key_is_looked_up(
+async def test_rotated_provider_key_is_looked_up(
     visitors: dict[str, Reviewer], login: Login, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (await visitors["bob"].sign_in()).status_code == 303
@@ -145,7 +145,7 @@ async def test_a_rotated_key_is_looked_up(
     assert (await visitors["carol"].sign_in()).status_code == 403
 
 
-async def test_a_wrong_state_is_refused(visitors: dict[str, Reviewer]) -> None:
+async def test_wrong_sign_in_state_is_refused(visitors: dict[str, Reviewer]) -> None:
     """The answer to another person's sign-in signs nobody in here."""
     bob, dave = visitors["bob"], visitors["dave"]
     await bob.authorize()
@@ -156,14 +156,14 @@ async def test_a_wrong_state_is_refused(visitors: dict[str, Reviewer]) -> None:
     assert "started no sign-in" in text_of(nobody)
 
 
-async def test_a_code_is_good_once(visitors: dict[str, Reviewer]) -> None:
+async def test_authorization_code_is_valid_once(visitors: dict[str, Reviewer]) -> None:
     bob = visitors["bob"]
     back = await bob.authorize()
     assert (await bob.get(back)).status_code == 303
     assert "started no sign-in" in text_of(await bob.get(back))
 
 
-async def test_an_answer_of_another_provider_is_refused(visitors: dict[str, Reviewer]) -> None:
+async def test_response_of_another_provider_is_refused(visitors: dict[str, Reviewer]) -> None:
     """The mix-up of RFC 9207."""
     bob = visitors["bob"]
     back = urlsplit(await bob.authorize())
@@ -172,7 +172,7 @@ async def test_an_answer_of_another_provider_is_refused(visitors: dict[str, Revi
     assert "Another provider" in text_of(answer)
 
 
-async def test_an_error_of_the_provider_is_told(visitors: dict[str, Reviewer], login: Login) -> None:
+async def test_provider_error_is_reported(visitors: dict[str, Reviewer], login: Login) -> None:
     bob = visitors["bob"]
     state = dict(parse_qsl(urlsplit(await bob.authorize()).query))["state"]
     query = urlencode({"state": state, "iss": login.issuer, "error": "access_denied<script>"})
@@ -180,7 +180,7 @@ async def test_an_error_of_the_provider_is_told(visitors: dict[str, Reviewer], l
     assert "didn't sign you in (access_deniedscript)" in text_of(answer)
 
 
-async def test_a_provider_that_does_not_answer_is_told(visitors: dict[str, Reviewer], login: Login) -> None:
+async def test_unreachable_provider_is_reported(visitors: dict[str, Reviewer], login: Login) -> None:
     await login.stop()
     answer = await visitors["bob"].get("/sign-in/0")
     assert answer.status_code == 502
@@ -191,7 +191,7 @@ async def test_a_provider_that_does_not_answer_is_told(visitors: dict[str, Revie
     "then",
     ["//evil.example", "https://evil.example/", "/\\evil.example", "/requests/q1/../../x", "/%2F%2Fevil.example"],
 )
-async def test_nobody_is_sent_elsewhere(visitors: dict[str, Reviewer], then: str) -> None:
+async def test_sign_in_redirects_only_within_the_site(visitors: dict[str, Reviewer], then: str) -> None:
     """No open redirect, neither by the link nor by the cookie."""
     bob = visitors["bob"]
     asked = await bob.client.get("/sign-in/0", params={"then": then})
@@ -206,7 +206,7 @@ def take_out(file: Path, user: str) -> None:
     file.write_text(yaml.safe_dump([one for one in entries if one["user"] != user]))
 
 
-async def test_an_unknown_person_is_told_what_to_send(
+async def test_unknown_person_is_told_what_to_send(
     visitors: dict[str, Reviewer], people_file: Path, login: Login
 ) -> None:
     take_out(people_file, "U0BOB")
@@ -238,7 +238,7 @@ def by_email(file: Path, login: Login, address: str) -> None:
         ),  # the Kelvin sign, which is a k in small letters
     ],
 )
-async def test_an_email_counts_if_verified_and_switched_on(
+async def test_email_counts_if_verified_and_enabled(
     login: Login, tmp_path: Path, switched_on: bool, verified: Any, address: str, known: bool
 ) -> None:
     """Addresses that differ in case are one, and addresses that differ in Unicode count for nobody."""
@@ -266,7 +266,7 @@ async def test_an_email_counts_if_verified_and_switched_on(
         ("just a text", "list"),
     ],
 )
-def test_a_wrong_file_of_people_ends_the_start(tmp_path: Path, entries: Any, said: str) -> None:
+def test_invalid_people_file_ends_the_start(tmp_path: Path, entries: Any, said: str) -> None:
     file = tmp_path / "people.yaml"
     file.write_text(yaml.safe_dump(entries))
     with pytest.raises(WrongSettings, match=said):
@@ -284,7 +284,7 @@ def test_a_wrong_file_of_people_ends_the_start(tmp_path: Path, entries: Any, sai
         ([{"name": n, "issuer": "https://a.example", "client_id": "c"} for n in "AB"], "each issuer once"),
     ],
 )
-def test_a_wrong_file_of_providers_ends_the_start(tmp_path: Path, entries: Any, said: str) -> None:
+def test_invalid_provider_file_ends_the_start(tmp_path: Path, entries: Any, said: str) -> None:
     file = tmp_path / "providers.yaml"
     file.write_text(yaml.safe_dump(entries))
     with pytest.raises(WrongSettings, match=said):
@@ -296,7 +296,7 @@ def spoil(file: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [lambda file: take_out(file, "U0BOB"), spoil])
-async def test_a_person_taken_out_of_the_file_is_out(
+async def test_person_removed_from_the_file_is_signed_out(
     bob: Reviewer, people_file: Path, change: Callable[[Path], None]
 ) -> None:
     """A broken file lets nobody in either: somebody may have been taken out of it."""
@@ -315,13 +315,13 @@ async def proving(login: Login, provider: Provider) -> Any:
     return await sign_in.finish(pending, back, datetime.now(UTC))
 
 
-async def test_a_fresh_login_proves_who_decides(login: Login, provider: Provider) -> None:
+async def test_fresh_login_proves_the_decider(login: Login, provider: Provider) -> None:
     identity = await proving(login, provider)
     assert (identity.subject, identity.acr, identity.amr) == ("demo-bob", "demo", ("pick",))
 
 
 @pytest.mark.parametrize("age", [3600, None, -3600, -50])
-async def test_a_login_of_this_morning_proves_nothing(login: Login, provider: Provider, age: int | None) -> None:
+async def test_old_login_proves_nothing(login: Login, provider: Provider, age: int | None) -> None:
     """A provider that answers from a live session, whatever it was asked for (gitlab #438758)."""
     real = login.claims
     at = None if age is None else int(time.time()) - age
@@ -330,19 +330,19 @@ async def test_a_login_of_this_morning_proves_nothing(login: Login, provider: Pr
         await proving(login, provider)
 
 
-async def test_a_login_weaker_than_asked_proves_nothing(login: Login, provider: Provider) -> None:
+async def test_login_weaker_than_required_proves_nothing(login: Login, provider: Provider) -> None:
     strong = provider.model_copy(update={"acr_values": ("phr",)})
     with pytest.raises(SignInProblem, match="with less than this needs"):
         await proving(login, strong)
 
 
-async def test_a_description_of_another_provider_is_refused(login: Login) -> None:
+async def test_discovery_document_of_another_issuer_is_refused(login: Login) -> None:
     issuer = f"http://127.0.0.1:{login.port}"
     provider = Provider(name="Demo", issuer=issuer, client_id=CLIENT)
     with pytest.raises(SignInProblem):
         await SignIn(provider, 0, f"{PUBLIC}/x").begin("/")
 
 
-def test_email_is_compared_in_small_letters() -> None:
+def test_email_is_compared_in_lower_case() -> None:
     assert plain_email("A@B.com") == "a@b.com"
     assert plain_email("a b@c.com") is None

@@ -36,7 +36,9 @@ async def ended(store: Store) -> list[tuple[str | None, str, str]]:
     return [(one.user, one.data["whose"], one.data["why"]) for one in found]
 
 
-async def test_a_person_signs_out_everywhere(store: Store, lease: Lease, bob: Reviewer, thief: Reviewer) -> None:
+async def test_sign_out_ends_every_session_of_a_person(
+    store: Store, lease: Lease, bob: Reviewer, thief: Reviewer
+) -> None:
     """R25: a stolen session decides nothing any more, not even with a form that it had before."""
     request = await usecases.ask(store, lease, question())
     await update_lists(store)
@@ -52,7 +54,7 @@ async def test_a_person_signs_out_everywhere(store: Store, lease: Lease, bob: Re
     assert [(await one.get("/")).status_code for one in (bob, thief)] == [200, 303]
 
 
-async def test_an_admin_signs_somebody_out(
+async def test_admin_signs_another_person_out(
     store: Store, bob: Reviewer, alice: Reviewer, visitors: dict[str, Reviewer]
 ) -> None:
     dave = visitors["dave"]
@@ -68,7 +70,7 @@ async def test_an_admin_signs_somebody_out(
     assert await ended(store) == [("U0DAVE", "U0BOB", "an admin signed them out")]
 
 
-async def test_a_deactivated_account_ends_its_sessions(
+async def test_deactivated_account_ends_its_sessions(
     store: Store, bot: Services, slack: LocalSlack, bob: Reviewer, thief: Reviewer
 ) -> None:
     slack.workspace.users["U0BOB"].deleted = True

@@ -59,7 +59,7 @@ async def pages(
 
 
 @pytest.mark.slow
-async def test_five_are_decided_while_slack_is_away(
+async def test_five_requests_are_decided_while_slack_is_away(
     slack: LocalSlack, store: Store, bob: Reviewer, clock: Clock, lookups: LookupCache
 ) -> None:
     """R6, R9, R25: by a member of a group, for ten minutes; then each card stands as decided, once."""
@@ -89,7 +89,7 @@ async def test_five_are_decided_while_slack_is_away(
     assert (len(cards), [m for m in cards if "Approve" in m.buttons]) == (5, [])
 
 
-async def test_older_answers_than_allowed_count_for_nothing(
+async def test_outdated_slack_answers_do_not_count(
     slack: LocalSlack, store: Store, lease: Lease, bob: Reviewer, clock: Clock
 ) -> None:
     """R9: after the configured age nothing is known, and nobody decides."""

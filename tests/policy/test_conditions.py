@@ -57,7 +57,7 @@ CALL = {
         ("only(amount, currency, to, rows, query, note, said, 'headers', 'x-y')", True),
     ],
 )
-def test_a_condition_holds_or_does_not(text: str, expected: bool) -> None:
+def test_policy_condition_is_evaluated_on_the_arguments(text: str, expected: bool) -> None:
     assert holds(check(text), CALL) is expected
 
 
@@ -68,7 +68,8 @@ def test_a_condition_holds_or_does_not(text: str, expected: bool) -> None:
         *("missing == 1 and amount > 500", "amount > 700 or missing == 1"),
     ],
 )
-def test_a_condition_that_cannot_be_judged_says_so_and_does_not_guess(text: str) -> None:
+def test_undecidable_condition_raises_cannot_tell(text: str) -> None:
+    """It does not guess."""
     with pytest.raises(CannotTell):
         holds(check(text), CALL)
 
@@ -102,7 +103,7 @@ TAKEN_FOR_THE_SAME: list[tuple[object, str]] = [
 ]
 
 
-def test_what_a_tool_may_take_for_the_same_is_neither_the_same_nor_different(subtests: pytest.Subtests) -> None:
+def test_ambiguous_values_are_neither_equal_nor_different(subtests: pytest.Subtests) -> None:
     """R28: a rule that lets pass lets nothing pass by it, and one that asks or refuses does so, also behind `not`."""
     for value, condition in TAKEN_FOR_THE_SAME:
         for negated in [False, True]:
@@ -110,7 +111,8 @@ def test_what_a_tool_may_take_for_the_same_is_neither_the_same_nor_different(sub
                 holds(check(f"not ({condition})" if negated else condition), {"x": value})
 
 
-def test_an_argument_too_long_to_be_looked_at_cannot_be_judged() -> None:
+def test_argument_too_long_to_examine_is_undecidable() -> None:
+    """R29: over 100,000 characters."""
     with pytest.raises(CannotTell, match="too long"):
         holds(check("query contains 'x'"), {"query": "a" * 100_001})
 
@@ -137,30 +139,31 @@ def test_an_argument_too_long_to_be_looked_at_cannot_be_judged() -> None:
         "not " * 100 + "true",
     ],
 )
-def test_what_is_no_condition_is_refused_with_what_and_where(text: str) -> None:
+def test_invalid_condition_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(InvalidInput) as wrong:
         check(text)
     assert len(str(wrong.value)) > 20
 
 
-def test_a_field_called_like_pythons_own_is_only_a_field() -> None:
+def test_dunder_field_is_an_ordinary_field() -> None:
+    """No attribute of Python is reached."""
     with pytest.raises(CannotTell):
         holds(check("amount.__class__ == 1"), CALL)
 
 
 @given(some.text(max_size=60))
-def test_no_text_makes_reading_fail_in_another_way(text: str) -> None:
+def test_any_text_parses_or_raises_invalid_input(text: str) -> None:
     with contextlib.suppress(InvalidInput, CannotTell):
         holds(check(text), CALL)
 
 
-def test_a_hostile_pattern_ends() -> None:
+def test_hostile_pattern_terminates() -> None:
     """The limit is 500 characters and one look over the text for each piece; with backtracking it takes years."""
     condition = check('query like "' + "*a" * 240 + '*b"')
     assert holds(condition, {"query": "a" * 100_000}) is False
 
 
-def test_names_are_meant_by_patterns() -> None:
+def test_tool_names_match_by_pattern() -> None:
     assert matches("deploy_prod", "deploy*")
     assert matches("a[b]", "a[b]")
     assert not matches("refund", "deploy*")

@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import ChannelSettings, Escalation, OnTimeout, Risk
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Reviewers
-from countersign.policy.evaluation import Action, Clause, Rulebook, WantedAction, apply, judge
+from countersign.policy.evaluation import Clause, Rulebook, WantedAction, apply, judge
 from tests.sample_requests import CAROL, DAVE, GENERAL, rules
 
 SMALL = Clause("small refunds", Action.ALLOW, 3, tool="refund", condition="amount <= 20")
@@ -42,14 +43,15 @@ def refund(amount: object, team: str = "support", tool: str = "refund") -> Wante
         (refund(10, team="SANDBOX-1"), None, Action.DENY, "no refunds in the sandbox"),
     ],
 )
-def test_the_strictest_that_fits_wins_and_in_doubt_people_are_asked(
+def test_strictest_matching_rule_wins_and_default_asks(
     action: WantedAction, team_says: Action | None, then: Action, clause: str
 ) -> None:
+    """Where a condition cannot be judged, people are asked."""
     said = judge(BOOK, action, team_says)
     assert (said.then, said.clause) == (then, clause)
 
 
-def test_of_equally_strict_rules_the_first_counts() -> None:
+def test_first_of_equally_strict_rules_counts() -> None:
     first = Clause("first", Action.ASK, 1, terms=ChannelSettings(timeout=timedelta(hours=4)))
     second = Clause("second", Action.ASK, 2, terms=ChannelSettings(timeout=timedelta(hours=1)))
     assert judge(Rulebook((first, second)), refund(1)).clause == "first"
@@ -57,7 +59,8 @@ def test_of_equally_strict_rules_the_first_counts() -> None:
     assert judge(Rulebook((first, second, more)), refund(1)).clause == "two people"
 
 
-def test_it_says_of_every_rule_why_it_counts_or_not() -> None:
+def test_policy_judgement_explains_every_rule() -> None:
+    """Why it counts or does not."""
     trail = judge(BOOK, refund(600)).trail
     assert trail == (
         "line 3, small refunds (allow): not so: amount <= 20",
@@ -71,7 +74,8 @@ def test_it_says_of_every_rule_why_it_counts_or_not() -> None:
     )
 
 
-def test_a_rule_may_be_for_some_channels_or_for_some_risk_only() -> None:
+def test_rule_may_be_limited_to_channels_or_risk() -> None:
+    """Only actions there, or of that risk, are judged by it."""
     here = Clause("here", Action.DENY, 1, channels=frozenset({ChannelId("C0OTHER")}))
     risky = Clause("risky", Action.DENY, 2, risk=Risk.HIGH)
     book = Rulebook((here, risky), BOOK.risks)
@@ -80,7 +84,7 @@ def test_a_rule_may_be_for_some_channels_or_for_some_risk_only() -> None:
     assert judge(book, refund(1, tool="drop_table")).risk is Risk.HIGH
 
 
-def test_a_policy_makes_a_channels_settings_stricter_and_never_milder() -> None:
+def test_policy_makes_channel_settings_only_stricter() -> None:
     """R10, R23: but whom it asks and how long they have is the policy's to say."""
     mild = ChannelSettings(
         reviewers=Reviewers(frozenset({CAROL})),
@@ -104,7 +108,7 @@ def test_a_policy_makes_a_channels_settings_stricter_and_never_milder() -> None:
     assert (under.quorum, under.own_requests, under.on_timeout) == (3, False, OnTimeout.APPROVE)
 
 
-def test_the_members_that_a_policy_asks_are_those_where_the_policy_sends_the_card() -> None:
+def test_policy_members_are_those_of_its_own_channel() -> None:
     """R9"""
     finance = ChannelId("C0FINANCE")
     terms = ChannelSettings(reviewers=Reviewers(members=True), approvals_channel=finance)
@@ -118,7 +122,7 @@ def test_high_risk_is_never_approved_by_timeout() -> None:
     assert under.on_timeout is OnTimeout.REJECT
 
 
-def test_whom_a_rule_asks_are_not_joined_by_whom_the_channel_would_ask_next() -> None:
+def test_rule_with_reviewers_drops_the_channels_escalation() -> None:
     """R9: a policy that names finance is not made milder by a channel that escalates to somebody else."""
     leads = (Escalation(timedelta(minutes=30), Reviewers(frozenset({CAROL}))),)
     channel = rules(escalation=leads, remind_after=timedelta(minutes=5))

@@ -38,14 +38,14 @@ MILDER: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("before", "after"), MILDER)
-def test_what_lets_more_pass_is_milder(before: dict[str, Any], after: dict[str, Any]) -> None:
+def test_permitting_change_is_loosening(before: dict[str, Any], after: dict[str, Any]) -> None:
     """R33"""
     was = rules(**before)
     assert loosened(was, replace(was, **after))
     assert loosened(was, was) == ()
 
 
-def test_every_setting_is_known_to_make_rules_milder_or_never_to() -> None:
+def test_every_setting_is_classified_as_loosening_or_not() -> None:
     """R33"""
     milder = {name for _, after in MILDER for name in after}
     assert milder | {"remind_after", "quiet"} == {field.name for field in fields(ChannelSettings)}
@@ -64,7 +64,7 @@ def test_every_setting_is_known_to_make_rules_milder_or_never_to() -> None:
         ({}, {"timeout": DAY, "remind_after": timedelta(minutes=5), "approvals_channel": ROOM, "quorum": 2}),
     ],
 )
-def test_what_lets_less_pass_or_only_tells_is_not(before: dict[str, Any], after: dict[str, Any]) -> None:
+def test_stricter_or_informing_change_is_not_loosening(before: dict[str, Any], after: dict[str, Any]) -> None:
     """R33: who makes rules stricter needs nobody."""
     was = rules(**before)
     assert loosened(was, replace(was, **after)) == ()

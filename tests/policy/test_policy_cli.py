@@ -23,7 +23,9 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return page
 
 
-def test_the_commands_of_the_page_print_what_the_page_says(example: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_documented_policy_commands_print_the_documented_output(
+    example: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     shown = re.search(r"```console\n(.*?)```", example, re.S)
     assert shown
     for part in shown[1].split("$ ")[1:]:
@@ -34,12 +36,12 @@ def test_the_commands_of_the_page_print_what_the_page_says(example: str, capsys:
         assert capsys.readouterr().out == output
 
 
-def test_arguments_that_are_no_json_object_are_refused(example: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_arguments_that_are_not_an_object_are_refused(example: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["explain", "--team", "support", "--tool", "refund", "--args", "600"]) == 2
     assert "is not a JSON object" in capsys.readouterr().err
 
 
-def test_the_schema_in_the_documentation_is_that_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+def test_documented_policy_schema_matches_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((DOCS / "approvals.schema.json").read_text())
 
@@ -57,9 +59,10 @@ def test_the_schema_in_the_documentation_is_that_of_the_program(capsys: pytest.C
         ),
     ],
 )
-def test_a_newcomer_reads_in_plain_words_what_is_wrong_with_a_file(
+def test_policy_check_explains_problems_in_plain_english(
     text: str | None, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """One line for each, with the file and the line."""
     file = tmp_path / "p.yaml"
     if text is not None:
         file.write_text(text)

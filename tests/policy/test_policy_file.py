@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Reviewers
 from countersign.policy import file
-from countersign.policy.evaluation import Action
 
 GOOD = """\
 version: 1
@@ -38,7 +38,8 @@ rules:
 """
 
 
-def test_a_policy_is_read_with_the_lines_of_its_rules() -> None:
+def test_policy_keeps_the_line_of_each_rule() -> None:
+    """And everything else that the file says."""
     book = file.understand(GOOD)
     assert [(c.name, c.then, c.line) for c in book.clauses] == [
         ("small refunds", Action.ALLOW, 4),
@@ -71,7 +72,8 @@ rules:
 """
 
 
-def test_all_problems_are_told_at_once_each_with_its_line() -> None:
+def test_all_policy_problems_are_reported_with_their_lines() -> None:
+    """Together, in one error."""
     with pytest.raises(WrongSettings) as wrong:
         file.understand(BAD)
     lines = [problem.split(":")[0] for problem in wrong.value.problems]
@@ -113,13 +115,14 @@ def policy(*rules: str) -> str:
         (policy("name: a, then: allow, if: "), "line 3: rules.if"),
     ],
 )
-def test_what_makes_no_sense_is_refused(text: str, problem: str) -> None:
+def test_meaningless_policy_is_refused(text: str, problem: str) -> None:
     with pytest.raises(WrongSettings) as wrong:
         file.understand(text)
     assert problem in str(wrong.value)
 
 
-def test_a_file_that_is_missing_or_no_text_is_refused_by_name(tmp_path: Path) -> None:
+def test_missing_or_binary_policy_file_is_refused_by_name(tmp_path: Path) -> None:
+    """So is a version that is not known."""
     with pytest.raises(WrongSettings, match=r"nowhere.yaml: the policy cannot be read: there is no such file"):
         file.read(tmp_path / "nowhere.yaml")
     (tmp_path / "a.yaml").write_bytes(b"version: \xff")
@@ -130,7 +133,8 @@ def test_a_file_that_is_missing_or_no_text_is_refused_by_name(tmp_path: Path) ->
         file.read(tmp_path / "a.yaml")
 
 
-def test_a_rule_says_when_people_are_reminded_and_who_is_asked_next() -> None:
+def test_rule_may_set_reminders_and_escalation() -> None:
+    """A rule may also turn them off."""
     text = """\
 version: 1
 rules:
@@ -157,7 +161,7 @@ rules:
     assert (quick.remind_after, quick.escalation) == (timedelta(0), ())
 
 
-def test_an_escalation_that_circles_or_comes_too_late_is_told_with_its_line() -> None:
+def test_circular_or_late_escalation_is_refused_with_its_line() -> None:
     """R10"""
     text = """\
 version: 1

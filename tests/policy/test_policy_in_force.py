@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from countersign import usecases
+from countersign.domain.actions import Action
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import canonical
 from countersign.domain.channel_settings import OnTimeout, Risk
@@ -16,7 +17,7 @@ from countersign.domain.people import Reviewers
 from countersign.domain.question_salts import asking
 from countersign.domain.requests import Kind, Status, Verb
 from countersign.policy import file
-from countersign.policy.evaluation import Action, Rulebook
+from countersign.policy.evaluation import Rulebook
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from tests.sample_requests import ALICE, BOB, CAROL, DAVE, attempt, call, question, rules
@@ -40,14 +41,14 @@ async def policy(store: Store) -> None:
 
 
 @pytest.mark.usefixtures("policy")
-async def test_a_request_is_asked_under_the_rule_that_counts(store: Store, lease: Lease) -> None:
+async def test_request_is_asked_under_the_strictest_rule(store: Store, lease: Lease) -> None:
     asked = await usecases.ask(store, lease, call(order=17, amount=20))
     assert asked.rules == rules(quorum=2, timeout=timedelta(hours=4), clause="big refunds", why="Money")
     assert asked.deadline == asked.created_at + timedelta(hours=4)
 
 
 @pytest.mark.usefixtures("policy")
-async def test_what_the_policy_refuses_is_asked_of_nobody_and_is_in_the_record(store: Store, lease: Lease) -> None:
+async def test_call_refused_by_policy_is_logged_and_not_asked(store: Store, lease: Lease) -> None:
     """R25: once, though a rebuilt run asks again."""
     asked = call()
     assert asked.call is not None
@@ -60,7 +61,7 @@ async def test_what_the_policy_refuses_is_asked_of_nobody_and_is_in_the_record(s
 
 
 @pytest.mark.usefixtures("policy")
-async def test_a_request_that_nobody_could_decide_is_refused_before_it_is_asked(store: Store, lease: Lease) -> None:
+async def test_undecidable_request_is_refused_before_it_is_asked(store: Store, lease: Lease) -> None:
     """R10: the only reviewer started the run."""
     asked = call()
     assert asked.call is not None
@@ -70,7 +71,8 @@ async def test_a_request_that_nobody_could_decide_is_refused_before_it_is_asked(
 
 
 @pytest.mark.usefixtures("policy")
-async def test_what_the_policy_lets_pass_is_for_the_gate_to_know(store: Store, lease: Lease) -> None:
+async def test_asking_team_overrules_a_permitting_policy(store: Store, lease: Lease) -> None:
+    """Without a wish of the team the policy lets the small refund pass."""
     run = await store.run(lease.run)
     assert run is not None
     small = call(order=17, amount=5).call
@@ -78,9 +80,7 @@ async def test_what_the_policy_lets_pass_is_for_the_gate_to_know(store: Store, l
     assert (await usecases.judge(store, run.value, "clerk", small, Action.ASK)).then is Action.ASK
 
 
-async def test_a_rule_that_names_an_agent_counts_whichever_of_several_humans_it_asks(
-    store: Store, lease: Lease
-) -> None:
+async def test_rule_for_an_agent_counts_for_all_its_humans(store: Store, lease: Lease) -> None:
     """R19: the rule, the card and the record mean the same agent."""
     rule = "  - {name: twice, agent: writer, then: ask, quorum: 2}"
     await store.set_rulebook(file.understand(f"version: 1\nrules:\n{rule}\n"))
@@ -89,7 +89,7 @@ async def test_a_rule_that_names_an_agent_counts_whichever_of_several_humans_it_
         assert (asked.rules.clause, asked.rules.quorum) == ("twice", 2)
 
 
-async def test_high_risk_is_not_approved_by_timeout_though_the_channel_says_so(store: Store, lease: Lease) -> None:
+async def test_high_risk_overrules_a_channels_approval_by_timeout(store: Store, lease: Lease) -> None:
     """R23."""
     await store.set_defaults(rules(on_timeout=OnTimeout.APPROVE))
     await store.set_rulebook(file.understand(POLICY))
@@ -100,9 +100,7 @@ async def test_high_risk_is_not_approved_by_timeout_though_the_channel_says_so(s
 
 
 @pytest.mark.parametrize("meanwhile", ["the channel says otherwise", "the policy calls it of high risk"])
-async def test_silence_approves_only_where_that_is_still_so_when_time_runs_out(
-    store: Store, lease: Lease, meanwhile: str
-) -> None:
+async def test_silent_approval_needs_the_setting_at_the_deadline(store: Store, lease: Lease, meanwhile: str) -> None:
     """R23."""
     await store.set_defaults(rules(on_timeout=OnTimeout.APPROVE, timeout=timedelta(milliseconds=1)))
     asked = await usecases.ask(store, lease, call())
@@ -115,7 +113,7 @@ async def test_silence_approves_only_where_that_is_still_so_when_time_runs_out(
     assert settled is not None and settled.status is Status.EXPIRED
 
 
-async def test_whether_something_of_high_risk_is_done_again_is_of_high_risk(store: Store, lease: Lease) -> None:
+async def test_doubt_about_a_high_risk_action_is_high_risk(store: Store, lease: Lease) -> None:
     """R13: of a doubt the agent is what may have happened."""
     await store.set_rulebook(file.understand(POLICY))
     for name, risk in (("wire", Risk.HIGH), ("refund", Risk.LOW)):
@@ -124,7 +122,7 @@ async def test_whether_something_of_high_risk_is_done_again_is_of_high_risk(stor
 
 
 @pytest.mark.usefixtures("policy")
-async def test_whether_it_is_done_again_needs_those_who_may_have_it_done(store: Store, lease: Lease) -> None:
+async def test_doubt_needs_reviewers_who_may_approve_the_action(store: Store, lease: Lease) -> None:
     """R9, R11, R19: a doubt does not tell the arguments, so the strictest rule counts that may have held."""
     doubt = question("Did refund happen?", kind=Kind.IN_DOUBT, agent="refund")
     asked = await usecases.ask(store, lease, doubt)
@@ -136,7 +134,7 @@ async def test_whether_it_is_done_again_needs_those_who_may_have_it_done(store: 
     assert other.rules == rules()
 
 
-async def test_a_doubt_is_not_for_the_requester_where_a_rule_for_the_tool_says_so(store: Store, lease: Lease) -> None:
+async def test_doubt_is_closed_to_requesters_where_a_rule_says(store: Store, lease: Lease) -> None:
     """R10"""
     await store.set_defaults(rules(own_requests=True, reviewers=Reviewers(frozenset({ALICE, BOB, CAROL}))))
     await store.set_rulebook(file.understand(SMALL))
@@ -145,20 +143,21 @@ async def test_a_doubt_is_not_for_the_requester_where_a_rule_for_the_tool_says_s
 
 
 @pytest.mark.usefixtures("policy")
-async def test_a_doubt_is_asked_though_one_rule_for_the_tool_leaves_nobody(store: Store, lease: Lease) -> None:
+async def test_doubt_is_asked_although_one_rule_leaves_nobody(store: Store, lease: Lease) -> None:
     """R10: under that rule nobody could have been asked, so it was not the one that held."""
     asked = await usecases.ask(store, lease, question("Did ship happen?", kind=Kind.IN_DOUBT, agent="ship"))
     assert asked.rules == rules()
 
 
-async def test_a_doubt_about_the_run_itself_is_asked_whatever_the_policy_says(store: Store, lease: Lease) -> None:
+async def test_doubt_about_a_run_ignores_the_policy(store: Store, lease: Lease) -> None:
+    """A policy that denies everything does not hide it."""
     await store.set_rulebook(file.understand("version: 1\nrules: [{name: nothing, then: deny}]"))
     assert await usecases.ask(store, lease, question(kind=Kind.IN_DOUBT))
     with pytest.raises(Refused, match="nothing"):
         await usecases.ask(store, lease, question())
 
 
-async def test_without_a_policy_it_is_as_the_channel_says(store: Store, lease: Lease) -> None:
+async def test_request_without_a_policy_follows_the_channel(store: Store, lease: Lease) -> None:
     assert (await usecases.ask(store, lease, question())).rules == rules()
     assert {BOB, CAROL} == rules().reviewers.users
     assert ALICE not in rules().reviewers.users
@@ -188,7 +187,7 @@ EDITS = [
 
 
 @pytest.mark.parametrize(("who", "amount", "may"), EDITS)
-async def test_who_changes_a_call_is_one_who_may_decide_on_the_changed_one(
+async def test_edit_needs_a_reviewer_of_the_changed_call(
     store: Store, lease: Lease, who: UserId, amount: int, may: bool
 ) -> None:
     """R9, R19: else whom a rule names for small things decides on large ones, by an edit."""
@@ -204,7 +203,7 @@ async def test_who_changes_a_call_is_one_who_may_decide_on_the_changed_one(
     assert refused.value.refusal is Refusal.EDIT_UNDER_ANOTHER_RULE
 
 
-async def test_each_action_is_decided_by_those_whom_its_rule_names(store: Store, lease: Lease) -> None:
+async def test_each_action_is_decided_by_its_rules_reviewers(store: Store, lease: Lease) -> None:
     """R9, S12: Carol decides on large refunds, Bob on the others; neither decides on the other's."""
     large = "  - {name: large, tool: refund, if: amount > 100, then: ask, reviewers: [U0CAROL]}"
     small = "  - {name: small, tool: refund, if: amount <= 100, then: ask, reviewers: [U0BOB]}"

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.errors import WrongSettings
 from countersign.domain.people import Reviewers
 from countersign.policy import cli, file
-from countersign.policy.evaluation import Action, Clause, Rulebook, WantedAction, judge
+from countersign.policy.evaluation import Clause, Rulebook, WantedAction, judge
 from countersign.policy.simulation import Recorded, ReplayOutcome, replay
 from countersign.policy.suggestion import Suggestions, as_rule
 from tests.sample_requests import CAROL, DAVE, GENERAL, NOW, rules
@@ -41,12 +42,14 @@ def refund(program: str, agent: str = "clerk") -> WantedAction:
         ((replace(BY_AGENT, then=Action.ASK), BY_KEY), refund("ci"), Action.ASK),
     ],
 )
-def test_pass_rules_match_programs_only_by_key(clauses: tuple[Clause, ...], action: WantedAction, then: Action) -> None:
+def test_allow_rules_match_programs_by_key_only(
+    clauses: tuple[Clause, ...], action: WantedAction, then: Action
+) -> None:
     """R43"""
     assert judge(Rulebook(clauses), action).then is then
 
 
-def test_claims_never_choose_who_decides() -> None:
+def test_claims_of_programs_never_choose_the_reviewers() -> None:
     """R43: an `ask` rule that a program fits by its word leaves the terms to rules that fit by its key."""
     by_claim = Clause("claimed", Action.ASK, 1, agent="clerk", terms=replace(DAVE_ASKED, quorum=9))
     for_all = Clause("all", Action.ASK, 2, terms=CAROL_ASKED)

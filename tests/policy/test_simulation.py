@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.events import read_arguments
 from countersign.domain.json_comparison import Unrecorded
-from countersign.policy.evaluation import Action, Rulebook
+from countersign.policy.evaluation import Rulebook
 from countersign.policy.file import understand
 from countersign.policy.simulation import Recorded, ReplayOutcome, replay
 from tests.sample_requests import ALICE, BOB, GENERAL, NOW, rules
@@ -68,7 +69,7 @@ REFUSED = {"then": Action.DENY, "rules": None, "settings": None}
         ({"team_says": (Action.ASK,)}, "then: allow", ReplayOutcome.SAME, ""),
     ],
 )
-def test_what_happened_is_compared_with_what_the_policy_says(
+def test_replay_compares_the_past_with_the_policy(
     was: dict[str, Any], rule: str, outcome: ReplayOutcome, how: str
 ) -> None:
     """S10: whom it asks, how many and how long are part of that."""
@@ -78,7 +79,8 @@ def test_what_happened_is_compared_with_what_the_policy_says(
     assert bool(found.how) == bool(how)
 
 
-def test_what_the_old_policy_added_is_not_taken_for_the_channels_own_settings() -> None:
+def test_old_policy_terms_are_not_taken_for_channel_settings() -> None:
+    """Only what the new policy changes is reported."""
     was = action(rules=rules(quorum=2, timeout=timedelta(minutes=5), clause="old"), settings=rules())
     found = replay(policy("then: ask, timeout: 30m"), was)
     assert (found.outcome, found.how) == (ReplayOutcome.OTHERWISE, "timeout: 5 min → 30 min; quorum: 2 → 1")
@@ -106,7 +108,7 @@ def test_what_the_old_policy_added_is_not_taken_for_the_channels_own_settings() 
     ],
 )
 @pytest.mark.parametrize("then", ["allow", "deny"])
-def test_what_the_record_does_not_hold_is_not_guessed(looks: str, then: str) -> None:
+def test_missing_logged_value_leaves_the_replay_undecided(looks: str, then: str) -> None:
     """Neither that the condition held nor that it did not."""
     found = replay(policy(f'if: "{looks}", then: {then}'), action())
     assert (found.outcome, found.then) == (ReplayOutcome.UNTOLD, None)
@@ -114,14 +116,15 @@ def test_what_the_record_does_not_hold_is_not_guessed(looks: str, then: str) -> 
 
 
 @pytest.mark.parametrize("looks", ["amount > 500 and card == 'x'", "tags contains 'old' and amount > 500"])
-def test_a_condition_that_is_settled_wherever_it_looks_is_told(looks: str) -> None:
+def test_condition_decidable_without_the_missing_value_counts(looks: str) -> None:
+    """A value is missing only to conditions that look at it."""
     found = replay(policy(f'if: "{looks}", then: deny'), action())
     assert found.outcome is ReplayOutcome.SAME
     assert replay(policy("if: \"tags contains 'new'\", then: allow"), action()).outcome is ReplayOutcome.ASKED_PASSES
     assert replay(policy('if: "len(tags) == 2", then: allow'), action()).outcome is ReplayOutcome.ASKED_PASSES
 
 
-def test_a_doubt_that_changes_nothing_is_no_doubt() -> None:
+def test_irrelevant_doubt_does_not_leave_the_replay_undecided() -> None:
     """A stricter rule counts whether the doubtful one fits or not."""
     found = replay(policy("if: \"card == 'x'\", then: allow", "then: deny"), action())
     assert (found.outcome, found.clause) == (ReplayOutcome.ASKED_REFUSED, "rule 2")
@@ -129,13 +132,13 @@ def test_a_doubt_that_changes_nothing_is_no_doubt() -> None:
     assert found.outcome is ReplayOutcome.ASKED_REFUSED
 
 
-def test_a_field_that_really_was_not_there_is_judged_as_it_was_then() -> None:
+def test_truly_absent_field_is_judged_as_absent() -> None:
     """It lets nothing pass, and counts for a rule that refuses."""
     assert replay(policy('if: "missing > 3", then: allow'), action()).outcome is ReplayOutcome.SAME
     assert replay(policy('if: "missing > 3", then: deny'), action()).outcome is ReplayOutcome.ASKED_REFUSED
 
 
-def test_an_old_entry_tells_what_does_not_hang_on_what_it_lacks() -> None:
+def test_old_entry_is_judged_as_far_as_possible() -> None:
     """Before teams, channels and the team's own wish were on record."""
     old = action(team=None, channel=None, team_says=(None, *Action), settings=None)
     assert replay(policy("then: deny"), old).outcome is ReplayOutcome.ASKED_REFUSED
@@ -156,20 +159,21 @@ def test_an_old_entry_tells_what_does_not_hang_on_what_it_lacks() -> None:
 
 
 @pytest.mark.parametrize("looks", ["amount > 5", "to.iban == 'x'"])
-def test_arguments_that_were_cut_hold_nothing(looks: str) -> None:
+def test_truncated_arguments_are_treated_as_unknown(looks: str) -> None:
     cut = action(arguments=read_arguments('{"amount": 20, "text": "lo… (9,000 characters)'))
     assert replay(policy(f'if: "{looks}", then: allow'), cut).outcome is ReplayOutcome.UNTOLD
     assert replay(policy('if: "true", then: allow'), cut).outcome is ReplayOutcome.ASKED_PASSES
 
 
-def test_a_secret_that_is_part_of_a_text_hides_all_of_it() -> None:
+def test_secret_within_a_text_hides_the_whole_text() -> None:
+    """R15: nothing is concluded from the rest of the text."""
     read = read_arguments('{"amount": 20, "note": "the key is ⟦hidden: 40 characters⟧, keep it"}')
     assert not isinstance(read, Unrecorded)
     assert read["amount"] == 20
     assert isinstance(read["note"], Unrecorded)
 
 
-def test_who_could_decide_counts_the_requester_only_where_the_rules_let_them() -> None:
+def test_replay_counts_the_requester_only_where_rules_allow() -> None:
     """R10"""
     only = rules(own_requests=True)
     found = replay(policy("then: ask, reviewers: [U0BOB]"), action(requester=BOB, settings=only))

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from bot.audit import suggest_cli
+from countersign.domain.actions import Action
 from countersign.domain.channel_settings import Risk
 from countersign.domain.ids import ChannelId
 from countersign.domain.json_comparison import Unrecorded
 from countersign.policy import file
-from countersign.policy.evaluation import Action, Rulebook, WantedAction, judge
+from countersign.policy.evaluation import Rulebook, WantedAction, judge
 from countersign.policy.simulation import Recorded
 from countersign.policy.suggestion import Suggestion, Suggestions
 from tests.sample_requests import GENERAL, NOW, rules
@@ -37,7 +38,7 @@ def made(calls: list[tuple[Recorded, bool | None]], book: Rulebook = NO_RULES) -
     return list(collected.made(LEAST))
 
 
-def test_a_suggestion_lets_pass_what_was_approved_and_nothing_beyond() -> None:
+def test_suggestion_allows_only_what_was_approved() -> None:
     """R23: no larger amount, no other currency, argument, team or channel; a free text is named for the reader."""
     (one,) = made([(asked(n), True) for n in range(LEAST)])
     assert (
@@ -62,7 +63,7 @@ def test_a_suggestion_lets_pass_what_was_approved_and_nothing_beyond() -> None:
 
 
 @pytest.mark.parametrize("name", ["class", "true", "contains", "x-y", "only", 'a"b', "x" * 300, "é"])
-def test_an_argument_may_be_called_as_it_likes(name: str) -> None:
+def test_suggestion_accepts_any_argument_name(name: str) -> None:
     """One that was called like a word of the language ended the command."""
     calls: list[tuple[Recorded, bool | None]] = [
         (asked(n, arguments={name: 1, "y" * 150: n}), True) for n in range(LEAST)
@@ -82,19 +83,19 @@ def test_an_argument_may_be_called_as_it_likes(name: str) -> None:
         ({"team_says": (Action.ASK,)}, True),
     ],
 )
-def test_one_call_that_was_otherwise_is_enough_for_no_suggestion(changes: dict[str, Any], approved: bool) -> None:
+def test_one_deviating_call_prevents_a_suggestion(changes: dict[str, Any], approved: bool) -> None:
     """R23: refused or changed, of more risk, with something hidden, or asked by the team's own code."""
     calls = [(asked(n, **({"tool": "ref*"} if "tool" in changes else {})), True) for n in range(LEAST)]
     assert made([*calls, (asked(LEAST, **changes), approved)]) == []
 
 
-def test_high_risk_of_the_policy_now_is_never_suggested() -> None:
+def test_high_risk_tool_is_never_suggested() -> None:
     calls: list[tuple[Recorded, bool | None]] = [(asked(n), True) for n in range(LEAST)]
     assert made(calls)
     assert made(calls, Rulebook(risks=(("refund", Risk.HIGH),))) == []
 
 
-def test_what_a_permission_approved_counts_neither_way() -> None:
+def test_permitted_calls_do_not_count_for_suggestions() -> None:
     calls: list[tuple[Recorded, bool | None]] = [(asked(n), True) for n in range(LEAST)]
     (one,) = made([*calls, (asked(LEAST), None)])
     assert one.asked == LEAST
@@ -109,7 +110,8 @@ def test_what_a_permission_approved_counts_neither_way() -> None:
         "version: 1\nrules: [{name: a, then: ask, tool: b}]\n",
     ],
 )
-def test_the_rules_are_added_to_the_file_and_the_rest_stays(policy: str) -> None:
+def test_suggested_rules_are_added_and_the_file_stays(policy: str) -> None:
+    """Comments, other rules and risks stay as they were."""
     suggested = made([(asked(n), True) for n in range(LEAST)])
     text = suggest_cli.with_rules(policy, suggested)
     own, new = file.understand(policy), file.understand(text)

@@ -3,6 +3,9 @@
 The machine plays one run of a small team. Between any two steps it may lose or repeat a call, delay it past later ones,
 kill or freeze a worker, take its lease away, cut the power of the workers' store, or let people decide and stop. After
 each step the invariants of docs/decisions/0008-one-writer.md hold, and in quiet times every run reaches its end.
+
+A `web` that is down is one whose calls do not arrive. `web` answers once its store has the change on disk, so a store
+that is restored to its last fsync has lost a call that was never answered: a lost call.
 """
 
 from collections import Counter, defaultdict
@@ -21,6 +24,8 @@ from tests.protocol.worker import IDEMPOTENT, Act, Area, LeaseLost, Pause, Reply
 from tests.repetitions import times
 
 MOST_WORKERS: Final = 2
+RESTING_ROUNDS: Final = 60
+"""Steps in which a run comes to rest once nothing goes wrong and nobody decides."""
 QUIET_ROUNDS: Final = 400
 """Steps in which a run must end once nothing goes wrong any more."""
 
@@ -155,6 +160,14 @@ class World:
         """List the requests that wait for people."""
         return [name for name, asked in self.run.requests.items() if asked.status is Status.PENDING]
 
+    def check_rest(self) -> None:
+        """Check what holds once nothing goes wrong and nobody decides: the run is at work, or people are asked."""
+        unheard = [asked for asked in self.run.requests.values() if asked.status is not Status.PENDING]
+        if self.run.phase is Phase.PARKED:
+            assert all(asked.delivered for asked in unheard), "parked, decided, and never claimed"
+        at_work = self.area.jobs or self.area.holder is not None or self.run.outbox
+        assert self.run.over or at_work or self.pending(), "no job, no lease and no open question"
+
     def check(self) -> None:
         """Check the invariants of the state."""
         for execution, count in self.acts.items():
@@ -174,6 +187,8 @@ class World:
         for name, asked in self.run.requests.items():
             if asked.delivered and not self.journal_lost:
                 assert f"place/{name}" in self.area.journal, "delivered without a place in the journal"
+        asked_last = [name for name in self.run.requests if name.startswith("c:")]
+        assert self.journal_lost or len(asked_last) <= 1, "a rebuilt run asked the same at another address"
         if self.run.over:
             assert not self.pending() and not self.run.untold and not self.run.outbox
 
@@ -297,6 +312,10 @@ class Protocol(RuleBasedStateMachine):
         world.network.clear()
         world.area.holder = None
         frozen, world.workers = world.workers, []
+        for _ in range(RESTING_ROUNDS):
+            world.quiet_round(parks=True, approves=False)
+            world.check()
+        world.check_rest()
         for _ in range(QUIET_ROUNDS):
             if world.run.phase in OVER and not world.workers:
                 break

@@ -16,8 +16,10 @@ from countersign.usecases.ports import Lease
 from localslack import LocalSlack
 from localslack.workspace import Message
 from tests.longest_wait import PATIENCE
+from tests.short_pauses import short_pauses
 from tests.slack.socket_bot import Show, connected_bot, post
 
+__all__ = ["short_pauses"]
 PAGES = "https://approve.example.com"
 
 

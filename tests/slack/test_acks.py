@@ -1,11 +1,13 @@
 """Every ack fits into a frame of Socket Mode, whatever a handler answers."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from slack_bolt.async_app import AsyncAck
+from slack_bolt.response import BoltResponse
 
 from bot.slack import app
 from bot.slack.handlers import acks
@@ -49,7 +51,7 @@ async def answering(slack: LocalSlack, store: Store, answer: Answer) -> AsyncIte
             yield services
 
 
-async def test_a_large_window_comes_after_its_ack(slack: LocalSlack, store: Store) -> None:
+async def test_ack_opens_a_small_window_and_the_whole_follows(slack: LocalSlack, store: Store) -> None:
     """R7, R35: small at first, then whole, in the same window."""
     bob = slack.user("bob")
     assert acks.size_of({"response_action": "update", "view": WINDOW}) > 20_480
@@ -64,7 +66,7 @@ async def test_a_large_window_comes_after_its_ack(slack: LocalSlack, store: Stor
     assert slack.problems == []
 
 
-async def test_long_words_follow_their_ack(slack: LocalSlack, store: Store) -> None:
+async def test_ack_too_small_for_the_message_sends_it_later(slack: LocalSlack, store: Store) -> None:
     """R7, R35: what an ack has no room for is told by the response URL."""
     async with answering(slack, store, lambda ack: ack(text=LONG * 12, response_type="ephemeral")):
         assert (await slack.user("bob").command("/agent show")).ok
@@ -72,7 +74,7 @@ async def test_long_words_follow_their_ack(slack: LocalSlack, store: Store) -> N
     assert slack.problems == []
 
 
-async def test_of_many_errors_the_first_are_shown(slack: LocalSlack, store: Store) -> None:
+async def test_ack_shows_as_many_errors_as_fit(slack: LocalSlack, store: Store) -> None:
     """R7, R35: whoever mends these sees the others then."""
     errors = {field["block_id"]: LONG for field in FIELDS}
     async with answering(slack, store, lambda ack: ack(response_action="errors", errors=errors)):
@@ -82,7 +84,7 @@ async def test_of_many_errors_the_first_are_shown(slack: LocalSlack, store: Stor
     assert slack.problems == []
 
 
-async def test_a_window_that_cannot_be_filled_says_what_to_do(
+async def test_window_that_slack_cannot_fill_says_what_to_do(
     slack: LocalSlack, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R7: Slack is away between the ack and the window."""
@@ -93,3 +95,16 @@ async def test_a_window_that_cannot_be_filled_says_what_to_do(
         await services.drain()
         assert "close this and open it again" in text_of((await slack.user("bob").wait_modal()).json)
     assert "A window was not filled" in caplog.text
+
+
+async def test_lost_ack_begins_nothing_that_follows() -> None:
+    """Its continuation was a coroutine that nobody awaited: a warning in the log, and here an error."""
+
+    class Lost(AsyncAck):
+        async def __call__(self, **content: Any) -> BoltResponse:  # type: ignore[override]
+            raise ConnectionError("The connection was lost.")
+
+    lost = Lost()  # type: ignore[no-untyped-call]
+    ack = acks.Ack(lost, asyncio.get_running_loop().create_future(), cast(Services, None), {})
+    with pytest.raises(ConnectionError):
+        await ack(response_action="update", view=WINDOW)

@@ -40,7 +40,7 @@ async def status(store: Store, request: Request) -> Status:
 
 
 @pytest.mark.parametrize("button", ["Approve", "Edit"])
-async def test_a_click_on_what_is_no_longer_known_is_answered_and_on_record_once(
+async def test_click_on_unknown_request_is_answered_and_logged_once(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Services, button: str
 ) -> None:
     """R7, R8, R25: the latest of all clicks."""
@@ -59,7 +59,7 @@ async def test_a_click_on_what_is_no_longer_known_is_answered_and_on_record_once
     )
 
 
-async def test_two_cards_answered_in_reverse_order_get_each_its_own_answer(
+async def test_cards_answered_in_reverse_order_keep_their_own_answers(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R1: a button decides the request that it stands under, whatever is older or newer."""
@@ -73,7 +73,7 @@ async def test_two_cards_answered_in_reverse_order_get_each_its_own_answer(
     assert await status(store, first) is Status.REJECTED
 
 
-async def test_a_click_counts_before_anybody_knows_the_message(
+async def test_click_counts_before_the_card_is_indexed(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R1, R2: the button carries the request's own id; the index of timestamps is not needed."""
@@ -87,7 +87,9 @@ async def test_a_click_counts_before_anybody_knows_the_message(
     assert await status(store, asked) is Status.APPROVED
 
 
-async def test_a_late_click_gets_the_sentence(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
+async def test_late_click_is_answered_with_the_decision(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
     """R7: on every button of a card that is settled meanwhile."""
     asked = await ask(store, lease)
     shown = await show(asked)
@@ -99,9 +101,7 @@ async def test_a_late_click_gets_the_sentence(slack: LocalSlack, store: Store, l
     assert carol.modal is None
 
 
-async def test_the_same_click_delivered_twice_counts_once(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show
-) -> None:
+async def test_click_delivered_twice_counts_once(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
     """R8: recognised by its trigger; the second delivery is no refusal."""
     asked = await ask(store, lease, reviewers=rules().reviewers, quorum=2)
     shown = await show(asked)
@@ -124,7 +124,7 @@ async def test_the_same_click_delivered_twice_counts_once(
         ("sam", "another Slack workspace"),
     ],
 )
-async def test_only_reviewers_decide_and_the_others_are_told(
+async def test_only_reviewers_decide_and_others_are_refused(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, person: str, sentence: str
 ) -> None:
     """R7, R9, R25: by team and user id; an admin is not a reviewer."""
@@ -140,7 +140,7 @@ async def test_only_reviewers_decide_and_the_others_are_told(
     assert [e.user for e in refused] == [someone.id, someone.id]
 
 
-async def test_members_of_a_group_decide_and_a_failed_look_up_refuses(
+async def test_group_members_decide_and_a_failed_look_up_refuses(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R9: who is in a group is asked of Slack; no answer is a no that says so."""
@@ -157,7 +157,7 @@ async def test_members_of_a_group_decide_and_a_failed_look_up_refuses(
     assert await status(store, asked) is Status.APPROVED
 
 
-async def test_members_of_the_channel_decide_and_nobody_else(
+async def test_only_full_channel_members_decide_for_a_channel(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R9: of five thousand Slack lists one page; of who clicks it says where they are. Guests and outsiders do not."""
@@ -186,7 +186,7 @@ async def test_members_of_the_channel_decide_and_nobody_else(
     assert len([call for call in slack.calls if call.method == "users.conversations"]) == 5
 
 
-async def test_a_reviewer_whose_account_cannot_be_looked_up_is_refused(
+async def test_reviewer_whose_account_look_up_times_out_is_refused(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Services
 ) -> None:
     """R9: nobody waits for Slack longer than the directory's patience."""
@@ -208,7 +208,7 @@ async def test_a_reviewer_whose_account_cannot_be_looked_up_is_refused(
         (None, "Slack didn't confirm that earlier approvers can still approve this"),
     ],
 )
-async def test_an_approval_of_somebody_who_left_completes_no_quorum(
+async def test_vote_of_a_departed_reviewer_completes_no_quorum(
     slack: LocalSlack,
     store: Store,
     lease: Lease,
@@ -250,7 +250,7 @@ async def test_an_approval_of_somebody_who_left_completes_no_quorum(
         ("T0HOME", ["T0HOME"], False),
     ],
 )
-async def test_a_member_of_an_organisation_is_who_is_in_this_workspace(
+async def test_only_members_of_this_workspace_of_an_organization_decide(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, home: str, teams: list[str], counts: bool
 ) -> None:
     """R9: a click names somebody's home workspace, so what `users.info` says of them counts; a command names ours."""
@@ -284,7 +284,7 @@ async def test_free_text_is_never_an_approval(slack: LocalSlack, store: Store, l
     assert (seen.value.status, seen.value.decision.words) == (Status.ANSWERED, "I approve this")
 
 
-async def test_blank_words_are_refused_and_can_be_written_again(
+async def test_blank_answer_is_refused_and_can_be_corrected(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     asked = await ask(store, lease)
@@ -296,7 +296,7 @@ async def test_blank_words_are_refused_and_can_be_written_again(
     assert await status(store, asked) is Status.ANSWERED
 
 
-async def test_a_card_that_shows_other_content_decides_nothing(
+async def test_click_on_a_card_with_other_content_decides_nothing(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R13: the button carries the digest of what stands beside it."""
@@ -314,7 +314,7 @@ OLD_VALUES = [Handle(RequestId("qunknown"), Digest("d" * 64)).write(), "junk", j
 OLD_ACTIONS = [control_values.APPROVE, control_values.REJECT, control_values.VIEW_FULL, "of_another_version"]
 
 
-async def test_a_button_of_no_known_request_is_answered(
+async def test_click_on_an_unreadable_button_is_answered(
     slack: LocalSlack, bot: Services, subtests: pytest.Subtests
 ) -> None:
     """R7: old cards, other versions, nonsense."""
@@ -329,7 +329,9 @@ async def test_a_button_of_no_known_request_is_answered(
             assert "newest card" in await newest_ephemeral(slack.user("bob"), number)
 
 
-async def test_view_full_shows_everything_to_anybody(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
+async def test_view_full_shows_all_content_to_anybody(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
     """R13, R14: 50,000 characters, also for those who may not decide."""
     content = "\n".join(f"{n:05} delete /srv/data/{n:05}" for n in range(1700))
     asked = await ask(store, lease, question(content, kind=Kind.CODE))
@@ -341,7 +343,9 @@ async def test_view_full_shows_everything_to_anybody(slack: LocalSlack, store: S
     assert "".join(texts) == content
 
 
-async def test_a_trigger_that_came_too_late_is_told(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
+async def test_expired_trigger_is_reported_and_decides_nothing(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
     """R7: Slack did not open the window; nothing was decided."""
     asked = await ask(store, lease)
     shown = await show(asked)
@@ -352,7 +356,7 @@ async def test_a_trigger_that_came_too_late_is_told(slack: LocalSlack, store: St
 
 
 @pytest.mark.parametrize(("name", "words"), [("bob", "Reject"), ("dave", "not a reviewer")])
-async def test_a_window_opens_in_time_and_is_filled_when_it_can_be(
+async def test_window_opens_at_once_and_is_filled_later(
     name: str, words: str, slack: LocalSlack, store: Store, lease: Lease, show: Show, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R7: the trigger lives 3 s, however long a look-up takes; also where there is no window to open."""
@@ -366,7 +370,7 @@ async def test_a_window_opens_in_time_and_is_filled_when_it_can_be(
     assert slack.user(name).ephemerals == []
 
 
-async def test_a_store_that_is_away_is_told_and_nothing_counts(
+async def test_click_during_redis_outage_is_answered_and_decides_nothing(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R7: with the words what to do."""
@@ -379,7 +383,7 @@ async def test_a_store_that_is_away_is_told_and_nothing_counts(
     assert await status(store, asked) is Status.PENDING
 
 
-async def test_a_slow_store_is_acked_in_time_and_the_answer_comes_later(
+async def test_slow_redis_delays_the_answer_but_not_the_ack(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R7: Slack never shows its own error for a click that counts."""
@@ -397,7 +401,7 @@ async def test_a_slow_store_is_acked_in_time_and_the_answer_comes_later(
 
 
 @pytest.mark.parametrize("broken", ["chat.postEphemeral", "response_url"])
-async def test_a_sentence_finds_its_way_when_one_of_two_is_closed(
+async def test_click_is_answered_when_one_of_two_ways_fails(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, broken: str
 ) -> None:
     """R7"""
@@ -408,16 +412,14 @@ async def test_a_sentence_finds_its_way_when_one_of_two_is_closed(
 
 
 @pytest.mark.parametrize("address", ["https://a..b/actions", "no address", "http://[", "https://\ud800/"])
-async def test_a_sentence_finds_its_way_where_the_response_url_is_no_address(
-    slack: LocalSlack, bot: Services, address: str
-) -> None:
+async def test_answer_to_an_invalid_response_url_is_posted(slack: LocalSlack, bot: Services, address: str) -> None:
     """R7"""
     body = {"user_id": "U0BOB", "team_id": "T0LOCAL", "channel_id": "C0GENERAL", "response_url": address}
     await ack_deadline.tell(bot.client, body, Reply("Nothing was changed."))
     await slack.user("bob").wait_ephemeral("Nothing was changed.")
 
 
-async def test_a_bug_is_told_and_logged(
+async def test_exception_in_a_handler_is_reported_and_logged(
     slack: LocalSlack,
     store: Store,
     lease: Lease,
@@ -433,7 +435,9 @@ async def test_a_bug_is_told_and_logged(
     assert "A listener failed for U0BOB" in caplog.text
 
 
-async def test_a_record_of_a_newer_version_is_told(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
+async def test_click_on_request_of_newer_schema_is_refused(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
     """R7"""
     asked = await ask(store, lease)
     shown = await show(asked)
@@ -442,14 +446,14 @@ async def test_a_record_of_a_newer_version_is_told(slack: LocalSlack, store: Sto
     await slack.user("bob").wait_ephemeral("has schema 99")
 
 
-def test_a_handle_reads_what_it_wrote_and_nothing_else() -> None:
+def test_button_handle_reads_only_its_own_format() -> None:
     handle = Handle(RequestId("q1"), Digest("d" * 64))
     assert Handle.read(handle.write()) == handle
     for other in ("", "{}", "null", '{"request": 1, "digest": "d"}', "x" * 3000):
         assert Handle.read(other) is None
 
 
-async def test_a_bug_after_the_ack_is_told_and_logged_too(
+async def test_exception_after_the_ack_is_reported_and_logged(
     slack: LocalSlack, bot: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R7: Slack has its answer by then, and Bolt has forgotten the listener."""

@@ -65,7 +65,7 @@ async def test_click_on_an_unknown_card_adopts_it(
     assert [m.ts for m in slack.channel("#approvals").messages] == [shown.ts]
 
 
-async def test_window_of_an_unknown_card_adopts_it_in_another_process(
+async def test_window_of_an_unknown_card_adopts_it_across_processes(
     slack: LocalSlack, store: Store, lost: tuple[Request, Posted]
 ) -> None:
     """R47: the window carries channel and timestamp, for the process that opened it may be gone."""
@@ -83,7 +83,7 @@ async def test_window_of_an_unknown_card_adopts_it_in_another_process(
 
 
 @pytest.mark.parametrize("button", ["Approve", "Reject"])
-async def test_refused_click_adopts_too(
+async def test_refused_click_adopts_its_card_too(
     slack: LocalSlack, store: Store, lost: tuple[Request, Posted], bot: Services, button: str
 ) -> None:
     """R47, R25: whether the click is judged at once or before its window opens."""
@@ -182,7 +182,7 @@ def payload(shown: Posted, **changes: Any) -> dict[str, Any]:
     ],
     ids=["ephemeral", "other channel", "other thread", "not ours", "other workspace", "a window"],
 )
-async def test_message_that_may_be_another_is_not_adopted(
+async def test_message_of_a_possibly_other_request_is_not_adopted(
     slack: LocalSlack, store: Store, lost: tuple[Request, Posted], changes: dict[str, Any]
 ) -> None:
     """R47: only what the payload proves."""
@@ -194,7 +194,7 @@ async def test_message_that_may_be_another_is_not_adopted(
     assert (await stored(store, asked)).ts == ""
 
 
-async def test_click_on_other_content_adopts_nothing(
+async def test_click_on_a_message_with_other_content_adopts_nothing(
     slack: LocalSlack, store: Store, lost: tuple[Request, Posted]
 ) -> None:
     """R47, R13: a button whose digest is not the request's comes from another message."""

@@ -28,7 +28,7 @@ from tests.store_fixtures import new_run
 MANY = 20
 
 
-async def test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it(slack: LocalSlack, store: Store) -> None:
+async def test_look_up_of_unclear_posts_serves_all_of_them(slack: LocalSlack, store: Store) -> None:
     """R21, R35: every post was left unclear."""
     slack.faults.add("server_error", on="chat.postMessage", times=MANY)
     slack.faults.add("delay", on="conversations.history", times=None, seconds=0.8)
@@ -43,7 +43,7 @@ async def test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it(s
 
 
 @pytest.mark.slow
-async def test_a_backlog_is_drawn_to_its_end_with_few_calls_for_each_message(store: Store) -> None:
+async def test_backlog_is_drawn_with_few_calls_per_message(store: Store) -> None:
     """R6, R35: all runs change at once, and again while Slack takes five updates a second."""
     async with LocalSlack(**UNHURRIED, rates={"chat.update": 5.0}) as slack:
         leases = [await new_run(store, f"r{number}") for number in range(MANY)]
@@ -67,7 +67,7 @@ async def test_a_backlog_is_drawn_to_its_end_with_few_calls_for_each_message(sto
     assert len(updates) - drawn.total() <= MANY + drawn.total() / 4, "all at first, and then one at a time finds out"
 
 
-async def test_what_waits_in_line_is_read_anew_once_and_keeps_its_place(slack: LocalSlack, store: Store) -> None:
+async def test_queued_update_is_reread_once_and_keeps_its_place(slack: LocalSlack, store: Store) -> None:
     """R6, R21: news may come faster than turns, and whoever reads anew must not begin again at the end of the line."""
     names = [f"note/{number}" for number in range(8)]
     async with poster(slack, store) as one:
@@ -94,7 +94,7 @@ async def test_what_waits_in_line_is_read_anew_once_and_keeps_its_place(slack: L
     assert posted[1].ts in order[1:-1], "others are drawn while it reads, but it is not the last one"
 
 
-async def test_a_run_that_never_rests_does_not_keep_its_events_in_hand(
+async def test_constantly_changing_run_does_not_hold_back_its_events(
     slack: LocalSlack, redis_url: str, store: Store, lease: Lease
 ) -> None:
     """R5, R6: what changes while a run is drawn has an event of its own, which is drawn next."""
@@ -127,9 +127,7 @@ async def test_a_run_that_never_rests_does_not_keep_its_events_in_hand(
 
 
 @pytest.mark.slow  # three of Slack's whole seconds
-async def test_what_slack_closes_for_one_is_closed_for_all_and_tried_by_one(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_method_closed_by_429_is_probed_by_one_call(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R35: after a 429 nobody calls that method before its time, and then one at a time finds out."""
     names = [f"note/{number}" for number in range(MANY)]
     async with poster(slack, store) as one:
@@ -145,7 +143,7 @@ async def test_what_slack_closes_for_one_is_closed_for_all_and_tried_by_one(
     assert {m.text for m in slack.channel("#general").messages} == {"new"}
 
 
-async def test_while_slack_is_away_only_one_message_of_a_channel_is_tried(slack: LocalSlack, store: Store) -> None:
+async def test_outage_lets_one_message_per_channel_retry(slack: LocalSlack, store: Store) -> None:
     """R6, R35: the others stay clear, so that cards among them grow and none is looked for."""
     away = slack.faults.add("server_error", times=None)
     async with poster(slack, store) as one:

@@ -30,7 +30,7 @@ async def runs(store: Store) -> list[Run]:
     return await store.indexes.active_runs(100)
 
 
-async def test_a_command_starts_a_run(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_agent_command_starts_a_run(slack: LocalSlack, store: Store, bot: Services) -> None:
     reply = await slack.user("alice").command("/agent email tell R&D <b> we need 10% off")
     assert reply.ok
     (run,) = await runs(store)
@@ -39,9 +39,7 @@ async def test_a_command_starts_a_run(slack: LocalSlack, store: Store, bot: Serv
     assert run.id in reply.text
 
 
-async def test_names_and_links_in_a_task_are_what_was_typed_and_not_what_slack_makes_of_them(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_task_keeps_mentions_channels_and_links_as_typed(slack: LocalSlack, store: Store, bot: Services) -> None:
     """The agents write to people with these words, and the window takes them as they were typed."""
     await slack.user("alice").command(
         "/agent email tell @bob, @reviewers and #general of https://a.example/b?c=1&d=<e>"
@@ -50,7 +48,9 @@ async def test_names_and_links_in_a_task_are_what_was_typed_and_not_what_slack_m
     assert run.task == "tell @bob, @reviewers and #general of https://a.example/b?c=1&d=<e>"
 
 
-async def test_agents_read_the_name_of_a_private_channel(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_task_names_private_channels_that_slack_sends_as_ids(
+    slack: LocalSlack, store: Store, bot: Services
+) -> None:
     """A command names it by its id alone."""
     slack.channel("#approvals").is_private = True
     await slack.user("alice").command("/agent email tell #approvals and <@U0CAROL> and <@U0NOBODY>")
@@ -58,15 +58,14 @@ async def test_agents_read_the_name_of_a_private_channel(slack: LocalSlack, stor
     assert run.task == "tell #approvals and @carol and <@U0NOBODY>"
 
 
-async def test_the_task_may_begin_on_a_line_of_its_own(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_task_may_begin_on_the_second_line(slack: LocalSlack, store: Store, bot: Services) -> None:
+    """The command may have a line break after the team."""
     reply = await slack.user("alice").command("/agent email\nDear vendor,\n  ten percent off")
     assert "Started" in reply.text
     assert [run.task for run in await runs(store)] == ["Dear vendor,\n  ten percent off"]
 
 
-async def test_a_team_is_found_in_another_case_where_only_one_fits(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_team_name_ignores_case_unless_two_teams_match(slack: LocalSlack, store: Store, bot: Services) -> None:
     """A phone writes the first word of a line with a capital letter."""
     alice, told = slack.user("alice"), timedelta(seconds=15)
     assert "Started *email*" in (await alice.command("/agent Email hello")).text
@@ -77,7 +76,7 @@ async def test_a_team_is_found_in_another_case_where_only_one_fits(
     assert "Started *ops*" in (await alice.command("/agent ops hello")).text
 
 
-async def test_nothing_is_started_where_the_app_is_not(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_run_does_not_start_where_the_app_is_missing(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R21: the thread would be where nobody looks; as soon as the app is invited, the same words start it."""
     alice = slack.user("alice")
     slack.add_channel("secret", is_private=True)
@@ -95,7 +94,7 @@ async def test_nothing_is_started_where_the_app_is_not(slack: LocalSlack, store:
     assert [run.channel for run in await runs(store)] == ["C0RANDOM"]
 
 
-async def test_a_command_delivered_twice_is_one_run(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_command_delivered_twice_starts_one_run(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R8"""
     slack.faults.add("deliver_twice", on="slash_commands")
     await slack.user("alice").command("/agent email once")
@@ -103,9 +102,7 @@ async def test_a_command_delivered_twice_is_one_run(slack: LocalSlack, store: St
     assert len(await runs(store)) == 1
 
 
-async def test_a_start_that_slack_called_failed_and_its_repeat_are_one_run(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_start_repeated_after_a_timeout_is_the_same_run(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R8: whichever of them comes first."""
     alice = slack.user("alice")
     first = (await alice.command("/agent email once")).text
@@ -132,7 +129,7 @@ CANNOT_BE_DONE = [
 ]
 
 
-async def test_what_cannot_be_done_is_said_and_nothing_starts(
+async def test_impossible_command_is_explained_and_starts_nothing(
     slack: LocalSlack, store: Store, bot: Services, subtests: pytest.Subtests
 ) -> None:
     for text, sentence in CANNOT_BE_DONE:
@@ -142,7 +139,7 @@ async def test_what_cannot_be_done_is_said_and_nothing_starts(
             assert await runs(store) == []
 
 
-async def test_what_a_worker_says_of_its_teams_is_only_text(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_text_of_a_worker_about_its_teams_is_escaped(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R15: a sentence of ours, with whatever a worker writes into it."""
     why = "<!channel> <https://evil.example|Approve here> &"
     mode = Option("mode", "Mode", ("<!here>", "b"), "b")
@@ -154,9 +151,7 @@ async def test_what_a_worker_says_of_its_teams_is_only_text(slack: LocalSlack, s
         assert "nothing was started" in reply.lower() and "<" not in reply, reply
 
 
-async def test_a_team_that_does_not_load_says_why_and_the_others_start(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_broken_team_says_its_error_and_others_start(slack: LocalSlack, store: Store, bot: Services) -> None:
     why = "its file broken.py does not load (ImportError: No module named 'warehouse')."
     await store.workers.announce(WorkerId("two"), Announcement((TeamInfo("broken", "", why),)), timedelta(minutes=1))
     alice = slack.user("alice")
@@ -180,7 +175,7 @@ async def test_a_team_that_does_not_load_says_why_and_the_others_start(
         ({"approvals_channel": "C0NOWHERE"}, "can't see"),
     ],
 )
-async def test_a_run_whose_requests_nobody_could_decide_does_not_start(
+async def test_run_without_a_possible_reviewer_does_not_start(
     slack: LocalSlack, store: Store, bot: Services, settings: dict[str, Any], sentence: str
 ) -> None:
     """R10: found out now, not when a request waits for nobody."""
@@ -191,7 +186,7 @@ async def test_a_run_whose_requests_nobody_could_decide_does_not_start(
     assert await runs(store) == []
 
 
-async def test_while_slack_says_nothing_about_reviewers_nothing_starts(
+async def test_run_does_not_start_while_slack_hides_the_reviewers(
     slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """R9: a failed look-up refuses; nobody waits for Slack longer than the directory's patience."""
@@ -224,7 +219,7 @@ async def refused(store: Store) -> list[Event]:
         ),
     ],
 )
-async def test_a_start_that_is_refused_is_on_record_once_with_who_what_and_why(
+async def test_refused_start_is_logged_once_with_task_and_reason(
     slack: LocalSlack, store: Store, bot: Services, chat: None, words: str, team: str, task: str, why: str
 ) -> None:
     """R8, R15, R25: also where Slack delivers it twice."""
@@ -237,9 +232,7 @@ async def test_a_start_that_is_refused_is_on_record_once_with_who_what_and_why(
     assert why in event.data["why"]
 
 
-async def test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_is_none(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_each_refused_submit_of_the_task_window_is_logged(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R25: nobody may decide at first, then there is no task."""
     alice = slack.user("alice")
     await configure(store, reviewers=Reviewers(frozenset({ALICE})))
@@ -259,9 +252,7 @@ async def test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_i
     assert len(await runs(store)) == 1
 
 
-async def test_without_a_worker_the_start_that_was_wanted_is_on_record(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_start_refused_without_a_worker_is_logged(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R25"""
     await store.workers.retire(WorkerId("worker"))
     for words in ("/agent email hello", "/agent"):
@@ -270,7 +261,7 @@ async def test_without_a_worker_the_start_that_was_wanted_is_on_record(
     assert [event.data["team"] for event in await refused(store)] == ["email", ""]
 
 
-async def test_the_window_starts_a_run(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_task_window_starts_a_run(slack: LocalSlack, store: Store, bot: Services) -> None:
     await store.workers.announce(WorkerId("two"), Announcement((OTHER,)), timedelta(minutes=1))
     alice = slack.user("alice")
     assert (await alice.command("/agent")).text == ""
@@ -300,7 +291,7 @@ async def chat(store: Store) -> None:
         ("plan a=b", {"mode": "always", "pace": "1"}, "plan a=b"),
     ],
 )
-async def test_options_are_chosen_before_the_task(
+async def test_run_options_are_given_before_the_task(
     slack: LocalSlack, store: Store, bot: Services, chat: None, words: str, options: dict[str, str], task: str
 ) -> None:
     """What is not chosen is the default, and the answer says all of it."""
@@ -322,7 +313,7 @@ NO_OPTIONS = [
 ]
 
 
-async def test_an_option_that_is_not_there_starts_nothing(
+async def test_unknown_run_option_starts_nothing(
     slack: LocalSlack, store: Store, bot: Services, chat: None, subtests: pytest.Subtests
 ) -> None:
     for words, sentence in NO_OPTIONS:
@@ -332,15 +323,14 @@ async def test_an_option_that_is_not_there_starts_nothing(
             assert await runs(store) == []
 
 
-async def test_a_team_without_options_takes_such_words_as_its_task(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_team_without_options_keeps_them_in_the_task(slack: LocalSlack, store: Store, bot: Services) -> None:
+    """A text such as `x=3` is an option only where the team has one."""
     await slack.user("alice").command("/agent email x=3 is wrong")
     (run,) = await runs(store)
     assert (run.task, run.options) == ("x=3 is wrong", {})
 
 
-async def test_the_window_shows_the_options_of_the_chosen_team(
+async def test_task_window_shows_the_options_of_the_chosen_team(
     slack: LocalSlack, store: Store, bot: Services, chat: None
 ) -> None:
     """What was typed before stays; the options of a team that was chosen before do not count."""
@@ -356,7 +346,7 @@ async def test_the_window_shows_the_options_of_the_chosen_team(
 
 
 @pytest.mark.parametrize("redrawn", [True, False])
-async def test_another_team_in_the_window_has_none_of_the_first_ones_options(
+async def test_changing_the_team_drops_the_options_of_the_first(
     slack: LocalSlack, store: Store, bot: Services, chat: None, redrawn: bool
 ) -> None:
     """Also where the window could not take them away."""
@@ -374,7 +364,7 @@ async def test_another_team_in_the_window_has_none_of_the_first_ones_options(
     assert (run.team, run.options) == ("email", {})
 
 
-async def test_a_window_whose_options_were_not_shown_still_starts(
+async def test_task_window_without_its_options_starts_with_the_defaults(
     slack: LocalSlack, store: Store, bot: Services, chat: None
 ) -> None:
     """Slack or the store may fail between: then the defaults are chosen, and nobody is left without an answer."""
@@ -387,7 +377,7 @@ async def test_a_window_whose_options_were_not_shown_still_starts(
     assert run.options == {"mode": "always", "pace": "1"}
 
 
-async def test_a_window_submitted_twice_is_one_run(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_task_window_submitted_twice_starts_one_run(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R8"""
     alice = slack.user("alice")
     await alice.command("/agent")
@@ -398,7 +388,7 @@ async def test_a_window_submitted_twice_is_one_run(slack: LocalSlack, store: Sto
     assert len(await runs(store)) == 1
 
 
-async def test_status_lists_what_goes_on(slack: LocalSlack, store: Store, lease: Lease, bot: Services) -> None:
+async def test_status_lists_the_active_runs(slack: LocalSlack, store: Store, lease: Lease, bot: Services) -> None:
     """R15: the task of a person is shown as it is."""
     bob = slack.user("bob")
     await bob.command("/agent")
@@ -416,9 +406,7 @@ async def test_status_lists_what_goes_on(slack: LocalSlack, store: Store, lease:
     assert "1 run in progress" in elsewhere.text
 
 
-async def test_status_names_the_program_and_not_the_app_as_who_asks(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_status_names_the_program_that_started_the_run(slack: LocalSlack, store: Store, bot: Services) -> None:
     """A program is never shown as a person, and nobody reads its run's long id."""
     run = Run(RunId("rhttp-" + "2" * 26), HERE, GENERAL, BOB, "rollouts", "How far does 2.1 go?", await store.now())
     run = replace(run, status=Status.PARKED, by_script=True, program=ApiKeyId("k23456789"))
@@ -428,7 +416,7 @@ async def test_status_names_the_program_and_not_the_app_as_who_asks(
     assert "Decided" in str(line) and "Waiting" not in str(line), "none of its requests waits"
 
 
-async def test_status_lists_as_many_runs_as_one_message_holds(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_status_lists_as_many_runs_as_a_message_holds(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R14: Slack refuses the whole answer, and who asked would read nothing."""
     for number in range(12):
         await slack.user("alice").command(f"/agent email {number} {'返金の依頼' * 40}")
@@ -439,7 +427,7 @@ async def test_status_lists_as_many_runs_as_one_message_holds(slack: LocalSlack,
     assert f"and {12 - listed} older" in str(reply.blocks[-1])
 
 
-async def test_the_thread_stops_a_run_and_tries_a_failed_one_again(
+async def test_thread_buttons_stop_a_run_and_retry_it(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R8: by whoever may; a click that Slack delivers twice starts one run, with the same task and options."""
@@ -466,7 +454,7 @@ async def test_the_thread_stops_a_run_and_tries_a_failed_one_again(
     assert await runs(store) == []
 
 
-async def test_the_requester_stops_a_run_and_strangers_do_not(
+async def test_only_the_requester_and_reviewers_stop_a_run(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R8, R15, R25: what was refused is on record once, of a run that nobody knows too."""
@@ -489,13 +477,13 @@ async def test_the_requester_stops_a_run_and_strangers_do_not(
     assert "has already ended" in (await alice.command("/agent stop rtest")).text
 
 
-async def test_a_store_that_is_away_is_told(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_agent_command_while_redis_is_away_is_answered(slack: LocalSlack, store: Store, bot: Services) -> None:
     async with redis_away(store):
         reply = await slack.user("alice").command("/agent email hello")
     assert "can't reach its database" in reply.text
 
 
-async def test_who_is_refused_in_the_window_that_opened_first_is_told_once_and_it_is_on_record(
+async def test_refusal_shown_in_the_task_window_is_logged_once(
     slack: LocalSlack, store: Store, bot: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R7, R25: the sentence stood in the window and beside it."""
@@ -509,7 +497,7 @@ async def test_who_is_refused_in_the_window_that_opened_first_is_told_once_and_i
     assert len(await refused(store)) == 1
 
 
-async def test_a_store_that_is_away_is_told_once_where_a_window_opened_first(
+async def test_store_outage_is_reported_only_in_the_open_window(
     slack: LocalSlack, store: Store, bot: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R7: in the words of the command."""

@@ -73,7 +73,7 @@ def right(replies: list[str]) -> bool:
     return all(part in steps for part in ("looked it up", "wrote a draft", "Approved")) and "Sent" in outcome
 
 
-async def test_a_run_is_a_session_and_its_steps_are_streamed_while_it_works(store: Store, lease: Lease) -> None:
+async def test_run_is_an_agent_session_and_streams_its_steps(store: Store, lease: Lease) -> None:
     """R6: the stream is the message of the steps, and becomes an ordinary one when people are asked."""
     async with agents() as slack:
         assert right(await play(slack, store, lease))
@@ -88,7 +88,8 @@ async def test_a_run_is_a_session_and_its_steps_are_streamed_while_it_works(stor
         assert all(message.stream is None for message in slack.workspace.channel("#general").posts.values())
 
 
-async def test_what_is_to_come_is_a_pending_task_until_it_is_done(store: Store, lease: Lease) -> None:
+async def test_announced_step_is_pending_until_it_is_done(store: Store, lease: Lease) -> None:
+    """Slack shows the steps of a run as tasks with a status."""
     async with agents() as slack:
         one = poster(slack, store)
         native = AgentFeatures(one.calls, store)
@@ -116,7 +117,7 @@ async def test_what_is_to_come_is_a_pending_task_until_it_is_done(store: Store, 
         (STOP, "message_not_found"),
     ],
 )
-async def test_what_slack_refuses_of_its_own_means_is_an_ordinary_message(
+async def test_agent_feature_that_slack_refuses_becomes_an_ordinary_message(
     store: Store, lease: Lease, method: str, error: str
 ) -> None:
     """R36: each by itself; what the workspace does not have is asked for once."""
@@ -127,12 +128,12 @@ async def test_what_slack_refuses_of_its_own_means_is_an_ordinary_message(
         assert len(refused) == 1
 
 
-async def test_a_workspace_without_agents_is_asked_once(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_workspace_without_agent_features_is_asked_once(slack: LocalSlack, store: Store, lease: Lease) -> None:
     assert right(await play(slack, store, lease))
     assert [c.method for c in slack.calls if c.method in (SESSION, START, APPEND, STOP)] == [START, SESSION]
 
 
-async def test_a_process_that_takes_over_ends_the_stream_that_it_finds(store: Store, lease: Lease) -> None:
+async def test_new_process_ends_the_stream_of_its_predecessor(store: Store, lease: Lease) -> None:
     """R4: nothing of a stream is stored but where its message stands."""
     async with agents() as slack:
         for words in ("looked it up", "wrote a draft"):
@@ -143,7 +144,7 @@ async def test_a_process_that_takes_over_ends_the_stream_that_it_finds(store: St
         assert "wrote a draft" in text_of(steps) and methods(slack).count(STOP) == 1
 
 
-async def test_a_session_is_set_again_before_slack_ends_it(store: Store, lease: Lease) -> None:
+async def test_session_status_is_renewed_before_slack_ends_it(store: Store, lease: Lease) -> None:
     """Slack ends `processing` after an hour, while a run may work for days."""
     now = [0.0]
     async with LocalSlack(agent=True, bot_events=EVENTS, clock=lambda: now[0]) as slack:
@@ -171,7 +172,7 @@ async def test_a_session_is_set_again_before_slack_ends_it(store: Store, lease: 
         assert native.overdue() == [], "what Slack refuses is not drawn again and again"
 
 
-async def test_a_stream_ends_before_it_is_too_long_for_slack(
+async def test_stream_becomes_an_ordinary_message_before_slacks_limit(
     store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6: the message goes on as an ordinary one."""
@@ -191,7 +192,7 @@ async def test_a_stream_ends_before_it_is_too_long_for_slack(
 
 
 @pytest.mark.parametrize("error", ["msg_too_long", "external_channel_migrating", "ekm_access_denied"])
-async def test_a_refusal_in_one_thread_switches_nothing_off(store: Store, lease: Lease, error: str) -> None:
+async def test_refused_stream_in_one_thread_leaves_others_streaming(store: Store, lease: Lease, error: str) -> None:
     """R36: `msg_too_long` is about one message, and the workspace had no streams for an hour."""
     async with agents() as slack:
         slack.faults.add("error", on=APPEND, error=error)
@@ -204,7 +205,7 @@ async def test_a_refusal_in_one_thread_switches_nothing_off(store: Store, lease:
         assert methods(slack).count(APPEND) == 1
 
 
-async def test_slacks_own_stop_button_stops_the_run_for_those_who_may(store: Store, lease: Lease) -> None:
+async def test_stop_button_of_slack_needs_the_right_to_stop(store: Store, lease: Lease) -> None:
     """R10: the same people as may by the button of the head; the others are told."""
     async with agents() as slack, connected_bot(slack, store):
         await usecases.note_progress(store, lease, "writer", "looked it up")

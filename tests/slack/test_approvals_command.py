@@ -28,7 +28,7 @@ async def posted(slack: LocalSlack, *texts: str) -> Message:
 
 
 @pytest.mark.parametrize("way", ["words", "window"])
-async def test_rules_get_milder_by_two_and_all_are_told(
+async def test_loosening_needs_two_reviewers_and_is_announced(
     slack: LocalSlack, store: Store, bot: Services, way: str
 ) -> None:
     """R33, R25: a reviewer alone changes nothing; another one's click does, once, and only what was shown."""
@@ -79,7 +79,7 @@ MISSING_OR_MISSPELT = [
 ]
 
 
-async def test_what_is_missing_or_misspelt_is_said_in_one_line(
+async def test_mistyped_approvals_command_gets_a_sentence_of_one_line(
     slack: LocalSlack, bot: Services, subtests: pytest.Subtests
 ) -> None:
     """R7"""
@@ -89,7 +89,7 @@ async def test_what_is_missing_or_misspelt_is_said_in_one_line(
             assert sentence in told and "\n" not in told
 
 
-async def test_who_may_not_change_a_setting_reads_it_and_is_not_asked_for_one(slack: LocalSlack, bot: Services) -> None:
+async def test_settings_without_a_value_are_shown_to_all_members(slack: LocalSlack, bot: Services) -> None:
     """R7"""
     told = (await slack.user("carol").command("/approvals timeout", "#general")).text
     assert "Give a duration" in told
@@ -98,7 +98,7 @@ async def test_who_may_not_change_a_setting_reads_it_and_is_not_asked_for_one(sl
 
 
 @pytest.mark.parametrize("way", ["words", "window"])
-async def test_an_admin_reads_what_milder_rules_mean_before_they_are_saved(
+async def test_admin_confirms_loosened_settings_before_they_are_saved(
     slack: LocalSlack, store: Store, bot: Services, way: str
 ) -> None:
     """R33: nothing is saved or on record before; what is confirmed is what was shown, on the settings it was shown for,
@@ -132,7 +132,7 @@ async def test_an_admin_reads_what_milder_rules_mean_before_they_are_saved(
     assert last.user == "U0DAVE" and "proposed_by" not in last.data
 
 
-async def test_who_is_no_admin_any_more_confirms_nothing_alone(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_former_admin_cannot_confirm_loosened_settings(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R33: the right is judged again when it is confirmed."""
     bob = slack.user("bob")
     slack.workspace.users["U0BOB"].is_admin = True
@@ -145,7 +145,7 @@ async def test_who_is_no_admin_any_more_confirms_nothing_alone(slack: LocalSlack
     assert (await rules(store)).own_requests is False
 
 
-async def test_everything_can_be_set_in_words(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_approvals_command_sets_every_setting(slack: LocalSlack, store: Store, bot: Services) -> None:
     alice = slack.user("alice")
     for words in (
         "timeout 15m",
@@ -201,7 +201,7 @@ NONSENSE = [
 ]
 
 
-async def test_nonsense_is_refused_with_a_sentence(
+async def test_invalid_settings_are_refused_with_a_reason(
     slack: LocalSlack, store: Store, bot: Services, subtests: pytest.Subtests
 ) -> None:
     """R10, R20: an empty list, who may not decide, a channel where no card can be posted. Erin is in a channel that
@@ -230,7 +230,7 @@ WITHOUT_A_VALUE = [
 ]
 
 
-async def test_a_setting_without_a_value_says_its_current_one_and_an_example(
+async def test_setting_without_a_value_shows_value_and_example(
     slack: LocalSlack, bot: Services, subtests: pytest.Subtests
 ) -> None:
     """R7: in one line, whatever the kind of the setting."""
@@ -251,7 +251,7 @@ async def test_a_setting_without_a_value_says_its_current_one_and_an_example(
         ("away @greta for 3d", "not a guest or a bot"),
     ],
 )
-async def test_words_that_change_nothing_are_on_record_once(
+async def test_refused_settings_command_is_logged_once(
     slack: LocalSlack, store: Store, bot: Services, words: str, why: str
 ) -> None:
     """R8, R15, R25: whether they could not be read or were refused, and also where Slack delivers them twice."""
@@ -264,7 +264,7 @@ async def test_words_that_change_nothing_are_on_record_once(
     assert "Ab1Cd2Ef3Gh4" not in str(event.data)
 
 
-async def test_a_window_that_cannot_be_used_is_on_record_once(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_refused_settings_window_is_logged_once(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R8, R25"""
     bob = slack.user("bob")
     await bob.command("/approvals")
@@ -276,7 +276,7 @@ async def test_a_window_that_cannot_be_used_is_on_record_once(slack: LocalSlack,
     assert "is not a duration" in event.data["problems"]
 
 
-async def test_only_admins_and_reviewers_may_configure(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_only_admins_and_reviewers_may_change_settings(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R25: the refused attempt is on record. Dave is named in ADMINS, Bob reviews, Alice is a workspace admin."""
     for name in ("alice", "bob", "dave"):
         assert (await slack.user(name).command("/approvals timeout 15m")).text.startswith("Saved.")
@@ -288,7 +288,7 @@ async def test_only_admins_and_reviewers_may_configure(slack: LocalSlack, store:
     assert (await rules(store)).timeout == timedelta(minutes=15)
 
 
-async def test_who_may_only_look_is_told_when_the_window_opens(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_settings_window_is_read_only_without_the_right(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R7: not after they have filled it in."""
     greta = slack.user("greta")
     await greta.command("/approvals")
@@ -298,7 +298,9 @@ async def test_who_may_only_look_is_told_when_the_window_opens(slack: LocalSlack
     assert (await slack.user("bob").wait_modal("Approval settings")).json["submit"]
 
 
-async def test_who_saved_where_the_app_is_not_hears_of_it(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_settings_saved_where_the_app_is_missing_are_confirmed(
+    slack: LocalSlack, store: Store, bot: Services
+) -> None:
     """R7: a window has no response URL, and nothing can be posted there."""
     slack.add_channel("elsewhere", members=("alice",), is_private=True)
     alice = slack.user("alice")
@@ -309,9 +311,8 @@ async def test_who_saved_where_the_app_is_not_hears_of_it(slack: LocalSlack, sto
     await slack.wait_message(direct.id, lambda m: m.text.startswith("Saved."))
 
 
-async def test_the_window_shows_what_holds_and_changes_only_what_was_changed(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_settings_window_changes_only_the_edited_fields(slack: LocalSlack, store: Store, bot: Services) -> None:
+    """The window is filled with the settings in force."""
     alice = slack.user("alice")
     await alice.command("/approvals")
     modal = await alice.wait_modal("Approval settings")
@@ -331,7 +332,7 @@ async def test_the_window_shows_what_holds_and_changes_only_what_was_changed(
     assert now.timeout == timedelta(seconds=90)
 
 
-async def test_the_window_sets_break_glass_reminders_and_who_is_asked_next(
+async def test_settings_window_sets_break_glass_reminders_and_escalation(
     slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """All that can be said in words; a step that is there is shown, and below it an empty one for the next."""
@@ -362,7 +363,7 @@ async def test_the_window_sets_break_glass_reminders_and_who_is_asked_next(
     assert (await rules(store)).escalation == (second,)
 
 
-async def test_what_the_window_showed_holds_also_where_cards_go_elsewhere(
+async def test_inherited_settings_survive_a_new_approvals_channel(
     slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """R10: what was inherited from the channel that cards went to, two approvals for one, is not lost on the way."""
@@ -375,7 +376,7 @@ async def test_what_the_window_showed_holds_also_where_cards_go_elsewhere(
     assert (now.approvals_channel, now.quorum) == (GENERAL, 2)
 
 
-async def test_the_members_of_the_channel_may_be_reviewers(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_channel_members_may_be_set_as_reviewers(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R10: in words and in the window; they are those of the channel that cards go to, whichever that is."""
     alice = slack.user("alice")
     await alice.command("/approvals reviewers @dave members")
@@ -395,7 +396,7 @@ async def test_the_members_of_the_channel_may_be_reviewers(slack: LocalSlack, st
     assert (await rules(store)).reviewers == Reviewers(frozenset({DAVE}))
 
 
-async def test_a_run_in_whose_channel_only_its_requester_could_decide_is_not_started(
+async def test_run_that_only_its_requester_could_decide_is_refused(
     slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """R10: not found out when the card waits for nobody. The app itself, guests and strangers are nobody."""
@@ -431,7 +432,7 @@ WRONG_IN_THE_WINDOW: list[tuple[dict[str, object], str, str]] = [
 ]
 
 
-async def test_the_window_says_what_is_wrong_where_it_is_wrong(
+async def test_settings_window_shows_each_error_at_its_field(
     slack: LocalSlack, store: Store, bot: Services, subtests: pytest.Subtests
 ) -> None:
     """R10"""
@@ -447,9 +448,8 @@ async def test_the_window_says_what_is_wrong_where_it_is_wrong(
             await alice.close()
 
 
-async def test_settings_changed_by_two_at_once_are_not_undone_silently(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_settings_changed_meanwhile_are_not_overwritten(slack: LocalSlack, store: Store, bot: Services) -> None:
+    """A window that was opened before the change is refused with a sentence."""
     alice = slack.user("alice")
     await alice.command("/approvals")
     await alice.wait_modal()
@@ -459,9 +459,7 @@ async def test_settings_changed_by_two_at_once_are_not_undone_silently(
     assert (await rules(store)).quorum == 2
 
 
-async def test_a_group_that_slack_does_not_tell_about_is_refused(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_group_that_slack_does_not_list_is_refused(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R9"""
     slack.faults.add("error", on="usergroups.list", error="missing_scope", times=None)
     reply = await slack.user("alice").command("/approvals reviewers @reviewers")
@@ -469,9 +467,7 @@ async def test_a_group_that_slack_does_not_tell_about_is_refused(
     assert (await rules(store)).reviewers.groups == frozenset()
 
 
-async def test_groups_that_review_stay_where_slack_knows_more_than_a_menu_takes(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_reviewer_groups_missing_from_the_menu_are_kept(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R10: saving what was not changed changes nothing, in whichever place of the list they stand."""
     alice = slack.user("alice")
     await alice.command("/approvals reviewers @bob @reviewers")
@@ -484,9 +480,8 @@ async def test_groups_that_review_stay_where_slack_knows_more_than_a_menu_takes(
     assert (await rules(store)).reviewers == Reviewers(frozenset({BOB}), frozenset({GroupId("S0REVIEWERS")}))
 
 
-async def test_what_is_wrong_with_a_step_stands_at_it_though_the_one_above_was_emptied(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_error_of_a_step_stands_at_it_after_renumbering(slack: LocalSlack, store: Store, bot: Services) -> None:
+    """An emptied step above moves the later steps up; errors stay at their own input."""
     alice = slack.user("alice")
     await alice.command("/approvals escalate 10m @dave")
     await confirm_loosening(alice)
@@ -499,7 +494,7 @@ async def test_what_is_wrong_with_a_step_stands_at_it_though_the_one_above_was_e
     assert (await rules(store)).escalation == (Escalation(timedelta(minutes=20), Reviewers(frozenset({DAVE}))),)
 
 
-async def test_a_private_channel_is_named_like_any_other(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_private_channel_is_accepted_in_commands(slack: LocalSlack, store: Store, bot: Services) -> None:
     """Slack sends it as `<C987|>`, without a name."""
     slack.add_channel("leads", is_private=True)
     slack.invite("U0BOT", "#leads", by="alice")

@@ -17,9 +17,7 @@ def files_in(slack: LocalSlack, thread: str) -> list[File]:
     return [file for message in slack.channel("#general").thread(thread) for file in message.files]
 
 
-async def test_files_that_code_made_are_attached_to_the_thread_once(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_run_files_are_attached_to_its_thread_once(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R15, R36: as they are, without secrets, and whoever draws again attaches none twice."""
     async with running_projector(slack, store):
         await usecases.note_progress(store, lease, "runner", "the code ran")
@@ -43,9 +41,7 @@ async def test_files_that_code_made_are_attached_to_the_thread_once(
     assert content["keys.txt"] == "⟦hidden: 20 characters⟧".encode()
 
 
-async def test_the_thread_says_in_one_line_which_files_are_not_attached_and_why(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_thread_names_the_files_that_were_not_attached(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R15, R21: too large, too many, refused by Slack; said once, and its names do nothing."""
     slack.faults.add("error", on="files.completeUploadExternal", error="file_uploads_disabled", times=1)
     async with running_projector(slack, store):

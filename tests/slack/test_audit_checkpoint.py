@@ -35,7 +35,7 @@ def a_poster(slack: LocalSlack, store: Store) -> Poster:
     return Poster(GatedCalls(client, HURRY), store, HERE, slack.url, OURS)
 
 
-async def test_the_head_is_posted_once_a_day_whoever_looks_and_however_often(slack: LocalSlack, store: Store) -> None:
+async def test_audit_head_is_posted_once_a_day(slack: LocalSlack, store: Store) -> None:
     """R6, R25: with several web processes, after a restart, and while the record grows."""
     ledger = Ledger(store)
     await audit_posts.post_checkpoint(ledger, a_poster(slack, store), WHERE, NOW)
@@ -58,7 +58,7 @@ async def test_the_head_is_posted_once_a_day_whoever_looks_and_however_often(sla
     assert "Record of 7 March 2026" in second.text
 
 
-async def test_two_that_post_at_the_same_moment_leave_one_message(slack: LocalSlack, store: Store) -> None:
+async def test_two_auditors_at_once_post_one_head(slack: LocalSlack, store: Store) -> None:
     """R2, R6: the lease of the auditor may have changed hands."""
     await tell(store)
     posters = [a_poster(slack, store) for _ in range(2)]
@@ -66,7 +66,7 @@ async def test_two_that_post_at_the_same_moment_leave_one_message(slack: LocalSl
     assert len(slack.channel("#approvals").messages) == 1
 
 
-async def test_a_head_that_slack_refuses_is_tried_again(slack: LocalSlack, store: Store) -> None:
+async def test_refused_audit_head_is_posted_at_the_next_look(slack: LocalSlack, store: Store) -> None:
     """R21: at the next look, and no sooner."""
     await tell(store)
     pauses: list[float] = []

@@ -41,7 +41,7 @@ def group(slack: LocalSlack, handle: str, users: list[str]) -> None:
         (("escalate 30m @empty",), "Step 1 of the escalation: <!subteam^S0EMPTY> has no members"),
     ],
 )
-async def test_a_group_that_is_too_small_is_refused_when_it_is_named(
+async def test_group_without_enough_deciders_is_refused_when_set(
     slack: LocalSlack, store: Store, bot: Services, words: tuple[str, ...], sentence: str
 ) -> None:
     """R10: a member who left, a guest and a stranger are nobody."""
@@ -58,7 +58,7 @@ async def test_a_group_that_is_too_small_is_refused_when_it_is_named(
     assert await usecases.rules_of(store, GENERAL) == stood
 
 
-async def test_of_five_thousand_members_each_may_decide_and_slack_is_not_asked_about_each(
+async def test_every_member_of_a_huge_group_may_decide(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, drawn: None
 ) -> None:
     """R9: thirty are looked up when the group is named, as Slack allows fifty a minute; at a click who clicks."""
@@ -78,7 +78,7 @@ async def test_of_five_thousand_members_each_may_decide_and_slack_is_not_asked_a
     assert asked_of_slack.count("users.info") <= 6 and asked_of_slack.count("usergroups.list") == 1
 
 
-async def test_a_group_deleted_while_a_request_waits_leaves_it_to_the_next_people(
+async def test_deleted_group_leaves_its_request_to_the_escalation(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, drawn: None
 ) -> None:
     """R9, R10: nobody decides for a group that is no more; nothing new starts, and what waits is raised as before."""

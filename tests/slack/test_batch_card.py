@@ -77,9 +77,7 @@ async def later_is_due(store: Store, request: Request, monkeypatch: pytest.Monke
         await usecases.catch_up(store, NoQueue(), request.id)
 
 
-async def test_parallel_calls_of_a_run_are_one_card_with_a_row_for_each(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_parallel_calls_share_one_card_with_a_row_each(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R2, R26: one card, one note in the run's thread, and Home leads from each of them to the card."""
     asked = await ask(store, lease, *range(5))
     async with running_projector(slack, store):
@@ -94,7 +92,9 @@ async def test_parallel_calls_of_a_run_are_one_card_with_a_row_for_each(
     assert set(listed.links.values()) == {card.ts} and listed.links.keys() == ids(asked)
 
 
-async def test_the_first_is_posted_at_once_and_its_card_grows(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_first_request_is_posted_immediately_and_its_card_grows(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
     """R26: no request waits for others that may come; one of another kind has its own card."""
     async with running_projector(slack, store):
         (first,) = await ask(store, lease, 0)
@@ -112,7 +112,7 @@ async def test_the_first_is_posted_at_once_and_its_card_grows(slack: LocalSlack,
     assert set(rows_of(grown)) == ids([first, more[1]]) and "Approved" in other.text
 
 
-async def test_two_people_on_two_rows_at_once_both_count_and_the_card_shows_both(
+async def test_simultaneous_clicks_on_two_rows_both_count(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R1, R3, R6: each row is its own request, and the card is drawn from the store."""
@@ -140,7 +140,7 @@ async def test_two_people_on_two_rows_at_once_both_count_and_the_card_shows_both
     assert [by[request] for request in rows_of(card)] == [("U0BOB",), ("U0CAROL",), ("U0CAROL",)]
 
 
-async def test_what_is_chosen_below_the_rows_is_for_all_that_wait(
+async def test_menu_below_the_rows_applies_to_all_pending_rows(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R7: one click tells of all rows that a person looks at them, except of those settled meanwhile."""
@@ -157,9 +157,7 @@ async def test_what_is_chosen_below_the_rows_is_for_all_that_wait(
     assert looking == [True, False, True]
 
 
-async def test_a_row_whose_time_ran_out_says_so_while_others_wait(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_expired_row_says_so_while_other_rows_are_pending(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6, R17: each row is settled for itself."""
     asked = await ask(store, lease, 0, 1, 2)
     over = replace(asked[1], deadline=asked[1].created_at)
@@ -185,7 +183,7 @@ async def cards_of(store: Store, asked: Sequence[Request]) -> list[card_grouping
     return [await card_grouping.card_of(store, one) for one in seen if one is not None]
 
 
-async def test_two_processes_agree_on_the_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_two_processes_put_the_rows_on_one_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6: which card a request is on is stored in one step, before it is drawn."""
     asked = await ask(store, lease, *range(4))
     run = await store.run(lease.run)
@@ -204,7 +202,7 @@ async def test_two_processes_agree_on_the_card(slack: LocalSlack, store: Store, 
     assert rows_of(card) == [row.id for row in cards[0].rows]
 
 
-async def test_a_projector_that_draws_over_another_row_draws_the_card_again(
+async def test_card_overwritten_by_a_slow_projector_is_drawn_again(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R6, R20: it was frozen over one row while another process drew the decision on the other row."""
@@ -227,7 +225,7 @@ async def test_a_projector_that_draws_over_another_row_draws_the_card_again(
         await asyncio.gather(awake, return_exceptions=True)
 
 
-async def test_a_burst_of_thirty_goes_on_with_further_cards(
+async def test_burst_of_thirty_continues_on_further_cards(
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R14, R26: no card has more rows than Slack takes, and none of them is on two."""
@@ -241,9 +239,7 @@ async def test_a_burst_of_thirty_goes_on_with_further_cards(
     assert {row.id for card in cards.values() for row in card.rows} == ids(asked)
 
 
-async def test_a_burst_that_cannot_be_posted_is_one_card_in_the_thread(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_burst_that_cannot_be_posted_stands_in_the_thread(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6, R21: each request is on record as not posted, Home leads to the card, and the requester is told once."""
     await configure(store, approvals_channel=ChannelId("C0RANDOM"))
     asked = await ask(store, lease, 0, 1)
@@ -263,7 +259,7 @@ async def test_a_burst_that_cannot_be_posted_is_one_card_in_the_thread(
     assert await is_unposted(store, asked)
 
 
-async def test_people_are_reminded_of_a_burst_once_and_it_goes_on_as_one_card(
+async def test_burst_is_reminded_and_escalated_as_one_card(
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R26: one reminder, one note of the escalation, one card for the next people."""
@@ -307,9 +303,7 @@ def _at(now: datetime) -> object:
     return request
 
 
-async def test_rows_stand_in_the_order_of_the_calls_whichever_came_first(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_rows_are_in_the_order_of_the_calls(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R26: also on a card that was posted a moment ago."""
     async with running_projector(slack, store):
         (third,) = await ask(store, lease, 2)
@@ -322,7 +316,7 @@ async def test_rows_stand_in_the_order_of_the_calls_whichever_came_first(
     assert rows_of(card) == [row.id for row in (first, second, third, fourth)]
 
 
-async def test_a_card_that_people_have_read_does_not_grow(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_card_older_than_the_burst_window_does_not_grow(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R1, R26: by web's own clock, whatever a worker reports: no button moves under a hand."""
     async with running_projector(slack, store):
         (first,) = await ask(store, lease, 0)
@@ -338,7 +332,7 @@ async def test_a_card_that_people_have_read_does_not_grow(slack: LocalSlack, sto
     assert "Approve" in alone.buttons and set(rows_of(other)) == ids(late)
 
 
-async def test_who_changes_a_call_from_its_row_sees_all_of_it(
+async def test_edit_from_a_row_shows_the_whole_call(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R13: also what only a card of its own shows; the note in the run's thread names the row."""
@@ -361,7 +355,7 @@ async def test_who_changes_a_call_from_its_row_sees_all_of_it(
     assert "2. Refund 20.00 EUR" in text_of(slack.channel("#general").thread(root.ts)[-1])
 
 
-async def test_what_is_chosen_in_the_menu_of_a_row_is_for_that_row_and_says_so(
+async def test_menu_of_a_row_applies_to_that_row_alone(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R1, R13, R24: a permission, break-glass, and the file of a long request."""
@@ -389,7 +383,7 @@ async def test_what_is_chosen_in_the_menu_of_a_row_is_for_that_row_and_says_so(
 
 
 @pytest.mark.parametrize("do", ["Edit…", "Break glass…"])
-async def test_a_row_of_what_nobody_knows_any_more_is_told_and_on_record(
+async def test_click_on_an_unknown_row_is_answered_and_logged(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, do: str
 ) -> None:
     """R7, R25: as a click on its buttons is."""
@@ -407,7 +401,7 @@ async def test_a_row_of_what_nobody_knows_any_more_is_told_and_on_record(
     assert [(e.user, e.request) for e in refused] == [("U0BOB", "qgone")]
 
 
-def test_buttons_of_rows_name_their_request() -> None:
+def test_row_buttons_name_their_request_to_screen_readers() -> None:
     """R41: a screen reader hears "Approve" five times otherwise. Slack takes 75 characters."""
     for name in ("burst", "burst_half_settled"):
         labels = [

@@ -29,7 +29,7 @@ from tests.store.test_unreadable import BROKEN
 from tests.store_fixtures import new_run, start_run
 
 
-async def test_the_projector_draws_the_others(slack: LocalSlack, store: Store) -> None:
+async def test_projector_draws_other_runs_beside_a_broken_record(slack: LocalSlack, store: Store) -> None:
     both = [await usecases.ask(store, await new_run(store, run), question(content=run)) for run in ("rtest", "rother")]
     await store.client.set(store.keys.request(both[0].id), BROKEN, keepttl=True)
     async with running_projector(slack, store):
@@ -39,9 +39,7 @@ async def test_the_projector_draws_the_others(slack: LocalSlack, store: Store) -
     assert len(slack.channel("#approvals").messages) == 1
 
 
-async def test_a_damaged_question_keeps_back_neither_the_runs_other_card_nor_its_outcome(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_damaged_request_blocks_no_other_card_of_its_run(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6: it alone is left out, and what is drawn of the run goes on until it is over."""
     broken, _ = [await usecases.ask(store, lease, question(text, agent=text)) for text in ("one", "two")]
     await store.client.set(store.keys.request(broken.id), BROKEN, keepttl=True)
@@ -58,7 +56,7 @@ async def test_a_damaged_question_keeps_back_neither_the_runs_other_card_nor_its
 
 
 @pytest.mark.parametrize("posted", [True, False])
-async def test_a_card_is_drawn_without_a_row_that_is_damaged(
+async def test_card_is_drawn_without_its_damaged_row(
     slack: LocalSlack, store: Store, lease: Lease, posted: bool
 ) -> None:
     """R6, R26: also one that was about to be posted with it."""
@@ -78,9 +76,8 @@ async def test_a_card_is_drawn_without_a_row_that_is_damaged(
     assert rows_of(card) == [asked[2].id]
 
 
-async def test_a_new_row_stands_elsewhere_if_the_card_of_its_burst_has_a_damaged_one(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_new_row_leaves_a_card_with_a_damaged_row(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """A burst with an unreadable row takes no more rows; the new one gets another card."""
     first, _ = await ask(store, lease, 0, 1)
     async with running_projector(slack, store):
         await all_drawn(slack, store)
@@ -102,9 +99,10 @@ async def damage_head(store: Store, asked: Request) -> None:
 
 
 @pytest.mark.parametrize("damage", [damage_run, damage_head])
-async def test_others_are_told_that_nobody_is_left_who_may_decide(
+async def test_undecidable_requests_are_announced_despite_a_broken_record(
     slack: LocalSlack, store: Store, bot: Services, damage: Callable[[Store, Request], Awaitable[None]]
 ) -> None:
+    """The requesters of the other runs read that nobody is left who may decide."""
     await store.set_defaults(rules(on_timeout=OnTimeout.WAIT))
     other = replace(await start_run(store), id=RunId("rother"))
     await store.commit(Change(runs=(Put(other, 0),)))

@@ -64,7 +64,8 @@ from tests.slack.sample_views import (
 DRAWINGS, VIEWS = {**sample_views.DRAWINGS, **NOTICES}, {**sample_views.VIEWS, **WINDOWS}
 
 
-def test_views_are_as_they_were_reviewed_and_slack_takes_them(subtests: pytest.Subtests) -> None:
+def test_views_match_their_golden_files_and_slacks_limits(subtests: pytest.Subtests) -> None:
+    """The JSON of each card, note and modal as it was reviewed."""
     for name in (*DRAWINGS, *VIEWS):
         with subtests.test(name=name):
             drawing = DRAWINGS.get(name)
@@ -94,7 +95,7 @@ def test_views_are_as_they_were_reviewed_and_slack_takes_them(subtests: pytest.S
         (question(kind=Kind.DIVERGED), "the run stops, and nothing is repeated, if nobody decides"),
     ],
 )
-def test_a_card_says_not_approved_only_where_something_can_be(asked: Question, then: str) -> None:
+def test_card_says_not_approved_only_of_approvable_requests(asked: Question, then: str) -> None:
     """R17: what is so if nobody decides depends on what is asked."""
     assert request_text.expiry(request(asked=asked)).partition("> · ")[2] == then
 
@@ -102,7 +103,7 @@ def test_a_card_says_not_approved_only_where_something_can_be(asked: Question, t
 _WITH_IDS = ("modal_full", "modal_review", "modal_permit", "modal_break_glass")
 
 
-def test_a_view_speaks_of_the_matter_alone(subtests: pytest.Subtests) -> None:
+def test_views_contain_no_internal_terms(subtests: pytest.Subtests) -> None:
     """No name of a function, no JSON, no word of ours about how it works, and a phone's row holds the controls.
 
     The id of a run stands in Details and in what leads to a decision with them.
@@ -120,13 +121,13 @@ def test_a_view_speaks_of_the_matter_alone(subtests: pytest.Subtests) -> None:
                 assert block["type"] != "actions" or 1 <= len(block["elements"]) <= 3
 
 
-def test_the_notification_is_the_question_itself() -> None:
+def test_card_notification_is_the_question() -> None:
     """Whoever reads no more than the notification knows what would happen."""
     assert DRAWINGS["card_tool"].text == "email · Refund 20.00 EUR for order 17?"
     assert DRAWINGS["card"].text == "email · send this mail?"
 
 
-def test_a_task_that_is_the_title_is_not_said_twice() -> None:
+def test_task_equal_to_the_title_is_shown_once() -> None:
     """A program that names no task has its title for one."""
     asked = request(asked=question(title="Send the letter?"))
     texts = [
@@ -137,7 +138,7 @@ def test_a_task_that_is_the_title_is_not_said_twice() -> None:
     assert "Write to the vendor" in texts[1]
 
 
-def test_what_is_asked_again_begins_with_what_changed() -> None:
+def test_request_asked_again_leads_with_what_changed() -> None:
     """The words it was sent back with and the difference come before the content, for words too."""
     for asked in (refund(before=BEFORE, reply="Less, please."), question("new", before="old", reply="Less, please.")):
         boxes = boxes_of(card(request(asked=asked)).blocks)
@@ -146,11 +147,11 @@ def test_what_is_asked_again_begins_with_what_changed() -> None:
         assert boxes_of(review_modals.full(request(asked=asked))["blocks"])[0].startswith("-")
 
 
-def test_every_golden_file_is_of_a_view() -> None:
+def test_every_golden_file_belongs_to_a_view() -> None:
     assert {file.stem for file in GOLDEN.glob("*.json")} == {*DRAWINGS, *VIEWS}
 
 
-def test_only_pending_cards_have_buttons_that_decide() -> None:
+def test_only_pending_cards_have_decision_buttons() -> None:
     """R6: in every settled state there is no block of actions."""
     for name, drawing in DRAWINGS.items():
         if name.startswith("card"):
@@ -161,7 +162,7 @@ def test_only_pending_cards_have_buttons_that_decide() -> None:
             assert not settled or left == ["Details"], name
 
 
-def test_an_approval_by_timeout_is_announced_and_told() -> None:
+def test_approval_by_timeout_is_announced_and_reported() -> None:
     """R23: on the waiting card, on the settled card and in the thread."""
     assert "APPROVED if nobody decides" in mrkdwn_of(DRAWINGS["card_timeout_approves"].blocks)
     assert "APPROVED" not in mrkdwn_of(DRAWINGS["card"].blocks)
@@ -171,7 +172,7 @@ def test_an_approval_by_timeout_is_announced_and_told() -> None:
     assert "'Approved by timeout', 'style': {'bold': True}" in str(told.blocks) and "nobody decided" in str(told.blocks)
 
 
-def test_no_timeout_approves_what_only_people_can_know() -> None:
+def test_in_doubt_requests_are_never_approved_by_timeout() -> None:
     """R23: whatever the channel's settings; a late click is answered with what happens instead."""
     assert "APPROVED" not in mrkdwn_of(DRAWINGS["card_in_doubt"].blocks)
     late = request_endings.expire(in_doubt(), later(hours=2)).request
@@ -180,7 +181,7 @@ def test_no_timeout_approves_what_only_people_can_know() -> None:
     assert refusal_text(Refusal.TIME_RAN_OUT, late).endswith("the run ends.")
 
 
-def test_every_button_carries_its_own_request_and_digest() -> None:
+def test_buttons_carry_their_requests_id_and_digest() -> None:
     """R1, R13: so that a click cannot be taken for one on other content."""
     asked = request(asked=refund(), break_glass=True, remind_after=timedelta(hours=1), timeout=timedelta(days=2))
     actions = next(b for b in card(asked).blocks if b["type"] == "actions")
@@ -198,7 +199,7 @@ def test_every_button_carries_its_own_request_and_digest() -> None:
 
 
 @pytest.mark.parametrize("name", ["card_hostile", "card_answered", "run_hostile", "steps_at_work", "note_failed"])
-def test_what_models_and_people_write_does_not_act(name: str) -> None:
+def test_text_from_models_and_people_is_escaped(name: str) -> None:
     """R15: it is in plain or preformatted text only, and escaped in mrkdwn."""
     drawing = DRAWINGS[name]
     for acting in (drawing.text, mrkdwn_of(drawing.blocks)):
@@ -209,7 +210,7 @@ def test_what_models_and_people_write_does_not_act(name: str) -> None:
     assert "⟦U+202E⟧" in json.dumps(drawing.blocks, ensure_ascii=False)
 
 
-def test_a_step_that_names_only_who_asked_asks_nobody() -> None:
+def test_escalation_to_the_requester_alone_mentions_nobody() -> None:
     """R7, R10: the note says that the step is empty, and mentions nobody."""
     steps = (Escalation(timedelta(hours=1), Reviewers(frozenset({ALICE}))),)
     asked = schedule.due(request(timeout=timedelta(days=1), escalation=steps), later(hours=2)).request
@@ -218,7 +219,7 @@ def test_a_step_that_names_only_who_asked_asks_nobody() -> None:
     assert "names only the requester" in note
 
 
-def test_a_card_says_what_comes_next_who_looks_and_who_stands_in() -> None:
+def test_card_shows_the_next_step_viewers_and_stand_ins() -> None:
     """R9, R26: no stand-in who may not decide, and no mention of the next people, which would notify them at once."""
     raised, snoozed = mrkdwn_of(DRAWINGS["card_raised"].blocks), mrkdwn_of(DRAWINGS["card_snoozed"].blocks)
     assert "Escalated to <@U0DAVE>" in raised and "escalates to 1 group in <#C0LEADS>" in raised
@@ -232,7 +233,7 @@ def test_a_card_says_what_comes_next_who_looks_and_who_stands_in() -> None:
 
 
 @pytest.mark.parametrize("name", ["burst", "burst_whole_menu", "burst_half_settled"])
-def test_every_button_of_a_row_carries_its_own_request(name: str) -> None:
+def test_row_buttons_carry_their_own_request(name: str) -> None:
     """R1: each row has its own; the last menu is for all that wait."""
     rows = half_settled() if "half" in name else burst()
     waiting = [row for row in rows if row.status is Status.PENDING]
@@ -247,7 +248,7 @@ def test_every_button_of_a_row_carries_its_own_request(name: str) -> None:
     assert {one.requests for one in chosen if one} == {tuple(row.id for row in waiting)} and None not in chosen
 
 
-def test_what_a_row_does_not_show_is_not_approved_there() -> None:
+def test_row_with_hidden_content_has_no_approve_button() -> None:
     """R13: long or spoofed content goes through the full view; a settled row has no buttons."""
     *rows, last = [b["elements"] for b in DRAWINGS["burst"].blocks if b["type"] == "actions"]
     assert [one["type"] for one in last] == ["overflow"]
@@ -267,7 +268,7 @@ def test_what_a_row_does_not_show_is_not_approved_there() -> None:
 
 
 @pytest.mark.parametrize("title", ["pay back " + "x" * 95, "返金の依頼を承認して顧客に全額を返す" * 2])
-def test_a_row_whose_title_is_cut_is_not_approved_there(title: str) -> None:
+def test_row_with_a_cut_title_has_no_approve_button(title: str) -> None:
     """R13: the title is judged too, and is nowhere else on the card."""
     shown = on_one_card([request(asked=refund(title=title, asked=9)), burst()[0]])
     buttons = [b["elements"][0]["action_id"] for b in shown.blocks if b["type"] == "actions"]
@@ -275,7 +276,7 @@ def test_a_row_whose_title_is_cut_is_not_approved_there(title: str) -> None:
 
 
 @pytest.mark.parametrize("tool", ["customers_" + "x" * 50 + "_" + end for end in ("read", "delete")])
-def test_long_names_and_titles_are_judged_whole(tool: str) -> None:
+def test_names_and_titles_are_judged_in_full(tool: str) -> None:
     """R13: the end of a tool's name may say what it does; a long title is in the content, the modal and the file."""
     made = refund(title="call it")
     assert made.call is not None
@@ -289,13 +290,13 @@ def test_long_names_and_titles_are_judged_whole(tool: str) -> None:
     assert whole in judged.file_of(titled)[1].decode()
 
 
-def test_one_request_looks_as_ever() -> None:
+def test_first_request_of_a_burst_is_an_ordinary_card() -> None:
     """R26: the first request of a burst does not wait for the others."""
     asked = request(asked=refund())
     assert on_one_card([asked]) == card(asked)
 
 
-def test_the_details_name_the_agent_alone_whomever_it_asks() -> None:
+def test_details_name_the_agent_without_the_person_it_asks() -> None:
     """In a run with two humans the stored name also holds the one who is asked."""
     asked = replace(question(), agent=asking("editor", "approver"))
     details = json.dumps(review_modals.full(request(asked=asked))["blocks"], ensure_ascii=False)
@@ -305,7 +306,7 @@ def test_the_details_name_the_agent_alone_whomever_it_asks() -> None:
 @pytest.mark.parametrize(
     "asked", [question(LONG), code(LONG), in_doubt().question, diverged().question, turn(), refund()]
 )
-def test_only_what_is_whole_on_the_card_is_approved_there(asked: Question) -> None:
+def test_approve_button_needs_the_whole_content_on_the_card(asked: Question) -> None:
     """R13: of every kind, and with notes that have no room."""
     for more in (
         asked,
@@ -321,14 +322,14 @@ def test_only_what_is_whole_on_the_card_is_approved_there(asked: Question) -> No
     assert not judged.complete(replace(asked, content=LONG))
 
 
-def test_the_title_of_a_spoof_is_flagged_too() -> None:
+def test_mixed_alphabets_are_flagged_in_titles_and_notes() -> None:
     """R15: in titles and in notes."""
     for asked in (question(title="pay p\u0430ypal"), question(notes=("p\u0430ypal",))):
         assert "1 word mixes alphabets" in mrkdwn_of(card(request(asked=asked)).blocks)
 
 
 @pytest.mark.parametrize("word", ["bank。com", "rm−rf", "1‚000", "pay٥"])
-def test_a_look_alike_sign_is_warned_of(word: str) -> None:
+def test_look_alike_characters_are_flagged_everywhere(word: str) -> None:
     """R15: in content of texts and calls, title and notes."""
     in_content = question(f"Use {word} now"), refund(content=f"Reason: {word}")
     warning = f"1 word has a sign that looks like another one*: {mark(word)}"
@@ -336,7 +337,7 @@ def test_a_look_alike_sign_is_warned_of(word: str) -> None:
         assert warning in mrkdwn_of(card(request(asked=asked)).blocks)
 
 
-def test_no_secret_of_a_call_is_drawn() -> None:
+def test_secrets_of_a_call_are_not_drawn() -> None:
     """R15: on its card, in its windows, its file, or when it is edited."""
     drawn = [DRAWINGS[name] for name in DRAWINGS if name.startswith("card_tool")]
     everything = json.dumps([d.blocks for d in drawn] + [VIEWS["modal_full_edited"], VIEWS["modal_full_tool"]])
@@ -345,7 +346,7 @@ def test_no_secret_of_a_call_is_drawn() -> None:
     assert "s3cr3t-word" not in everything and "other-word!" not in everything
 
 
-def test_a_settled_card_says_who_when_and_why() -> None:
+def test_settled_card_says_who_decided_when_and_why() -> None:
     """R6, R17: a request that ran out of time is not called rejected."""
     shown, late = DRAWINGS["card_rejected"], DRAWINGS["card_expired"]
     assert "*Rejected* by <@U0BOB> at <!date^" in mrkdwn_of(shown.blocks)
@@ -353,7 +354,7 @@ def test_a_settled_card_says_who_when_and_why() -> None:
     assert "Expired" in late.text and "eject" not in late.text
 
 
-def test_a_refused_change_is_not_called_approved() -> None:
+def test_refused_change_is_not_called_approved() -> None:
     """R45: on the card, in the notification and in the thread; the reason is data."""
     card_text, steps = DRAWINGS["card_tool_not_done"].text, DRAWINGS["steps_not_done"]
     assert card_text.startswith(":warning: *Not done*: More than 10 EUR")
@@ -364,13 +365,13 @@ def test_a_refused_change_is_not_called_approved() -> None:
     assert json.dumps(steps.blocks).count("More than 10 EUR") == 1
 
 
-def test_high_risk_is_said_before_anything_else() -> None:
+def test_high_risk_is_the_first_line_of_a_card() -> None:
     """R13: with the word that people will type, on the screen and in what is read aloud."""
     drawing = DRAWINGS["card_high_risk"]
     assert mrkdwn_of(drawing.blocks[:1]) == ':rotating_light: *High risk* · you\'ll type "refund order"'
 
 
-def test_a_reminder_and_an_escalation_lead_with_the_matter() -> None:
+def test_reminder_and_escalation_lead_with_the_question() -> None:
     """A phone shows the beginning of a notification and no more."""
     for name, head in (("note_reminder", ":bell: Still waiting: "), ("note_raised", ":arrow_up: Escalated: ")):
         drawing = DRAWINGS[name]
@@ -378,7 +379,7 @@ def test_a_reminder_and_an_escalation_lead_with_the_matter() -> None:
         assert "until" in drawing.text.splitlines()[0]
 
 
-def test_the_title_of_a_settled_call_is_no_question_any_more() -> None:
+def test_settled_call_title_is_no_longer_a_question() -> None:
     """On a card of its own and in a row; the arguments stay, so that a search finds them."""
     asked = request(asked=replace(call(), title="Refund 20.00 EUR for order 17?"))
     done = sample_views.decided(Verb.APPROVE, of=asked)
@@ -388,7 +389,12 @@ def test_the_title_of_a_settled_call_is_no_question_any_more() -> None:
     assert "order 17?" in "\n".join(texts_of(on_one_card([asked, done]).blocks))
 
 
-def test_an_outcome_is_the_answer_and_is_said_once() -> None:
+def test_a_stopped_run_says_so_once() -> None:
+    stopped = sample_views.ended(status=runs.Status.STOPPED, stopped_by=BOB, result="Stopped.", words="")
+    assert "\n".join(texts_of(thread_notes.outcome_note(stopped).blocks)).count("Stopped") == 1
+
+
+def test_outcome_note_says_the_answer_once() -> None:
     """The requester reads the agents' answer; another sentence beside it is the team's own, with a summary."""
     said = sample_views.ended(
         result="carol can read billing", words="carol can read billing\n\nuntil 00:20", ended_as="Granted"
@@ -415,7 +421,7 @@ def test_chosen_option_is_in_thread_and_lists() -> None:
     (line,) = [text for text in texts_of(plan(run(), answered).blocks) if "Which region" in text]
     assert "“us-east”" in "".join(texts_of(plan(run(), answered).blocks)), line
     listed = Listed((answered,), {}, 1)
-    assert "us-east" in "\n".join(texts_of(home.outcomes(listed, later())))
+    assert "Which region? – us-east" in texts_of(home.outcomes(listed, later()))
 
 
 def test_break_glass_note_leads_with_the_matter() -> None:
@@ -427,14 +433,15 @@ def test_break_glass_note_leads_with_the_matter() -> None:
     assert "Approved by the requester, <@U0ALICE>, alone" in drawing.text
 
 
-def test_a_text_that_was_not_sent_is_called_a_draft() -> None:
+def test_rejected_text_is_called_a_draft_in_the_outcome() -> None:
+    """The outcome note of a run whose text was not sent says so."""
     unsent = sample_views.ended(result="Not sent.", words="Draft (not sent)\n\nDear vendor", ended_as="rejected")
     blocks = thread_notes.outcome_note(unsent).blocks
     assert "*Draft (not sent)*" in mrkdwn_of(blocks) and "Summary" not in mrkdwn_of(blocks)
     assert boxes_of(blocks) == ["Not sent.", "Dear vendor"]
 
 
-def test_a_thread_repeats_no_step_of_a_card_or_outcome() -> None:
+def test_thread_repeats_no_step_of_a_card_or_outcome() -> None:
     """What an agent wrote stands on the card that asks about it, and its last words in the outcome."""
     asked = request(asked=question(content="Dear vendor,\n\nten percent " + "off " * 200))
     told = run(status=runs.Status.WAITING)
@@ -450,13 +457,13 @@ def test_a_thread_repeats_no_step_of_a_card_or_outcome() -> None:
     assert "I looked at the prices" in json.dumps(plan(alone).blocks), "a posted list is not left as it was"
 
 
-def test_words_follow_a_question_without_a_colon() -> None:
+def test_answer_follows_a_question_without_a_colon() -> None:
     asked = request(asked=question(title="Send this mail?"))
     blocks = plan(run(), sample_views.decided(Verb.RESPOND, "make it shorter", asked)).blocks
     assert "Send this mail?: " not in "".join(texts_of(blocks)) and "make it shorter" in str(blocks)
 
 
-def test_filled_in_values_keep_the_declared_order() -> None:
+def test_form_values_keep_the_declared_order() -> None:
     """On the settled card and in *Details*; canonical JSON sorts them by name."""
     schema = json.dumps({"properties": {"region": {}, "percent": {}}})
     form = Question("rollouts", 0, Kind.FORM, "How far?", "", (Verb.EDIT,), Call("form", "{}", schema=schema))
@@ -467,7 +474,7 @@ def test_filled_in_values_keep_the_declared_order() -> None:
     assert "Region: eu\nPercent: 20" in boxes_of(review_modals.full(request(asked=called))["blocks"])
 
 
-def test_an_expired_card_counts_the_approvals_it_had() -> None:
+def test_expired_card_counts_its_approvals() -> None:
     """R45: "nobody decided" would be untrue after a vote."""
     asked = request_endings.expire(sample_views.voted(), later(hours=2)).request
     shown = mrkdwn_of(card(asked).blocks)
@@ -476,9 +483,9 @@ def test_an_expired_card_counts_the_approvals_it_had() -> None:
     assert "nobody decided" in mrkdwn_of(DRAWINGS["card_expired"].blocks)
 
 
-def test_a_claim_is_attributed_and_carries_no_warning() -> None:
+def test_claims_of_agents_are_attributed_and_never_warnings() -> None:
     """R42: on a card, in a row, in the full view and in the file; a note of ours still warns."""
-    claim = "Already approved by the security team\n⚠️ All checks passed"
+    claim = "Already approved by the security team\n⚠️ 🚨 🔒 All checks passed"
     asked = request(asked=refund(notes=(claim,), claimed=True))
     rows = on_one_card([asked, request(asked=refund(asked=1))])
     for shown in (
@@ -489,13 +496,14 @@ def test_a_claim_is_attributed_and_carries_no_warning() -> None:
     ):
         text = shown if isinstance(shown, str) else "\n".join(texts_of(shown))
         before, _, _ = text.partition("Already approved by the security team")
-        assert "The agent says" in before and "⚠️" not in before and "Before you decide" not in before
+        assert "The agent says" in before and "Before you decide" not in before
+        assert not set("⚠🚨🔒") & set(text), "a sign of ours, written by the agent, is spelled out"
     (line,) = [text for text in texts_of(card(asked).blocks) if "All checks passed" in text]
     assert line.startswith("Already approved"), "a line of its own would look like ours"
     assert "⚠️ Mind the dog." in texts_of(card(request(asked=refund(notes=("Mind the dog.",)))).blocks)
 
 
-def test_a_plain_question_offers_approve_reject_and_a_menu() -> None:
+def test_ordinary_card_offers_approve_reject_and_a_menu() -> None:
     """What a phone's row holds; what else may be done is behind ⋯."""
     *_, actions = (block for block in DRAWINGS["card_mail"].blocks if block["type"] == "actions")
     *buttons, menu = actions["elements"]
@@ -521,7 +529,7 @@ def payments() -> list[Request]:
     return made
 
 
-def test_a_batch_says_what_it_comes_to_and_lists_what_one_click_approves() -> None:
+def test_batch_card_shows_the_sum_and_lists_each_payment() -> None:
     """Ten seconds on a phone: the sum first, a line for each, and the same list in the confirmation."""
     drawn = on_one_card(payments())
     texts = list(texts_of(drawn.blocks))
@@ -534,14 +542,14 @@ def test_a_batch_says_what_it_comes_to_and_lists_what_one_click_approves() -> No
     assert listed["text"].splitlines()[1] == "• Pay 370.25 EUR to “Ink & Co”"
 
 
-def test_a_field_that_could_pass_for_two_has_a_box_of_its_own() -> None:
+def test_ambiguous_field_gets_a_box_of_its_own() -> None:
     """R13: on one line a value could say what the next field says."""
     forged = replace(refund(), content="To: Paper · Amount: 1.00 EUR\nAmount: 9,000.00 EUR")
     assert not judged.in_line(forged)
     assert judged.in_line(replace(forged, content="To: Paper\nAmount: 9,000.00 EUR"))
 
 
-def test_a_card_says_nothing_twice() -> None:
+def test_card_repeats_neither_title_nor_options() -> None:
     """A body that is the title, and options that have buttons; a longer body and other options stay."""
     same = card(request(asked=question("Send the letter", title="Send the letter?"))).blocks
     assert not boxes_of(same) and list(texts_of(same)).count("Send the letter?") == 1
@@ -551,7 +559,7 @@ def test_a_card_says_nothing_twice() -> None:
     assert "Options" not in boxes_of(few)[0] and "Options" in boxes_of(many)[0]
 
 
-def test_a_long_card_shows_ten_lines_and_five_unless_a_click_on_it_decides() -> None:
+def test_long_card_is_shortened_only_without_an_approve_button() -> None:
     """R13: what one click approves is drawn whole; what opens a window first shows its ends."""
     forty = "\n".join(f"line {number}" for number in range(1, 41))
     (whole,) = boxes_of(card(request(asked=question(forty))).blocks)

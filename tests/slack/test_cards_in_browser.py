@@ -34,7 +34,7 @@ async def shown(slack: LocalSlack, open_page: OpenPage, name: str) -> Locator:
     ("name", "rows"),
     [*((f"card_{kind}", 1) for kind in ("mail", "tool", "code", "high_risk", "turn", "in_doubt")), ("burst", 6)],
 )
-async def test_the_controls_of_a_card_stand_in_one_row(
+async def test_card_buttons_stand_in_one_row_on_a_phone(
     slack: LocalSlack, open_page: OpenPage, name: str, rows: int
 ) -> None:
     """Three of them, each as high as a thumb, none beside the screen; of a batch those of each row."""
@@ -51,9 +51,7 @@ async def test_the_controls_of_a_card_stand_in_one_row(
 
 
 @pytest.mark.parametrize("name", ["card_tool_done", "card_mail_sent", "burst_settled"])
-async def test_details_of_a_settled_card_stand_beside_who_decided(
-    slack: LocalSlack, open_page: OpenPage, name: str
-) -> None:
+async def test_details_button_stands_beside_the_decision(slack: LocalSlack, open_page: OpenPage, name: str) -> None:
     """The button takes no row of its own."""
     message = await shown(slack, open_page, name)
     for section in await message.locator(".section:has(.accessory)").all():

@@ -6,9 +6,7 @@ from countersign.store.store import Store
 from localslack import LocalSlack
 
 
-async def test_the_channels_that_the_app_is_in_are_written_down_and_no_others(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_channels_of_the_app_are_stored(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R21"""
     assert await store.channels() is None
     await channel_membership.note(store, bot.directory)

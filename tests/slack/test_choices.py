@@ -40,7 +40,7 @@ def element(view: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_a_few_short_options_are_buttons() -> None:
+def test_few_short_options_are_buttons() -> None:
     """R1: each carries the request, the digest of what was shown, and its own number."""
     asked = request(asked=choice("eu", "us"))
     assert labels(asked.question) == ["eu", "us"]
@@ -68,7 +68,7 @@ def test_a_few_short_options_are_buttons() -> None:
         replace(choice("eu", "us"), content="x" * 5000),
     ],
 )
-def test_other_options_are_chosen_in_a_window(question: Question) -> None:
+def test_long_or_many_options_are_chosen_in_a_window(question: Question) -> None:
     """R13, R15: many or long ones that a phone's row has no room for, ones that look like each other or like our own
     buttons, and where the card does not show all that is judged."""
     assert labels(question) == ["Choose", "None of these"]
@@ -87,7 +87,8 @@ def test_other_options_are_chosen_in_a_window(question: Question) -> None:
         (100, True, "multi_static_select"),
     ],
 )
-def test_the_window_has_the_input_that_slack_has_for_so_many(count: int, several: bool, kind: str) -> None:
+def test_window_input_type_fits_the_number_of_options(count: int, several: bool, kind: str) -> None:
+    """Radio buttons, checkboxes or a menu, by how many options there are."""
     question = choice(*(f"option {n}" for n in range(count)), several=several)
     view = window(question)
     assert element(view)["type"] == kind
@@ -98,13 +99,13 @@ def test_the_window_has_the_input_that_slack_has_for_so_many(count: int, several
     assert answer_modals.chosen_options(view, question) == (("option 0", "option 2") if several else ("option 2",))
 
 
-def test_more_options_than_slack_can_show_are_refused_with_a_sentence() -> None:
+def test_too_many_options_for_slack_are_refused() -> None:
     """R7"""
     with pytest.raises(InvalidInput, match=r"101 options.*Nothing was decided"):
         window(choice(*map(str, range(101))))
 
 
-def test_long_options_are_numbered_as_on_the_card_which_shows_them_whole() -> None:
+def test_long_options_are_numbered_and_whole_on_the_card() -> None:
     """R13: nobody chooses what was cut."""
     long = [f"{'very ' * 100}{end}" for end in ("left", "right")]
     view = window(choice(*long))
@@ -114,7 +115,7 @@ def test_long_options_are_numbered_as_on_the_card_which_shows_them_whole() -> No
     assert "numbers match the card" in json.dumps(view)
 
 
-def test_what_the_card_has_no_room_for_is_in_the_window() -> None:
+def test_choice_window_shows_content_too_long_for_the_card() -> None:
     """R13, R14."""
     view = window(replace(choice("eu", "us"), content="\n".join(f"line {n}" for n in range(2000))))
     assert "line 1999" in json.dumps(view)
@@ -124,7 +125,7 @@ def test_what_the_card_has_no_room_for_is_in_the_window() -> None:
 
 
 @given(st.lists(st.text(max_size=100), min_size=1, max_size=12, unique=True), st.booleans())
-def test_any_options_can_be_drawn_and_what_is_chosen_is_what_was_meant(options: list[str], several: bool) -> None:
+def test_any_options_are_accepted_by_slack_and_chosen_correctly(options: list[str], several: bool) -> None:
     """R1, R15: Slack takes the card and the window, whatever the options say."""
     question = choice(*options, several=several)
     drawn = labels(question)
@@ -139,6 +140,6 @@ def test_any_options_can_be_drawn_and_what_is_chosen_is_what_was_meant(options: 
 
 
 @pytest.mark.parametrize("value", ["", "null", "[]", '{"option": "1"}', '{"option": true}', '{"option": -3}'])
-def test_a_value_that_names_no_option_chooses_none(value: str) -> None:
+def test_unknown_option_number_chooses_nothing(value: str) -> None:
     number = control_values.option_number(value)
     assert number is not None and number < 0

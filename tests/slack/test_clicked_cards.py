@@ -44,7 +44,7 @@ def replaced(slack: LocalSlack) -> int:
     return sum(c.method == "response_url" and c.ok and bool(c.args.get("replace_original")) for c in slack.calls)
 
 
-async def test_the_clicked_card_is_settled_without_an_update(
+async def test_clicked_card_is_settled_by_the_response_url(
     slack: LocalSlack, store: Store, card: tuple[Request, Message]
 ) -> None:
     """R6: the projector waits, and finds that what it would draw stands there."""
@@ -58,7 +58,7 @@ async def test_the_clicked_card_is_settled_without_an_update(
     assert seen is not None and seen.value.drawn and seen.value.replaced_by is None
 
 
-async def test_a_window_that_was_opened_from_the_card_settles_it_too(
+async def test_submitted_window_settles_its_card_by_the_response_url(
     slack: LocalSlack, store: Store, card: tuple[Request, Message]
 ) -> None:
     """R6: a window has no response URL of its own, that of its card is remembered."""
@@ -72,7 +72,7 @@ async def test_a_window_that_was_opened_from_the_card_settles_it_too(
 
 
 @pytest.mark.parametrize("fault", ["server_error", "lost_request", "lost_reply"])
-async def test_what_a_response_url_does_not_do_the_projector_does(
+async def test_projector_settles_the_card_when_the_response_url_fails(
     slack: LocalSlack, store: Store, card: tuple[Request, Message], fault: str
 ) -> None:
     """R6, R21: also where it is unclear whether Slack took it."""
@@ -86,7 +86,7 @@ async def test_what_a_response_url_does_not_do_the_projector_does(
 
 
 @pytest.mark.parametrize("repeated", [True, False], ids=["repeated", "updated"])
-async def test_a_replacement_that_came_late_does_not_stand_over_what_was_drawn_since(
+async def test_late_replacement_does_not_overwrite_a_newer_drawing(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, monkeypatch: pytest.MonkeyPatch, repeated: bool
 ) -> None:
     """R6, R26: another row was settled and drawn while it was on its way; it is drawn once more, in either way."""
@@ -109,7 +109,7 @@ async def test_a_replacement_that_came_late_does_not_stand_over_what_was_drawn_s
     assert "All decided" in standing.text and "Approve" not in standing.buttons
 
 
-async def test_a_vote_that_slack_took_late_does_not_stand_over_the_decision(
+async def test_late_vote_drawing_does_not_overwrite_the_decision(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R6, R21: two processes replace the card, and Slack takes the older picture after the newer one."""
@@ -138,7 +138,7 @@ async def test_a_vote_that_slack_took_late_does_not_stand_over_the_decision(
     assert "Approve" not in standing.buttons and "Approved" in standing.text
 
 
-async def test_a_run_costs_two_updates_at_most(slack: LocalSlack, store: Store, lease: Lease, bot: Services) -> None:
+async def test_run_costs_at_most_two_updates(slack: LocalSlack, store: Store, lease: Lease, bot: Services) -> None:
     """R35: head, card, progress, three notes are posted; the head is changed once, and the progress at the end."""
     await usecases.note_progress(store, lease, "writer", "a draft")
     await usecases.ask(store, lease, question())

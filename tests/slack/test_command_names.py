@@ -39,7 +39,7 @@ def strings(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-def test_no_text_names_a_command_itself() -> None:
+def test_texts_take_command_names_from_the_settings() -> None:
     """Else it would tell people of another app's command."""
     files = [path for folder in ("bot", "countersign") for path in (ROOT / folder).rglob("*.py")]
     found = [

@@ -63,7 +63,7 @@ async def get(url: str) -> tuple[int, str]:
         return answer.status, await answer.text()
 
 
-async def test_a_click_over_signed_http_counts(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_click_over_signed_http_counts(slack: LocalSlack, store: Store, lease: Lease) -> None:
     asked = await usecases.ask(store, lease, question())
     async with over_http(slack, store) as url, unconnected_bot(slack, store) as (services, _, _clients):
         run = await store.run(lease.run)
@@ -76,7 +76,7 @@ async def test_a_click_over_signed_http_counts(slack: LocalSlack, store: Store, 
     assert seen is not None and seen.value.status is Status.APPROVED
 
 
-async def test_three_web_behind_one_address_take_what_comes(store: Store, lease: Lease) -> None:
+async def test_clicks_count_on_any_of_three_web_processes(store: Store, lease: Lease) -> None:
     """R5, R11: over signed HTTP there may be any number; each click goes to any of them, also when one has gone."""
     await configure(store, quorum=2)
     async with LocalSlack(**UNHURRIED, failover=True) as slack, AsyncExitStack() as stack:
@@ -100,7 +100,7 @@ async def test_three_web_behind_one_address_take_what_comes(store: Store, lease:
         slack.events_urls.clear()
 
 
-async def test_a_window_opens_while_all_drawing_waits_for_slack(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_window_opens_while_all_drawing_waits_for_slack(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R7, R34: what people wait for has connections of its own."""
     asked = await usecases.ask(store, lease, question())
     async with (
@@ -149,7 +149,7 @@ async def test_forged_and_old_signatures_are_refused(
 
 
 @given(st.text() | st.just("{\\u00e9 \\ % + & = \U0001f600}"))
-def test_a_click_is_read_from_the_form_as_bolt_reads_it(words: str) -> None:
+def test_form_is_parsed_as_bolt_parses_it(words: str) -> None:
     """R1, R9: what is judged is what Slack signed, whatever somebody wrote."""
     said = json.dumps({"words": words}, ensure_ascii=len(words) % 2 == 0)
     form = urlencode({"payload": said})
@@ -171,11 +171,11 @@ def test_a_click_is_read_from_the_form_as_bolt_reads_it(words: str) -> None:
         '{"payload": "="}',
     ],
 )
-def test_a_form_that_slack_does_not_send_is_left_to_bolt(form: str) -> None:
+def test_unexpected_form_is_left_to_bolt(form: str) -> None:
     assert http.payload(form) is None
 
 
-async def test_in_socket_mode_nothing_is_taken_over_http(slack: LocalSlack, store: Store) -> None:
+async def test_socket_mode_refuses_events_over_http(slack: LocalSlack, store: Store) -> None:
     """R9: without a signing secret a signature would prove nothing."""
     asgi = http.http(None)
     async with (
@@ -186,7 +186,7 @@ async def test_in_socket_mode_nothing_is_taken_over_http(slack: LocalSlack, stor
         assert answer.status == 404
 
 
-async def test_after_slack_refreshed_the_connection_commands_are_answered(slack: LocalSlack, store: Store) -> None:
+async def test_commands_are_answered_after_slack_refreshes_the_connection(slack: LocalSlack, store: Store) -> None:
     async with (
         unconnected_bot(slack, store) as (_, bolt, clients),
         app.socket_mode(bolt, slack.app_token, clients.reads),
@@ -200,7 +200,7 @@ async def test_after_slack_refreshed_the_connection_commands_are_answered(slack:
 
 
 @pytest.mark.parametrize(("others", "warning"), [(6, ""), (7, "9 of 10"), (10, "more than 10")])
-async def test_too_many_connections_are_a_warning(
+async def test_too_many_socket_connections_are_logged_as_a_warning(
     others: int, warning: str, slack: LocalSlack, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R7: Slack counts those that broke unnoticed too, and what it sends there is lost."""
@@ -215,7 +215,7 @@ async def test_too_many_connections_are_a_warning(
     assert ("Socket Mode connections of this app" in caplog.text) == bool(warning)
 
 
-async def test_a_connection_that_breaks_under_an_answer_is_a_line_in_the_log(
+async def test_connection_lost_during_an_answer_is_one_log_line(
     slack: LocalSlack, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R7: what was clicked counts; that Slack did not hear of it is no bug, and a bug is not taken for that."""
@@ -249,13 +249,13 @@ async def line(caplog: pytest.LogCaptureFixture, words: str) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_wrong_bot_token_ends_the_start_with_what_to_fix(slack: LocalSlack) -> None:
+async def test_wrong_bot_token_ends_the_start_with_instructions(slack: LocalSlack) -> None:
     async with app.slack_clients("xoxb-wrong", slack.api_url) as clients:
         with pytest.raises(WrongSettings, match=r"SLACK_BOT_TOKEN: Slack refuses it \(invalid_auth\)"):
             await app.identify(clients.reads)
 
 
-async def test_an_unknown_reviewer_ends_the_start_with_what_to_do(slack: LocalSlack, store: Store) -> None:
+async def test_unknown_reviewer_ends_the_start_with_instructions(slack: LocalSlack, store: Store) -> None:
     """R10: also a group, and an admin; whoever has left is no reason to stay away."""
     env = {"slack_bot_token": slack.bot_token, "slack_app_token": "xapp-1", "redis_url": "redis://localhost"}
     settings = WebSettings(**env, reviewers="U0BOB U0TYPO S0TYPO", admins="U0WRONG")  # type: ignore[arg-type]
@@ -268,7 +268,7 @@ async def test_an_unknown_reviewer_ends_the_start_with_what_to_do(slack: LocalSl
     assert admins.startswith("ADMINS: Slack knows no U0WRONG in this workspace.")
 
 
-async def test_an_installation_for_a_whole_organization_ends_the_start_with_what_to_do(slack: LocalSlack) -> None:
+async def test_organization_wide_installation_ends_the_start_with_instructions(slack: LocalSlack) -> None:
     slack.platform.org_wide = True
     async with app.slack_clients(slack.bot_token, slack.api_url) as clients:
         with pytest.raises(
@@ -277,14 +277,14 @@ async def test_an_installation_for_a_whole_organization_ends_the_start_with_what
             await app.identify(clients.reads)
 
 
-async def test_a_wrong_app_token_ends_the_start_with_what_to_fix(slack: LocalSlack, store: Store) -> None:
+async def test_wrong_app_token_ends_the_start_with_instructions(slack: LocalSlack, store: Store) -> None:
     async with unconnected_bot(slack, store) as (_, bolt, clients):
         with pytest.raises(WrongSettings, match="SLACK_APP_TOKEN: Slack refuses it"):
             async with app.socket_mode(bolt, "xapp-wrong", clients.reads):
                 raise AssertionError("connected with a wrong token")
 
 
-async def test_missing_scopes_are_named() -> None:
+async def test_missing_slack_scopes_are_named() -> None:
     for granted in (app.SCOPES - {"users:read", "usergroups:read"}, app.SCOPES | {"more:scopes"}):
         async with LocalSlack(scopes=granted) as slack, app.slack_clients(slack.bot_token, slack.api_url) as clients:
             if granted > app.SCOPES:
@@ -295,7 +295,7 @@ async def test_missing_scopes_are_named() -> None:
     assert app.scopes_of({"X-OAuth-Scopes": "chat:write, commands"}) == {"chat:write", "commands"}
 
 
-async def test_slack_away_at_the_start_is_waited_for(
+async def test_start_waits_while_slack_is_away(
     slack: LocalSlack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(app, "_TRY_AGAIN", 0.01)
@@ -314,7 +314,7 @@ async def test_slack_away_at_the_start_is_waited_for(
 
 
 @pytest.mark.parametrize("code", ["ratelimited", "rate_limited"])
-async def test_a_slack_that_asks_to_wait_in_either_spelling_is_asked_again(
+async def test_retry_after_in_either_spelling_is_obeyed(
     slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     """R21: also with status 200; one spelling ended the start, the other gave a message up for good."""
@@ -327,14 +327,14 @@ async def test_a_slack_that_asks_to_wait_in_either_spelling_is_asked_again(
         assert await poster.show("note/1", Place(GENERAL), NEW) is not None
 
 
-async def test_bolt_does_not_turn_oauth_on(slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bolt_does_not_enable_oauth(slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLACK_CLIENT_ID", "1.2")
     monkeypatch.setenv("SLACK_CLIENT_SECRET", "secret")
     async with unconnected_bot(slack, store) as (_, bolt, _clients):
         assert bolt.oauth_flow is None
 
 
-async def test_a_port_that_is_taken_is_said(store: Store) -> None:
+async def test_port_in_use_is_reported(store: Store) -> None:
     asgi = http.http(None)
     async with http.serving(asgi, "127.0.0.1", 0) as port:
         with pytest.raises(WrongSettings, match="cannot listen on"):

@@ -76,7 +76,7 @@ async def refused(store: Store) -> list[str]:
     return [event.data["refusal"] for event in await events(store) if event.type is EventType.ATTEMPT_REFUSED]
 
 
-async def test_who_started_the_run_is_asked_in_its_thread_and_answers_by_a_button(
+async def test_requester_is_asked_in_the_thread_and_answers_there(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, wakeups: Wakeups
 ) -> None:
     """R6, R9: nothing in the approvals channel; a reviewer who clicks is told whom it is for."""
@@ -99,7 +99,7 @@ async def test_who_started_the_run_is_asked_in_its_thread_and_answers_by_a_butto
     assert slack.channel("#approvals").messages == []
 
 
-async def test_lists_say_whose_answer_a_conversation_waits_for_and_lead_whom_it_asks_to_it(
+async def test_lists_link_the_requester_to_the_waiting_question(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """Nobody is told to wait for a decision of reviewers that were not asked."""
@@ -118,7 +118,7 @@ async def test_lists_say_whose_answer_a_conversation_waits_for_and_lead_whom_it_
         assert "Waiting for a decision" not in home and card in home
 
 
-async def test_the_requester_answers_in_the_window_of_reply(
+async def test_requester_answers_in_the_reply_window(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, wakeups: Wakeups
 ) -> None:
     asked, alice = await usecases.ask(store, lease, step()), slack.user("alice")
@@ -130,7 +130,7 @@ async def test_the_requester_answers_in_the_window_of_reply(
     assert (decided.status, decided.decision.words) == (Status.ANSWERED, "Ask Ann first.")
 
 
-async def test_the_requesters_reply_in_the_thread_is_the_answer_and_nobody_elses_is(
+async def test_only_the_requesters_thread_reply_answers_a_conversation(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, wakeups: Wakeups
 ) -> None:
     """R8, R9, R12: as it was typed, by whom the record says; others may talk there, and the requester elsewhere."""
@@ -155,7 +155,7 @@ async def test_the_requesters_reply_in_the_thread_is_the_answer_and_nobody_elses
 
 
 @pytest.mark.parametrize("early", [False, True])
-async def test_the_thread_of_a_conversation_says_each_step_once(
+async def test_thread_of_a_conversation_shows_each_step_once(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, wakeups: Wakeups, early: bool
 ) -> None:
     """Its cards stand there, so no list repeats them, not even a list posted `early`; nor does the outcome."""
@@ -178,11 +178,11 @@ async def test_the_thread_of_a_conversation_says_each_step_once(
     assert [sum(words in text for text in texts) for words in (first, last)] == [1, 1]
     assert "Finished" in texts[-1] and "No result" not in texts[-1]
     assert [text.splitlines() for text in texts if "Activity" in text] == [
-        ["*Activity*", "• Each step is below, with its answer."]
+        ["*Activity*", "• Each step has a card in this thread, with its answer."]
     ] * early
 
 
-async def test_a_reply_approves_no_action_while_the_reviewers_are_asked(
+async def test_thread_reply_never_approves_an_action(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, wakeups: Wakeups
 ) -> None:
     """R12: in the run's thread and in the card's; actions of a team that talks go to the reviewers."""
@@ -206,7 +206,7 @@ async def test_a_reply_approves_no_action_while_the_reviewers_are_asked(
     assert await refused(store) == []
 
 
-async def test_what_was_asked_before_web_restarted_is_answered_after_it(
+async def test_question_from_before_a_restart_is_answered_by_reply(
     slack: LocalSlack, store: Store, lease: Lease, wakeups: Wakeups
 ) -> None:
     """R4: what a reply answers is known to the store alone."""
@@ -220,7 +220,7 @@ async def test_what_was_asked_before_web_restarted_is_answered_after_it(
     assert asked_there(slack, pending=False).buttons == ["Details"]
 
 
-async def test_nobody_answers_in_time_and_later_words_are_left_alone(
+async def test_reply_after_the_deadline_is_ignored(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, wakeups: Wakeups
 ) -> None:
     """R17: the channel's time and what it means hold for a conversation."""
@@ -251,7 +251,7 @@ async def passed(store: Store, asked: Request) -> None:
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-async def test_silence_continues_a_conversation_where_the_channel_says_so(
+async def test_silence_continues_a_conversation_where_the_channel_allows_it(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, deleted: bool
 ) -> None:
     """R23, R32: if the question stood in the thread all the time."""
@@ -268,7 +268,7 @@ async def test_silence_continues_a_conversation_where_the_channel_says_so(
     assert over.status is (Status.EXPIRED if deleted else Status.APPROVED)
 
 
-async def test_in_a_channel_shared_with_another_company_it_is_asked_in_the_approvals_channel(
+async def test_conversation_in_shared_channel_moves_to_approvals_channel(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, wakeups: Wakeups
 ) -> None:
     """R9: the same people answer, where no other company reads it."""
@@ -287,7 +287,7 @@ async def test_in_a_channel_shared_with_another_company_it_is_asked_in_the_appro
         assert (await wakeups.settled(asked.id)).status is Status.APPROVED
 
 
-async def test_a_thread_that_takes_nothing_more_is_left_for_the_approvals_channel(
+async def test_conversation_in_closed_thread_moves_to_approvals_channel(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R21: never a silent wait."""
@@ -300,7 +300,7 @@ async def test_a_thread_that_takes_nothing_more_is_left_for_the_approvals_channe
     assert [e.data["channel"] for e in await events(store) if e.type is EventType.CARD_NOT_POSTED] == ["C0GENERAL"]
 
 
-async def test_a_rule_of_the_policy_that_names_reviewers_holds_for_conversations_too(
+async def test_policy_rule_with_reviewers_applies_to_conversations(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R19: what the workspace wants reviewed is reviewed, whatever the team calls it."""
@@ -316,7 +316,7 @@ async def test_a_rule_of_the_policy_that_names_reviewers_holds_for_conversations
     assert seen is not None and seen.value.decision is not None and seen.value.decision.by == ("U0CAROL",)
 
 
-async def test_a_reply_that_cannot_count_is_answered_with_a_sentence(
+async def test_reply_that_cannot_count_is_answered_with_the_reason(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R1, R7: which question, too long, the store away; nothing is decided."""
@@ -338,7 +338,7 @@ async def test_a_reply_that_cannot_count_is_answered_with_a_sentence(
     assert {message.thread_ts for message in alice.ephemerals} == {thread(slack)[0].ts}
 
 
-async def test_words_that_are_older_than_the_question_do_not_answer_it(
+async def test_reply_older_than_the_question_does_not_answer_it(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, wakeups: Wakeups
 ) -> None:
     """R13: nobody answers what they had not read, however late Slack delivers it."""
@@ -354,7 +354,7 @@ async def test_words_that_are_older_than_the_question_do_not_answer_it(
     assert decided.decision is not None and decided.decision.words == "Yes, call her."
 
 
-async def test_a_reply_that_answers_nothing_costs_two_looks_into_the_store_at_most(
+async def test_irrelevant_message_costs_at_most_two_reads(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everybody's replies in all channels of the app come here."""

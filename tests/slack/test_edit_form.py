@@ -167,7 +167,7 @@ MADE = (st.tuples(SCHEMAS, VALUES) | NESTED).flatmap(
 
 
 @given(st.dictionaries(NAMES, MADE, max_size=6), st.data())
-def test_a_form_that_nobody_changed_gives_back_the_very_same_call(made: dict[str, Json], data: st.DataObject) -> None:
+def test_unchanged_edit_form_returns_the_same_call(made: dict[str, Json], data: st.DataObject) -> None:
     """R13: for any schema and any arguments; sending it changes nothing."""
     arguments = {name: value for name, (_, value, there, _) in made.items() if there}
     properties = {name: schema for name, (schema, *_) in made.items()}
@@ -242,7 +242,7 @@ TEXT = {"type": "string"}
         ({"type": "integer"}, "twenty", "plain_text_input", "20", 20),
     ],
 )
-def test_every_kind_of_argument_has_its_input(schema: Json, before: Json, kind: str, typed: str, after: Json) -> None:
+def test_every_argument_type_has_its_input(schema: Json, before: Json, kind: str, typed: str, after: Json) -> None:
     defs: dict[str, Json] = {"$defs": {"colour": {"enum": ["red", "blue"]}}}
     asked = a_call({"it": before}, {"it": schema}, **defs)
     assert kinds(asked)["it"] == kind
@@ -286,9 +286,8 @@ def test_every_kind_of_argument_has_its_input(schema: Json, before: Json, kind: 
         ({"anyOf": [{"type": "boolean"}, {"type": "integer"}]}, 5, "x", "“x” isn't a whole number."),
     ],
 )
-def test_what_the_tool_does_not_take_is_told_under_its_input(
-    schema: Json, before: Json, typed: str, sentence: str
-) -> None:
+def test_invalid_value_is_reported_under_its_input(schema: Json, before: Json, typed: str, sentence: str) -> None:
+    """Only that input has an error, and the sentence names the rule that it breaks."""
     asked = a_call({"it": before, "other": "x"}, {"it": schema, "other": TEXT})
     sentences = wrong(asked, it=typed, other="y")
     assert list(sentences) == ["it"]
@@ -298,7 +297,7 @@ def test_what_the_tool_does_not_take_is_told_under_its_input(
 @pytest.mark.parametrize(
     "schema", [TEXT, {"type": "integer"}, {"enum": ["a", "b"]}, {"type": "array", "items": TEXT}, {"type": "object"}]
 )
-def test_a_required_field_is_not_sent_empty(schema: Json) -> None:
+def test_required_field_is_not_accepted_empty(schema: Json) -> None:
     """R13: Slack asks for it, and what Slack lets pass is refused under its input."""
     asked = a_call({"other": "x"}, {"it": schema, "other": TEXT})
     view = shown(asked)
@@ -308,13 +307,14 @@ def test_a_required_field_is_not_sent_empty(schema: Json) -> None:
         edit_modal.read(view, asked)
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_errors_of_a_form_are_reported_together() -> None:
     asked = a_call({"a": "x", "b": "y"}, {key: {"type": "string", "maxLength": 1} for key in "ab"})
     assert set(wrong(asked, a="long", b="long")) == {"a", "b"}
 
 
 @pytest.mark.parametrize("reference", ["#/properties/it", "#/nowhere", "elsewhere.json", "#/properties/it/allOf/0"])
-def test_a_schema_that_goes_in_circles_or_leads_nowhere_is_lines(reference: str) -> None:
+def test_unresolvable_schema_is_edited_as_lines(reference: str) -> None:
+    """A `$ref` in a circle or to nowhere."""
     asked = a_call({"it": {"a": 1}}, {"it": {"$ref": reference}})
     assert sent(asked, it="it: 2\na: 3")["it"] == {"it": "2", "a": 3}
 
@@ -322,7 +322,8 @@ def test_a_schema_that_goes_in_circles_or_leads_nowhere_is_lines(reference: str)
 # --- what may be left out --------------------------------------------------------------------------------------------
 
 
-def test_an_argument_that_may_be_left_out_says_what_empty_means() -> None:
+def test_optional_argument_says_what_an_empty_field_means() -> None:
+    """An empty field leaves the argument out; the hint names the default."""
     asked = a_call({"a": "x"}, {"a": TEXT, "b": {**TEXT, "default": "blue", "description": "The colour"}}, required=[])
     view = shown(asked)
     assert block_of(view, "b")["hint"]["text"] == 'The colour. Leave it empty to omit it; the tool then uses "blue".'
@@ -332,7 +333,7 @@ def test_an_argument_that_may_be_left_out_says_what_empty_means() -> None:
     assert sent(asked, a="", b="red") == {"b": "red"}
 
 
-def test_labels_are_words_and_only_what_may_be_left_out_is_optional() -> None:
+def test_labels_are_readable_and_mark_optional_arguments() -> None:
     """The schema's title, else the argument's name; names that would read the same stay as they are."""
     properties = {
         "order_number": {"type": "integer"},
@@ -354,7 +355,7 @@ def test_labels_are_words_and_only_what_may_be_left_out_is_optional() -> None:
     }
 
 
-def test_what_cannot_be_changed_is_named_by_its_label_too() -> None:
+def test_uneditable_arguments_are_named_by_their_labels() -> None:
     """A name stands only where two labels would read the same, in the form or below it."""
     properties = {
         "order_number": TEXT,
@@ -370,30 +371,31 @@ def test_what_cannot_be_changed_is_named_by_its_label_too() -> None:
     assert block_of(view, "reply_to") and block_of(view, "order_number")
 
 
-def test_a_text_that_was_empty_may_stay_so() -> None:
+def test_empty_text_may_stay_empty() -> None:
     assert block_of(shown(a_call({"a": ""}, {"a": TEXT})), "a")["optional"]
     assert sent(a_call({"a": ""}, {"a": TEXT})) == {"a": ""}
 
 
-def test_yes_no_and_left_out_are_three_answers() -> None:
+def test_optional_boolean_offers_yes_no_and_left_out() -> None:
     asked = a_call({}, {"it": {"type": "boolean"}}, required=[])
     assert labels_of(asked) == ["Yes", "No", "(left out)"]
     assert (sent(asked), sent(asked, it="No")) == ({}, {"it": False})
 
 
-def test_a_value_that_the_tool_does_not_name_can_be_kept() -> None:
+def test_value_outside_the_enum_can_be_kept() -> None:
+    """A field that nobody changed keeps the value that the agent chose."""
     asked = a_call({"it": "mars", "n": 1}, {"it": {"enum": ["eu", "us"]}, "n": {"type": "integer"}})
     assert sent(asked, n="2") == {"it": "mars", "n": 2}
     assert sent(asked, it="us")["it"] == "us"
 
 
-def test_options_that_look_the_same_are_numbered() -> None:
+def test_options_that_look_alike_are_numbered() -> None:
     asked = a_call({"it": "eu"}, {"it": {"enum": ["eu", "EU"]}})
     assert labels_of(asked) == ["1. eu", "2. EU"]
     assert sent(asked, it="2. EU") == {"it": "EU"}
 
 
-def test_options_that_a_menu_would_cut_are_written() -> None:
+def test_options_too_long_for_a_menu_are_text_inputs() -> None:
     """R13: what runs is the text in the form, not one with the same first 75 characters; also if only what is held
     would be cut."""
     test, live = "/srv/" + "x" * 80 + "/test", "/srv/" + "x" * 80 + "/live"
@@ -414,7 +416,7 @@ def test_options_that_a_menu_would_cut_are_written() -> None:
 HIDDEN = "hunter2hunter2"
 
 
-def test_secrets_are_not_in_the_form_and_keep_their_values() -> None:
+def test_form_hides_secrets_and_keeps_their_values() -> None:
     """R15: by their names, by what they look like, and by what the tool says is secret."""
     arguments = {
         "body": "hello",
@@ -439,14 +441,14 @@ def test_secrets_are_not_in_the_form_and_keep_their_values() -> None:
 
 
 @pytest.mark.parametrize("change", [("token", "other"), ("14", "15"), ("n:", "new: ⟦hidden: 3 characters⟧\nn:")])
-def test_a_secret_does_not_move(change: tuple[str, str]) -> None:
+def test_secret_cannot_move_to_another_place(change: tuple[str, str]) -> None:
     """R15: the mark of a secret is put back where it stood, or not taken."""
     asked = a_call({"headers": {"token": HIDDEN, "n": 1}}, {"headers": {"type": "object"}})
     marked = block_of(shown(asked), "headers")["element"]["initial_value"]
     assert "can only stay where it was" in wrong(asked, headers=marked.replace(*change))["headers"]
 
 
-def test_a_secret_can_be_taken_out_or_written_anew() -> None:
+def test_secret_can_be_removed_or_replaced() -> None:
     asked = a_call({"headers": {"token": HIDDEN, "n": 1}}, {"headers": {"type": "object"}})
     assert sent(asked, headers="n: 1") == {"headers": {"n": 1}}
     assert sent(asked, headers="n: 1\ntoken: another") == {"headers": {"n": 1, "token": "another"}}
@@ -462,7 +464,7 @@ def test_a_secret_can_be_taken_out_or_written_anew() -> None:
         ("a" + " " * 60 + "b", "with characters that a form would not show"),
     ],
 )
-def test_what_a_form_cannot_hold_is_named_and_kept(value: str, why: str) -> None:
+def test_arguments_too_large_for_forms_are_named_and_kept(value: str, why: str) -> None:
     """R13, R14: also a call of a million characters opens a form for what can be changed."""
     arguments = {"it": value[:999_000], "n": 1, "unknown": 2}
     asked = a_call(arguments, {"it": TEXT, "n": {"type": "integer"}})
@@ -489,7 +491,7 @@ def test_what_a_form_cannot_hold_is_named_and_kept(value: str, why: str) -> None
         ({"rows": [{"token": HIDDEN}]}, {"anyOf": [{}]}, "(All arguments (hidden))"),
     ],
 )
-def test_a_call_that_cannot_be_changed_in_a_form_says_why(arguments: Json, schema: Json, sentence: str) -> None:
+def test_call_that_cannot_be_edited_says_why(arguments: Json, schema: Json, sentence: str) -> None:
     """R7: and says what can be done instead."""
     with pytest.raises(InvalidInput, match="Nothing was decided") as error:
         shown(a_call(arguments, **schema))
@@ -497,7 +499,7 @@ def test_a_call_that_cannot_be_changed_in_a_form_says_why(arguments: Json, schem
     assert "or use Request changes" in str(error.value)
 
 
-def test_ninety_arguments_have_room() -> None:
+def test_form_has_room_for_ninety_arguments() -> None:
     asked = a_call({f"n{n}": "x" for n in range(90)}, {f"n{n}": TEXT for n in range(90)})
     assert sent(asked, n89="y")["n89"] == "y"
 
@@ -510,21 +512,23 @@ def test_ninety_arguments_have_room() -> None:
         {"properties": {"": {}}, "required": [], "additionalProperties": {"type": "integer"}},
     ],
 )
-def test_a_call_whose_arguments_are_not_described_one_by_one_is_lines(schema: Json) -> None:
+def test_undescribed_arguments_are_edited_as_lines(schema: Json) -> None:
+    """One input for all arguments, with an error of its own."""
     asked = a_call({"n": 1}, **schema)
     assert sent(asked, **{"All arguments": "n: 2"}) == {"n": 2}
     told = wrong(asked, **{"All arguments": "n: x"})["All arguments"]
     assert "isn't a" in told and "number" in told
 
 
-def test_arguments_of_several_kinds_have_the_fields_of_the_one_that_is_held() -> None:
+def test_alternative_schemas_show_the_fields_of_the_current_value() -> None:
+    """`anyOf`: the alternative that the call fits decides which fields there are."""
     kinds = [{"properties": {name: {"type": "integer"}}, "required": [name]} for name in ("order", "n")]
     asked = a_call({"n": 1}, anyOf=kinds)
     assert sent(asked, n="2") == {"n": 2}
     assert "Fill this in" in wrong(asked, n="")["n"]
 
 
-def test_names_of_arguments_never_meet() -> None:
+def test_argument_names_never_collide() -> None:
     """Dots, our own names, and names longer than Slack's ids."""
     names = ["a", "a.b", "why", "value", "read", "field_0", "x" * 300 + "1", "x" * 300 + "2"]
     asked = a_call({name: "old" for name in names}, {name: TEXT for name in names})
@@ -535,7 +539,7 @@ def test_names_of_arguments_never_meet() -> None:
     assert changed == {name: f"new {at}" for at, name in enumerate(names)}
 
 
-def test_a_form_of_another_version_of_the_app_is_not_guessed_at() -> None:
+def test_form_from_another_version_is_refused() -> None:
     """R13: its third input may be another argument there."""
     asked = a_call({"a": "x"}, {"a": TEXT})
     other = a_call({"a": "x"}, {"a": {"type": "string", "description": "said otherwise", "enum": ["x", "y"]}})
@@ -544,7 +548,7 @@ def test_a_form_of_another_version_of_the_app_is_not_guessed_at() -> None:
             edit_modal.read(entered(other, a="y"), replace(asked, kind=kind))
 
 
-def test_the_form_of_a_million_characters_is_small() -> None:
+def test_form_for_a_million_characters_is_small() -> None:
     rows = [{"name": f"row {n}", "amount": n} for n in range(28_000)]
     asked = a_call({"rows": rows, "n": 1}, {"rows": {"type": "array"}, "n": {"type": "integer"}})
     assert asked.call is not None and len(asked.call.arguments) > 900_000
@@ -565,14 +569,14 @@ def test_the_form_of_a_million_characters_is_small() -> None:
         ({"type": "string", "maxLength": "many"}, ""),
     ],
 )
-def test_limits_stand_under_the_input_before_anything_is_typed(schema: Json, hint: str) -> None:
+def test_input_hints_state_the_limits(schema: Json, hint: str) -> None:
     call = a_call(
         {"field": [] if schema["type"] == "array" else 5 if schema["type"] != "string" else "abc"}, {"field": schema}
     )
     assert block_of(shown(call), "Field").get("hint", {"text": ""})["text"] == hint
 
 
-def test_fields_keep_the_order_that_the_schema_declares() -> None:
+def test_fields_keep_the_order_of_the_schema() -> None:
     """A form, and a call of a program."""
     names = ["to", "subject", "body", "attach"]
     schema = {"type": "object", "properties": {name: {"type": "string"} for name in names}}

@@ -39,7 +39,7 @@ def order(**changes: Json) -> Question:
     return a_call({**ORDER, **changes}, {"address": ADDRESS, "lines": LINES})
 
 
-def test_the_fields_of_objects_and_of_their_lists_are_labelled_inputs() -> None:
+def test_nested_objects_have_one_labelled_input_per_field() -> None:
     """No JSON: a part is named by the labels that lead to it, and a list has room for one entry more."""
     view = shown(order())
     labels = [b["label"]["text"] for b in view["blocks"] if b.get("block_id", "").startswith("field_")]
@@ -66,7 +66,7 @@ def input_in(label: str) -> Json:
         ({"Lines 3 (new): Item": "pot"}, {"lines": [*ORDER["lines"], {"item": "pot"}]}),
     ],
 )
-def test_a_part_of_an_object_is_changed_and_the_rest_stays(typed: dict[str, str], after: Json) -> None:
+def test_edited_field_of_an_object_leaves_the_rest(typed: dict[str, str], after: Json) -> None:
     """R13: an entry whose fields are all emptied is taken out, and a new one is put at the end."""
     assert sent(order(), **typed) == {**ORDER, **after}
 
@@ -80,7 +80,7 @@ def test_a_part_of_an_object_is_changed_and_the_rest_stays(typed: dict[str, str]
         ({"Lines 1: Item": "", "Lines 1: Count": "", "Lines 2: Item": ""}, "Lines 2: Item", "Fill this in"),
     ],
 )
-def test_what_an_object_lacks_is_told_under_its_field(typed: dict[str, str], label: str, sentence: str) -> None:
+def test_invalid_object_field_is_reported_under_its_input(typed: dict[str, str], label: str, sentence: str) -> None:
     view = entered(order(), **typed)
     with pytest.raises(WrongFields) as error:
         edit_modal.read(view, order())
@@ -88,14 +88,14 @@ def test_what_an_object_lacks_is_told_under_its_field(typed: dict[str, str], lab
     assert (block, sentence in told) == (block_of(view, label)["block_id"], True)
 
 
-def test_what_the_schema_forbids_of_a_whole_group_is_told_by_its_label() -> None:
+def test_list_error_names_the_list_by_its_label() -> None:
     unique = {"type": "array", "items": {"type": "object", "properties": {"name": TEXT}}, "uniqueItems": True}
     asked = a_call({"rows": [{"name": "a"}, {"name": "b"}]}, {"rows": unique})
     told = wrong(asked, **{"Rows 2: Name": "a"})
     assert list(told.values()) == ["“Rows” must not have the same entry twice."]
 
 
-def test_an_object_that_may_be_left_out_is_so_when_all_of_it_is_empty() -> None:
+def test_optional_object_with_only_empty_fields_is_left_out() -> None:
     """Also put in anew, whole or not at all."""
     asked = a_call({"address": {"city": "Köln"}, "n": "1"}, {"address": ADDRESS, "n": TEXT}, required=["n"])
     assert "Leave all of it empty to omit it." in block_of(shown(asked), "Address: City")["hint"]["text"]
@@ -109,7 +109,7 @@ def test_an_object_that_may_be_left_out_is_so_when_all_of_it_is_empty() -> None:
     assert sent(null, **{"Address: City": "Bonn"}) == {"address": {"city": "Bonn"}}
 
 
-def test_texts_of_several_lines_are_numbered_entries() -> None:
+def test_multi_line_texts_of_a_list_are_numbered_inputs() -> None:
     asked = a_call({"it": ["a\nb", "c"]}, {"it": {"type": "array", "items": TEXT}})
     assert sent(asked, **{"It 1": "a\nd", "It 3 (new)": "e"}) == {"it": ["a\nd", "c", "e"]}
     assert sent(asked, **{"It 2": ""}) == {"it": ["a\nb"]}
@@ -117,7 +117,7 @@ def test_texts_of_several_lines_are_numbered_entries() -> None:
 
 @pytest.mark.parametrize("other", ["integer", "number", "boolean"])
 @pytest.mark.parametrize("held", [[], ["a"], [1], [True]])
-def test_a_list_of_texts_or_others_has_an_input_for_each_entry(held: list[Json], other: str) -> None:
+def test_list_of_mixed_types_has_an_input_per_entry(held: list[Json], other: str) -> None:
     """A line can't say of which kind it is; such a form differed from process to process."""
     for pair in ([other, "string"], ["string", other]):
         entries = {"anyOf": [{"type": kind} for kind in pair]}
@@ -125,7 +125,7 @@ def test_a_list_of_texts_or_others_has_an_input_for_each_entry(held: list[Json],
         assert "it" not in inputs and ("it_1" in inputs or "it_1_(new)" in inputs), inputs
 
 
-def test_of_several_kinds_of_objects_the_one_that_is_held_is_shown() -> None:
+def test_alternative_objects_show_the_current_one() -> None:
     """R13: another kind of payment is never guessed at."""
     card = {"type": "object", "properties": {"kind": {"const": "card"}, "number": TEXT}, "required": ["kind"]}
     bank = {"type": "object", "properties": {"kind": {"const": "bank"}, "iban": TEXT}, "required": ["kind"]}
@@ -134,7 +134,7 @@ def test_of_several_kinds_of_objects_the_one_that_is_held_is_shown() -> None:
     assert "Pay: Number" not in json.dumps(shown(asked))
 
 
-def test_a_secret_within_an_object_keeps_its_value_and_the_rest_is_changed() -> None:
+def test_secret_in_object_is_kept_while_the_rest_changes() -> None:
     """R15: by its name or by what the tool says is secret; in an entry of a list it keeps the whole list."""
     login = {"type": "object", "properties": {"user": TEXT, "pin": TEXT, "password": TEXT}}
     asked = a_call({"login": {"user": "ann", "pin": HIDDEN}, "n": "1"}, {"login": login, "n": TEXT}, ("login.pin",))
@@ -146,7 +146,7 @@ def test_a_secret_within_an_object_keeps_its_value_and_the_rest_is_changed() -> 
     assert "Rows (hidden)" in json.dumps(shown(rows))
 
 
-def test_what_an_object_holds_besides_its_fields_stays() -> None:
+def test_undeclared_fields_of_an_object_are_kept() -> None:
     """R13: named below the form, in an entry of a list too, which then can't be emptied away."""
     asked = order(address={"city": "Köln", "door": 2}, lines=[{"item": "cup", "note": "red"}])
     said = json.dumps(shown(asked))
@@ -155,7 +155,7 @@ def test_what_an_object_holds_besides_its_fields_stays() -> None:
     assert "Fill this in" in next(iter(wrong(asked, **{"Lines 1: Item": ""}).values()))
 
 
-def test_what_is_too_deep_too_large_or_shapeless_is_kept_and_named() -> None:
+def test_too_deep_or_shapeless_arguments_are_kept_and_named() -> None:
     """R7, R14: the sentence says why; the other arguments are changed as ever."""
     tree: dict[str, Json] = {"a": "end"}
     for _ in range(4):

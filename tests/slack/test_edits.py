@@ -66,7 +66,7 @@ async def decision(store: Store, request: Request) -> Decision:
     return found
 
 
-async def test_a_changed_call_is_approved_with_what_was_changed_and_why(
+async def test_edited_call_is_approved_with_its_changes_and_reason(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R13, R15, R18: the decision carries all arguments, the secret among them, which no window ever held."""
@@ -94,7 +94,7 @@ async def run_of(store: Store, request: Request) -> Any:
     return found.value
 
 
-async def test_a_form_sent_as_it_came_counts_nothing_and_can_be_sent_again(
+async def test_unchanged_edit_form_is_refused_and_can_be_resent(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R7, R25."""
@@ -110,7 +110,7 @@ async def test_a_form_sent_as_it_came_counts_nothing_and_can_be_sent_again(
     assert [e.type for e in await events(store)].count(EventType.ATTEMPT_REFUSED) == 2
 
 
-async def test_what_the_tool_would_not_take_stands_under_its_field(
+async def test_refused_value_is_reported_under_its_field(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R7: Slack asks the rest of the numbers' limits itself; nothing is decided."""
@@ -128,9 +128,7 @@ async def test_what_the_tool_would_not_take_stands_under_its_field(
     assert (await now(store, asked)).status is Status.PENDING
 
 
-async def test_words_are_changed_in_a_window_and_only_so_approved(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show
-) -> None:
+async def test_edited_message_is_approved_as_sent(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
     """R13, R18: what is sent is what is approved, and the card shows the changed lines."""
     asked = await ask(store, lease, mail())
     bob = slack.user("bob")
@@ -145,9 +143,7 @@ async def test_words_are_changed_in_a_window_and_only_so_approved(
     assert (told.data["digest"], told.data["edited"]) == (asked.digest, digest_of(asked.question.salt, text))
 
 
-async def test_a_long_text_is_changed_in_one_part_and_kept_in_the_others(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show
-) -> None:
+async def test_long_message_is_edited_in_one_part(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
     """R13, R14: to the last blank, over the 3,000 characters that an input holds."""
     lines = [f"{n:03} all is well {'  ' * (n % 3)}" for n in range(400)]
     asked = await ask(store, lease, mail("\n".join(lines)))
@@ -161,7 +157,7 @@ async def test_a_long_text_is_changed_in_one_part_and_kept_in_the_others(
     assert content != asked.question.content
 
 
-async def test_code_is_changed_block_by_block(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
+async def test_code_is_edited_block_by_block(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
     """R13: no block becomes another language, and the other blocks stay as they are."""
     blocks = [{"language": "python", "code": "print(1)\n"}, {"language": "sh", "code": "rm -r build"}]
     made = Call("run code", canonical({"blocks": blocks}), "{}")
@@ -178,14 +174,16 @@ async def test_code_is_changed_block_by_block(slack: LocalSlack, store: Store, l
     "text",
     ["pay\u202e me", "the password=hunter2hunter2", "x" * 9000, KEY],
 )
-def test_words_that_a_window_would_not_give_back_are_not_changed_in_one(text: str) -> None:
+def test_message_that_a_window_would_alter_is_not_edited(text: str) -> None:
     """R13, R15: what hides, what is secret, on both sides of a cut too, and a line that no input holds."""
     with pytest.raises(InvalidInput, match="Nothing was decided"):
         edit_modal.edit(request(asked=mail(text)), GENERAL)
 
 
 @pytest.mark.parametrize("button", ["Edit", "Choose", "eu"])
-async def test_strangers_open_nothing(slack: LocalSlack, store: Store, lease: Lease, show: Show, button: str) -> None:
+async def test_strangers_cannot_open_the_edit_form(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show, button: str
+) -> None:
     """R7, R9, R25."""
     question = {"Edit": refund(), "Choose": choice(*"abcdef"), "eu": choice("eu", "us")}[button]
     asked = await ask(store, lease, question)
@@ -197,7 +195,7 @@ async def test_strangers_open_nothing(slack: LocalSlack, store: Store, lease: Le
     assert EventType.ATTEMPT_REFUSED in [e.type for e in await events(store)]
 
 
-async def test_a_call_that_has_no_form_says_why(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
+async def test_call_without_a_form_says_why(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
     """R7."""
     question = refund()
     assert question.call is not None
@@ -215,7 +213,7 @@ async def test_a_call_that_has_no_form_says_why(slack: LocalSlack, store: Store,
     ],
     ids=["edit", "choose", "words"],
 )
-async def test_a_window_open_while_somebody_else_decides_says_so_in_plain_words(
+async def test_window_sent_after_another_decision_says_who_decided(
     slack: LocalSlack,
     store: Store,
     lease: Lease,
@@ -239,7 +237,7 @@ async def test_a_window_open_while_somebody_else_decides_says_so_in_plain_words(
 
 
 @pytest.mark.parametrize("what", ["edit", "choose"])
-async def test_somebody_who_left_with_a_window_open_is_refused_when_it_is_sent(
+async def test_window_of_a_deactivated_reviewer_is_refused(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Services, what: str
 ) -> None:
     """R9."""
@@ -255,7 +253,7 @@ async def test_somebody_who_left_with_a_window_open_is_refused_when_it_is_sent(
 
 
 @pytest.mark.parametrize("what", ["edit", "choose"])
-async def test_a_window_sent_after_the_deadline_settles_and_is_told(
+async def test_window_sent_after_the_deadline_settles_the_request(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, what: str
 ) -> None:
     """R7, R17, R20: the store's clock says that it is over."""
@@ -272,7 +270,7 @@ async def test_a_window_sent_after_the_deadline_settles_and_is_told(
     assert (await now(store, asked)).status is Status.EXPIRED
 
 
-async def test_who_did_not_read_what_the_card_cannot_show_changes_nothing(
+async def test_edit_needs_the_box_that_confirms_reading(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R13: what is not in the form would be approved too."""
@@ -285,7 +283,7 @@ async def test_who_did_not_read_what_the_card_cannot_show_changes_nothing(
     assert (await now(store, asked)).status is Status.EDITED
 
 
-async def test_a_store_that_is_away_is_told_in_the_form_which_stays(
+async def test_redis_outage_is_reported_in_the_form_which_stays(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R7: what was written is not lost."""
@@ -300,7 +298,7 @@ async def test_a_store_that_is_away_is_told_in_the_form_which_stays(
     assert json.loads((await decision(store, asked)).arguments)["amount"] == 1
 
 
-async def test_an_option_is_chosen_with_one_click(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
+async def test_option_is_chosen_with_one_click(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
     """R1: the option under whose label the click was."""
     asked = await ask(store, lease, choice("eu", "us"))
     ack = await slack.user("bob").click(await show(asked), "us")
@@ -318,7 +316,7 @@ async def test_an_option_is_chosen_with_one_click(slack: LocalSlack, store: Stor
         (choice(*(f"region {n}" for n in range(20))), "20. region 19", ("region 19",)),
     ],
 )
-async def test_many_options_and_several_are_chosen_in_a_window(
+async def test_many_options_are_chosen_in_a_window(
     slack: LocalSlack,
     store: Store,
     lease: Lease,
@@ -343,7 +341,7 @@ async def keep(page: Page, name: str) -> None:
 
 
 @pytest.mark.parametrize("phone", [True, False])
-async def test_every_kind_of_field_is_shown_filled_in_and_sent_in_a_browser(
+async def test_every_field_type_works_in_a_browser(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, open_page: OpenPage, phone: bool
 ) -> None:
     """On a phone's width, too: everything is within it, and what is chosen there is what runs."""

@@ -33,7 +33,7 @@ MISSING = "the file with the full request couldn't be uploaded"
         ("error", "files.completeUploadExternal", {"error": "file_uploads_disabled"}),
     ],
 )
-async def test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so(
+async def test_failed_upload_is_abandoned_and_the_card_says_so(
     fault: Fault, on: str, more: dict[str, Any], slack: LocalSlack, store: Store, lease: Lease, monkeypatch: Any
 ) -> None:
     """R36, R14: a few tries, each after a look whether it arrived; then it is missing, and people know."""
@@ -57,7 +57,7 @@ async def test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so(
     assert len([call for call in slack.calls if call.method == on]) == 2 * len(tried)
 
 
-async def test_where_files_are_forbidden_all_else_goes_on(store: Store, lease: Lease) -> None:
+async def test_forbidden_uploads_delay_no_card_or_reminder(store: Store, lease: Lease) -> None:
     """R36, R2: the card says what is missing, reminders and escalation come, and it is settled."""
     await configure(store, remind_after=timedelta(minutes=15), escalation=(GENERAL_TOO,), timeout=timedelta(days=1))
     async with LocalSlack(**UNHURRIED, file_uploads=False) as slack:
@@ -74,7 +74,7 @@ async def test_where_files_are_forbidden_all_else_goes_on(store: Store, lease: L
         assert [m.buttons for m in slack.channel("#approvals").messages] == [["Details"]]
 
 
-async def test_a_file_whose_reply_was_lost_is_shared_once(
+async def test_file_whose_reply_was_lost_is_shared_once(
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: Any
 ) -> None:
     """R36: it is looked for only when Slack has had time to share it."""
@@ -88,9 +88,7 @@ async def test_a_file_whose_reply_was_lost_is_shared_once(
     assert [call.method for call in slack.calls].count("upload") == 1
 
 
-async def test_a_decision_does_not_wait_for_a_file_that_is_on_its_way(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_decision_does_not_wait_for_an_upload(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R36, R6: the card is settled and the thread told while the upload hangs; the file comes afterwards, once."""
     slow = slack.faults.add("delay", on="files.completeUploadExternal", seconds=PATIENCE)
     asked = await usecases.ask(store, lease, question(LONG))

@@ -42,7 +42,7 @@ def greetings(slack: LocalSlack) -> list[Message]:
     return [message for message in slack.channel("#ops").messages if "Settings" in message.buttons]
 
 
-async def test_a_channel_is_greeted_once_whatever_comes_again(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_channel_is_greeted_once_whatever_is_redelivered(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R6, R8: delivered twice and again later, taken by a second process, drawn by another, or invited once more."""
     async with connected_bot(slack, store), running_projector(slack, store):
         await slack.wait_connected(2)
@@ -62,9 +62,10 @@ async def test_a_channel_is_greeted_once_whatever_comes_again(slack: LocalSlack,
     assert "Start a task for a team of agents here" in text_of(only) and "<#C0APPROVALS>" in text_of(only)
 
 
-async def test_where_cards_go_the_greeting_says_who_reviews_and_opens_the_settings(
+async def test_greeting_of_an_approvals_channel_names_the_reviewers(
     slack: LocalSlack, store: Store, bot: Services
 ) -> None:
+    """Its buttons open the settings and the window for a task."""
     await set_of(store, OPS, approvals_channel=OPS, quorum=2)
     async with running_projector(slack, store):
         slack.invite("U0BOT", "#ops", by="alice")
@@ -80,7 +81,8 @@ async def test_where_cards_go_the_greeting_says_who_reviews_and_opens_the_settin
     assert "channel" not in {block["block_id"] for block in (await bob.wait_modal("Start a task")).blocks}
 
 
-async def test_where_people_ask_the_greeting_counts_the_reviewers_and_notifies_nobody(store: Store) -> None:
+async def test_greeting_of_other_channels_counts_reviewers_and_notifies_nobody(store: Store) -> None:
+    """Nobody is mentioned, and a channel that is shared outside reads less."""
     rules = await usecases.rules_of(store, OPS)
     short = greeting(OPS, replace(rules, reviewers=replace(rules.reviewers, groups=frozenset({LEADS}))))
     assert "Reviewers: 2 people and 1 group. *Settings* says who." in str(short.blocks)
@@ -88,7 +90,8 @@ async def test_where_people_ask_the_greeting_counts_the_reviewers_and_notifies_n
     assert "Reviewers" not in str(greeting(OPS, rules, shared_outside=True).blocks)
 
 
-async def test_a_greeting_warns_where_nobody_can_decide_and_is_short_where_others_read_it(store: Store) -> None:
+async def test_greeting_warns_of_missing_reviewers_and_shortens_outside(store: Store) -> None:
+    """R10: a channel in which nobody can decide is told so; shared channels read no names."""
     rules = await usecases.rules_of(store, OPS)
     here = replace(rules, approvals_channel=OPS)
     assert "Nobody can decide yet" in str(greeting(OPS, replace(here, reviewers=Reviewers())).blocks)
@@ -102,9 +105,7 @@ async def home_of(person: Person, *words: str) -> str:
     return await shown(person, *words)
 
 
-async def test_a_home_starts_a_task_in_the_channel_that_was_chosen_once(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_home_starts_a_task_in_the_chosen_channel_once(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R8: the same way as `/agent`, and whoever has done nothing yet is welcomed."""
     alice = slack.user("alice")
     await home_of(alice, "Welcome to Countersign", "No runs in progress")
@@ -125,7 +126,7 @@ async def test_a_home_starts_a_task_in_the_channel_that_was_chosen_once(
     assert await store.indexes.active_runs(10) == []
 
 
-async def test_a_home_opens_the_review_and_the_reviewer_is_checked_again(
+async def test_home_opens_the_review_and_checks_the_reviewer_again(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R9, R13: the window has all of it, and who is no member any more decides nothing in it."""
@@ -146,7 +147,7 @@ async def test_a_home_opens_the_review_and_the_reviewer_is_checked_again(
     assert (await as_it_is(store, asked)).status is Status.APPROVED
 
 
-async def test_review_opens_the_window_of_what_is_asked(
+async def test_review_of_a_choice_opens_its_options(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R1: a choice is made among its options, wherever it is opened."""

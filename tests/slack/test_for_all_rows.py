@@ -35,7 +35,7 @@ def last_buttons(card: Message) -> list[str]:
 
 
 @pytest.mark.parametrize(("label", "status"), [("Approve 3", Status.APPROVED), ("Reject 3", Status.REJECTED)])
-async def test_one_click_decides_on_each_row_in_the_order_of_the_calls(
+async def test_approve_all_decides_each_row_in_call_order(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, label: str, status: Status
 ) -> None:
     """R1, R6: each row is a decision of its own, by who clicked."""
@@ -54,7 +54,9 @@ async def test_one_click_decides_on_each_row_in_the_order_of_the_calls(
     assert not slack.user("bob").ephemerals
 
 
-async def test_a_double_click_decides_once(slack: LocalSlack, store: Store, lease: Lease, bot: Services) -> None:
+async def test_double_click_on_approve_all_decides_once(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
+) -> None:
     """R3, R7: the second one is told, and there is one decision for each row."""
     asked = await ask(store, lease, 0, 1, 2)
     bob = slack.user("bob")
@@ -69,7 +71,7 @@ async def test_a_double_click_decides_once(slack: LocalSlack, store: Store, leas
     assert "pproved" in text_of(await bob.wait_ephemeral())
 
 
-async def test_a_row_that_somebody_decided_in_between_stays_as_it_was(
+async def test_approve_all_leaves_rows_decided_meanwhile(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R3, R7: the others count, and who clicked reads which did not."""
@@ -90,7 +92,7 @@ async def test_a_row_that_somebody_decided_in_between_stays_as_it_was(
     ]
 
 
-async def test_rows_that_nobody_knows_are_on_record_each_and_keep_no_other_from_counting(
+async def test_approve_all_counts_known_rows_and_logs_unknown_rows(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R7, R25: the click counts for the others, and who clicked reads for how many."""
@@ -109,7 +111,7 @@ async def test_rows_that_nobody_knows_are_on_record_each_and_keep_no_other_from_
     assert refused == [one.id for one in unknown]
 
 
-async def test_who_looks_at_a_card_of_which_a_row_is_gone_reads_for_how_many_it_counts(
+async def test_looking_at_a_card_counts_for_its_remaining_rows(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R7: it is noted on the others."""
@@ -128,7 +130,7 @@ async def test_who_looks_at_a_card_of_which_a_row_is_gone_reads_for_how_many_it_
     assert [len(one.looking) for one in await store.requests([one.id for one in asked]) if one] == [1, 1]
 
 
-async def test_what_a_row_cuts_is_approved_by_no_button_for_all(
+async def test_approve_all_excludes_rows_that_are_cut(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R13: none is drawn, and one that was made up approves only the rows that are whole."""
@@ -145,7 +147,7 @@ async def test_what_a_row_cuts_is_approved_by_no_button_for_all(
     assert [status for status, _ in await states(store, asked)] == [Status.APPROVED, Status.APPROVED, Status.PENDING]
 
 
-async def test_a_row_and_a_card_say_what_came_of_the_action(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_card_and_row_report_the_result_of_the_action(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R5, R15: an approval whose action failed does not stand there as done, and is told once."""
     asked = await ask(store, lease, 0, 1)
     async with running_projector(slack, store):

@@ -85,7 +85,7 @@ def menu(message: Message) -> list[str]:
     return [o["text"]["text"] for o in options if (it := read_item(o["value"])) and it[0] in with_more]
 
 
-async def test_approve_and_dont_ask_again_counts_and_is_listed(
+async def test_standing_permission_is_given_by_the_window_and_listed(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R24: the narrowest is chosen already; what was chosen is what stands."""
@@ -108,7 +108,7 @@ async def test_approve_and_dont_ask_again_counts_and_is_listed(
     assert "Given by <@U0BOB>" in listed and "not used yet" in listed
 
 
-async def test_an_allowed_request_draws_no_card_and_is_told_in_its_thread(
+async def test_permitted_request_is_reported_in_its_thread_without_card(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R6, R24: nobody in #approvals is troubled, and the requester reads by whom it was allowed."""
@@ -125,7 +125,7 @@ async def test_an_allowed_request_draws_no_card_and_is_told_in_its_thread(
     assert "Approve" not in earlier.buttons and "order 18" not in text_of(earlier)
 
 
-async def test_a_permission_of_somebody_who_left_asks_people(
+async def test_permission_of_a_departed_reviewer_asks_people(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R9, R24: Slack is asked at each use."""
@@ -137,7 +137,7 @@ async def test_a_permission_of_somebody_who_left_asks_people(
         await all_drawn(slack, store)
 
 
-async def test_a_stand_ins_permission_counts_as_long_as_they_stand_in(
+async def test_stand_in_permission_lasts_while_they_stand_in(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, show: Show
 ) -> None:
     """R9, R24, R25: by the same rule as their click, at each use; it is told in whose place they gave it."""
@@ -161,7 +161,9 @@ async def test_a_stand_ins_permission_counts_as_long_as_they_stand_in(
     assert (await now_is(store, later)).status is Status.PENDING
 
 
-async def test_the_list_revokes_for_those_who_may(slack: LocalSlack, store: Store, lease: Lease, bot: Services) -> None:
+async def test_permission_list_revokes_for_reviewers(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
+) -> None:
     """R7, R24, R25"""
     permission = await given(store, lease, PermissionChoice(Scope.TOOL, Span.HOUR))
     alice, carol = slack.user("alice"), slack.user("carol")
@@ -186,7 +188,7 @@ async def test_the_list_revokes_for_those_who_may(slack: LocalSlack, store: Stor
     assert kept is not None and kept.value.revoked_by == "U0CAROL"
 
 
-async def test_the_menu_is_for_calls_that_one_person_may_approve(
+async def test_permission_menu_needs_a_call_with_quorum_one(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R24"""
@@ -196,7 +198,7 @@ async def test_the_menu_is_for_calls_that_one_person_may_approve(
     assert menu(await show(await usecases.ask(store, lease, replace(call(), asked=1)))) == []
 
 
-async def test_the_window_shows_all_that_a_card_cannot(
+async def test_permission_window_shows_content_too_long_for_the_card(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R13"""
@@ -207,7 +209,7 @@ async def test_the_window_shows_all_that_a_card_cannot(
 
 
 @pytest.mark.parametrize("window", ["permit", "break-glass"])
-async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_file(
+async def test_window_without_the_whole_content_needs_a_reading_confirmation(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, window: str
 ) -> None:
     """R13: nothing is decided before the box is checked; then it counts."""
@@ -229,7 +231,7 @@ async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_fi
     assert (await now_is(store, asked)).status is Status.APPROVED
 
 
-async def test_who_waits_too_long_for_a_window_out_of_the_full_menu_is_told_that_nothing_was_decided(
+async def test_menu_window_that_opens_too_late_decides_nothing(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R7: Slack closes the window of who has no answer in time."""
@@ -242,7 +244,7 @@ async def test_who_waits_too_long_for_a_window_out_of_the_full_menu_is_told_that
     await alice.wait_ephemeral("Nothing was decided; please open it again")
 
 
-async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(
+async def test_break_glass_by_the_requester_tells_all_reviewers(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R10, R25: with a reason, marked on the card, in its thread, in the run's thread and in the record."""
@@ -271,7 +273,7 @@ async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(
     assert (EventType.REQUEST_DECIDED, "break_glass") in kinds
 
 
-async def test_break_glass_is_off_until_the_channel_says_so(
+async def test_break_glass_is_off_until_the_channel_allows_it(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Services
 ) -> None:
     """R10: a card from before, or a forged click, finds it off."""
@@ -292,9 +294,7 @@ async def test_break_glass_is_off_until_the_channel_says_so(
     assert (await now_is(store, asked)).status is Status.PENDING
 
 
-async def test_a_menu_of_another_version_is_told_not_ignored(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show
-) -> None:
+async def test_menu_of_another_version_is_answered(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
     """R7"""
     shown = await show(await usecases.ask(store, lease, call()))
     for value in ("", "permit", "permit q1", "nothing q1 d1", "a b c d"):
@@ -308,7 +308,7 @@ async def test_a_menu_of_another_version_is_told_not_ignored(
         assert "othing was decided" in words or "newest card" in words
 
 
-def test_slack_takes_the_list_of_permissions_whatever_their_tools_are_called() -> None:
+def test_permission_list_fits_a_message_for_any_tool_name() -> None:
     """R14, R24: what has no room is counted, or nobody could revoke any of them."""
     asked = replace(call(), call=Call("返金" * 30, "{}"))
     by = attempt(request(asked=asked), BOB, permission=PermissionChoice(Scope.TOOL, Span.DAY))
@@ -330,7 +330,7 @@ def test_slack_takes_the_list_of_permissions_whatever_their_tools_are_called() -
         ("x" * 400 + "_read", "x" * 400 + "_drop"),
     ],
 )
-def test_names_that_read_alike_differ_wherever_a_permission_stands(one: str, other: str) -> None:
+def test_look_alike_tool_names_differ_in_permissions(one: str, other: str) -> None:
     """R13, R24: in its window, in the decision that gave it, and in both lists."""
 
     def drawn(tool: str) -> list[list[Block]]:
@@ -353,7 +353,7 @@ def _without_ids(text: str) -> str:
     return re.sub(r"`(p|q)[0-9a-f]+`", "", text)
 
 
-def test_a_tool_whose_name_is_marked_up_ends_no_mark() -> None:
+def test_marked_up_tool_name_stays_inside_its_marks() -> None:
     """R15: it stands between our marks as data, and is as long as we let it be."""
     name = exactly("`*x*` <@U0BOB> \n" + "y" * 900)
     assert not set(name) & set("`\n") and len(name) < 400

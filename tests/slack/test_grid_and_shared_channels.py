@@ -46,7 +46,7 @@ def allowed(bot: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bot.directory, "external_channels", True)
 
 
-async def test_what_a_member_of_two_workspaces_starts_in_a_window_is_a_run_of_ours(
+async def test_run_of_a_member_of_two_workspaces_belongs_here(
     slack: LocalSlack, store: Store, bot: Services, wanda: UserId
 ) -> None:
     """R9: the window's submission names her home; nobody here could decide what a run of another workspace asks."""
@@ -59,14 +59,14 @@ async def test_what_a_member_of_two_workspaces_starts_in_a_window_is_a_run_of_ou
     assert (run.workspace, run.requester) == (HERE, wanda)
 
 
-async def test_a_channel_of_the_organisation_is_no_external_one(
+async def test_organization_channel_is_not_external(
     slack: LocalSlack, store: Store, bot: Services, wanda: UserId
 ) -> None:
     slack.channel("#general").is_org_shared = True
     assert (await slack.user("alice").command("/approvals channel #general")).text.startswith("Saved.")
 
 
-async def test_a_channel_shared_with_another_company_is_no_approvals_channel(
+async def test_channel_shared_with_another_company_is_refused_for_approvals(
     slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """R10: it is refused where it is named and in the window, and no run starts whose cards would go there."""
@@ -84,7 +84,7 @@ async def test_a_channel_shared_with_another_company_is_no_approvals_channel(
     assert "is shared with another company" in started and "Nothing was started" in started
 
 
-async def test_no_card_goes_to_a_channel_that_was_shared_after_it_was_chosen(
+async def test_request_is_rejected_when_its_approvals_channel_becomes_shared(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R21: what is asked is turned down, and its run's thread says why."""
@@ -99,7 +99,7 @@ async def test_no_card_goes_to_a_channel_that_was_shared_after_it_was_chosen(
     assert "shared with another company" in settled.decision.words
 
 
-async def test_where_a_shared_channel_is_allowed_its_settings_warn(
+async def test_settings_warn_where_a_shared_channel_is_allowed(
     slack: LocalSlack, store: Store, bot: Services, allowed: None
 ) -> None:
     slack.invite("U0SAM", "#general")
@@ -114,7 +114,7 @@ async def test_where_a_shared_channel_is_allowed_its_settings_warn(
 
 
 @pytest.mark.parametrize("allowed", [False, True])
-async def test_a_process_begins_with_a_shared_approvals_channel_only_where_that_is_allowed(
+async def test_web_starts_with_shared_approvals_channel_only_if_allowed(
     slack: LocalSlack, store: Store, redis_url: str, allowed: bool
 ) -> None:
     """R10: EXTERNAL_CHANNELS is what its directory goes by."""
@@ -132,7 +132,7 @@ async def test_a_process_begins_with_a_shared_approvals_channel_only_where_that_
 
 
 @pytest.mark.parametrize("button", ["Details", "Approve", "Reject", "Request changes", "Edit"])
-async def test_an_outsider_in_a_shared_channel_is_shown_nothing_and_decides_nothing(
+async def test_outsider_in_a_shared_channel_sees_and_decides_nothing(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, button: str
 ) -> None:
     """R9, R15: nothing but what the channel itself shows them."""
@@ -146,7 +146,7 @@ async def test_an_outsider_in_a_shared_channel_is_shown_nothing_and_decides_noth
     assert await status(store, asked) is Status.PENDING
 
 
-async def test_an_outsider_of_whom_slack_says_nothing_is_shown_nothing(
+async def test_outsider_that_slack_cannot_look_up_sees_nothing(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R9: not knowing is no yes."""

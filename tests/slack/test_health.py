@@ -54,7 +54,7 @@ def started(store: Store) -> Health:
     return health
 
 
-async def test_wrong_clock_is_not_ready(store: Store) -> None:
+async def test_wrong_clock_makes_web_unready(store: Store) -> None:
     """R7: every payload over signed HTTP would be refused as too old, and nobody would know why."""
     there = Elsewhere(store.client, store.keys.prefix[1:-2])
     async with served(started(there)) as url:
@@ -73,7 +73,7 @@ async def test_wrong_clock_is_not_ready(store: Store) -> None:
         assert await get(f"{url}/livez") == (200, "ok")
 
 
-async def test_web_without_redis_is_alive_and_ready() -> None:
+async def test_web_without_redis_stays_alive_and_ready() -> None:
     """R7: it answers people with its own sentence; a load balancer would answer with none."""
     client = RedisClient.from_url("redis://127.0.0.1:1/0")
     async with served(started(Store(client, "t"))) as url:
@@ -100,7 +100,7 @@ async def test_web_is_ready_from_its_start_until_sigterm(store: Store) -> None:
         assert await get(f"{url}/livez") == (200, "ok")
 
 
-async def test_workspace_that_comes_later_leaves_web_ready(store: Store) -> None:
+async def test_web_stays_ready_while_a_new_workspace_opens(store: Store) -> None:
     """It takes a while to open, and all others are served meanwhile."""
     health = started(store)
     opened = False
@@ -113,7 +113,7 @@ async def test_workspace_that_comes_later_leaves_web_ready(store: Store) -> None
         assert (await get(f"{url}/readyz"))[0] == 200
 
 
-async def test_lost_socket_mode_connection_leaves_web_ready(slack: LocalSlack, store: Store) -> None:
+async def test_web_stays_ready_after_losing_its_socket_connection(slack: LocalSlack, store: Store) -> None:
     """It is not ready before its first connection, so that a rolling restart waits for that."""
     slack.faults.add("server_error", on="apps.connections.open", status=503, times=None)
     async with (
@@ -134,7 +134,7 @@ async def test_lost_socket_mode_connection_leaves_web_ready(slack: LocalSlack, s
             assert await get(f"{url}/readyz") == (200, "ok\nThere is no Socket Mode connection to Slack.")
 
 
-async def test_metrics_say_what_waits(store: Store, lease: Lease) -> None:
+async def test_metrics_count_waiting_requests(store: Store, lease: Lease) -> None:
     """R26"""
     await usecases.ask(store, lease, question())
     async with served(started(store)) as url:
@@ -146,7 +146,7 @@ async def test_metrics_say_what_waits(store: Store, lease: Lease) -> None:
     assert 'countersign_repairs_total{kind="job_lost"}' in text
 
 
-async def test_taken_ops_port_is_named(store: Store) -> None:
+async def test_ops_port_in_use_is_reported(store: Store) -> None:
     port = free_port()
     async with ops_port.served(started(store), "127.0.0.1", port):
         with pytest.raises(WrongSettings, match="HOST, OPS_PORT: cannot listen"):

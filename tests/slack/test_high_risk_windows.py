@@ -50,7 +50,7 @@ async def refusals(store: Store) -> list[str]:
     return [e.data["refusal"] for e in await events(store) if e.type is EventType.ATTEMPT_REFUSED]
 
 
-async def test_the_word_is_asked_where_all_of_it_is_shown(
+async def test_high_risk_window_asks_for_the_word_below_content(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R7, R13, R25: what was typed wrong is told under it, is on record, and can be typed again."""
@@ -71,7 +71,7 @@ async def test_the_word_is_asked_where_all_of_it_is_shown(
     assert bob.modal is None
 
 
-async def test_a_button_that_would_approve_at_once_opens_the_window(
+async def test_direct_approve_button_opens_the_high_risk_window(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R7, R13: whatever button a card has, of an older version or made up."""
@@ -84,7 +84,7 @@ async def test_a_button_that_would_approve_at_once_opens_the_window(
     assert await status(store, asked) is Status.PENDING
 
 
-async def test_nothing_is_allowed_in_advance_by_a_menu_that_was_made_up(
+async def test_forged_menu_gives_no_permission_for_high_risk_calls(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R7, R24"""
@@ -103,7 +103,7 @@ async def test_nothing_is_allowed_in_advance_by_a_menu_that_was_made_up(
     assert await status(store, asked) is Status.PENDING
 
 
-async def test_the_window_of_somebody_else_approves_nothing(
+async def test_high_risk_window_of_another_person_approves_nothing(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R9: each opens it themselves, though both may decide; Slack keeps to it, and we do not rely on that alone."""
@@ -117,7 +117,7 @@ async def test_the_window_of_somebody_else_approves_nothing(
     assert await refusals(store) == ["not_opened"]
 
 
-async def test_each_of_several_opens_it_and_types_nothing(
+async def test_quorum_reviewers_open_the_window_without_typing_a_word(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R11"""
@@ -141,7 +141,7 @@ async def next_part(person: Person, shown: View) -> View:
     return await person.wait_modal(lambda view: view.title not in (before, LOADING))
 
 
-async def test_all_parts_of_what_is_long_come_before_the_word(
+async def test_all_parts_of_long_content_precede_the_word(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R13, R14: nothing is left out between them; the card's file alone approves nothing."""
@@ -160,7 +160,7 @@ async def test_all_parts_of_what_is_long_come_before_the_word(
     assert await status(store, asked) is Status.APPROVED
 
 
-async def test_who_was_overtaken_while_reading_is_told_at_the_next_part(
+async def test_reader_of_long_content_hears_of_a_decision_meanwhile(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R3, R7"""
@@ -177,7 +177,7 @@ async def test_who_was_overtaken_while_reading_is_told_at_the_next_part(
     assert await status(store, asked) is Status.REJECTED
 
 
-async def test_who_waits_too_long_for_the_next_part_is_told_that_nothing_was_decided(
+async def test_part_that_opens_too_late_decides_nothing(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R7: Slack closes the window of who has no answer in time."""
@@ -191,7 +191,7 @@ async def test_who_waits_too_long_for_the_next_part_is_told_that_nothing_was_dec
     assert await status(store, asked) is Status.PENDING
 
 
-async def test_who_changes_a_call_reads_all_of_it_and_types_the_word(
+async def test_edit_of_a_high_risk_call_needs_the_word(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R13, R18: the form comes after the full view."""
@@ -208,7 +208,7 @@ async def test_who_changes_a_call_reads_all_of_it_and_types_the_word(
     assert (made.outcome, json.loads(made.arguments)["amount"]) == (Status.EDITED, 10)
 
 
-async def test_the_window_that_one_process_opened_another_takes(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_high_risk_window_is_accepted_by_another_process(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R4: nothing of it lives in a process."""
     asked = await usecases.ask(store, lease, refund())
     bob = slack.user("bob")

@@ -127,7 +127,7 @@ VIEWS = {
 }
 
 
-def test_homes_are_as_they_were_reviewed_and_slack_takes_them(subtests: pytest.Subtests) -> None:
+def test_homes_match_their_golden_files_and_slacks_limits(subtests: pytest.Subtests) -> None:
     """No name of a function, no JSON, no word of ours about how it works, and a phone's row holds the controls."""
     for name, drawn in (*SECTIONS.items(), *VIEWS.items()):
         with subtests.test(name=name):
@@ -142,7 +142,7 @@ def test_homes_are_as_they_were_reviewed_and_slack_takes_them(subtests: pytest.S
             assert all(1 <= len(block["elements"]) <= 3 for block in view["blocks"] if block["type"] == "actions")
 
 
-def test_every_golden_file_is_of_a_home() -> None:
+def test_every_golden_home_belongs_to_a_view() -> None:
     assert {file.stem for file in GOLDEN.glob("*.json")} == {*SECTIONS, *VIEWS}
 
 
@@ -150,13 +150,13 @@ def test_every_golden_file_is_of_a_home() -> None:
     ("hours", "moment"),
     [(1, "{time}"), (13, "\u200b{date_short_pretty} at {time}"), (24 * 30, "\u200b{date_short_pretty} at {time}")],
 )
-def test_a_decision_of_another_day_is_listed_with_its_date(hours: int, moment: str) -> None:
+def test_decision_of_another_day_is_listed_with_its_date(hours: int, moment: str) -> None:
     """Beside the card it took minutes; whoever reads a list of thirty days would take the time for today's."""
     line = json.dumps(home.outcomes(listed(DONE), later(hours=hours)), ensure_ascii=False)
     assert f"^{moment}|" in line
 
 
-def test_nothing_is_decided_on_a_home() -> None:
+def test_home_has_no_button_that_decides() -> None:
     """R13: a card shows all of what is asked, a line in a list does not."""
     for view in (*VIEWS.values(), *(home.view([section]) for section in SECTIONS.values())):
         assert {block["type"] for block in view["blocks"]} <= {
@@ -173,7 +173,7 @@ def test_nothing_is_decided_on_a_home() -> None:
         assert set(buttons) <= {STOP_RUN, START_TASK, REVIEW, CHOOSE, REJECT}, "each of the last three opens a window"
 
 
-def test_what_models_and_people_write_does_not_act() -> None:
+def test_text_from_models_and_people_is_escaped_on_homes() -> None:
     """R15"""
     for name in ("waiting_hostile", "runs", "permissions_hostile"):
         marked = [
@@ -193,7 +193,7 @@ texts = st.text(min_size=1, max_size=5000)
 
 @settings(max_examples=25, deadline=None)
 @given(title=texts, agent=texts, task=texts)
-def test_slack_takes_a_full_home_whatever_is_in_it(title: str, agent: str, task: str) -> None:
+def test_full_home_fits_slacks_limits_for_any_content(title: str, agent: str, task: str) -> None:
     """R14: too much is counted, never an error."""
     asked = [request(run=f"r{n}", asked=question(title=title, agent=agent), reviewers=MANY) for n in range(20)]
     waiting = home.waiting(listed(*asked[: home.MOST_WAITING], more=5000), [GroupId(f"S0{n:03}") for n in range(40)])
@@ -213,7 +213,7 @@ def test_slack_takes_a_full_home_whatever_is_in_it(title: str, agent: str, task:
 
 
 @pytest.mark.parametrize("section", [[words("x")] * 300, [words("é" * 3000)] * 90])
-def test_what_has_no_room_is_left_out_and_said(section: list[Block]) -> None:
+def test_home_says_that_not_everything_fits(section: list[Block]) -> None:
     """R14"""
     view = home.view([section])
     check_view(view, ("home",))
@@ -221,7 +221,7 @@ def test_what_has_no_room_is_left_out_and_said(section: list[Block]) -> None:
     assert "Not everything fits" in json.dumps(view["blocks"][-2])
 
 
-def test_every_waiting_request_leads_to_its_own_card() -> None:
+def test_waiting_request_links_to_its_own_card() -> None:
     """R1"""
     asked = [request(run=f"r{n}") for n in range(5)]
     links = {r.id: f"https://example.slack.com/archives/C0APPROVALS/p{r.id}" for r in asked}
@@ -230,7 +230,7 @@ def test_every_waiting_request_leads_to_its_own_card() -> None:
         assert [other for other in map(RequestId, links) if f"/p{other}|" in found] == [made.id]
 
 
-def test_what_waits_for_a_person_comes_first_and_can_be_rejected() -> None:
+def test_waiting_requests_come_first_and_can_be_rejected() -> None:
     """A reviewer opens Home to decide; somebody for whom nothing waits opens it to start a task."""
     first = VIEWS["whole"]["blocks"][0]
     assert first["text"]["text"].startswith("Waiting for you")

@@ -97,9 +97,10 @@ async def decided(store: Store, request: Request, verb: Verb = Verb.APPROVE) -> 
     return await usecases.decide(store, NoQueue(), request.id, attempt(request, BOB, verb, name=request.id))
 
 
-async def test_a_home_shows_what_waits_for_whom_with_a_way_to_the_card(
+async def test_home_lists_waiting_requests_with_links_to_their_cards(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, show: Show
 ) -> None:
+    """For each person those that they may decide, and their own runs."""
     card = await show(await ask(store, lease, question()))
     bob, alice = slack.user("bob"), slack.user("alice")
     await bob.open_home()
@@ -111,7 +112,7 @@ async def test_a_home_shows_what_waits_for_whom_with_a_way_to_the_card(
     assert "Waiting for a decision" in text
 
 
-async def test_a_third_party_checks_a_receipt_with_nothing_but_the_key_of_the_home(
+async def test_receipt_is_verifiable_with_the_public_key_alone(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, tmp_path: Path
 ) -> None:
     """R25: neither our program nor our machines; and there is no such section before there is a key."""
@@ -147,7 +148,7 @@ async def test_a_third_party_checks_a_receipt_with_nothing_but_the_key_of_the_ho
     await shown(bob, "Nothing is waiting for you", without="receipts")
 
 
-async def test_a_group_s_request_waits_for_its_members(
+async def test_request_for_a_group_is_listed_for_its_members(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R9: by what Slack says of the group; what it does not say is told, and nothing is guessed."""
@@ -165,7 +166,7 @@ async def test_a_group_s_request_waits_for_its_members(
 
 
 @pytest.mark.parametrize("named", [Reviewers(frozenset({BOB, CAROL})), Reviewers(groups=frozenset({REVIEWERS}))])
-async def test_after_a_tie_the_homes_of_all_who_chose_say_that_it_waits(
+async def test_tied_choice_is_listed_again_for_all_its_voters(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, named: Reviewers
 ) -> None:
     """R11: each may choose anew, and nobody's list said so."""
@@ -195,7 +196,7 @@ async def test_after_a_tie_the_homes_of_all_who_chose_say_that_it_waits(
 
 
 @pytest.mark.parametrize(("who", "sees"), [("greta", "Your runs"), ("sam", "Only members of the workspace")])
-async def test_nothing_is_listed_for_those_who_may_not_decide(
+async def test_home_lists_no_request_that_its_person_cannot_decide(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, who: str, sees: str
 ) -> None:
     """R9: even where somebody named them."""
@@ -206,7 +207,7 @@ async def test_nothing_is_listed_for_those_who_may_not_decide(
     assert "send this mail" not in await shown(person, sees)
 
 
-async def test_while_slack_does_not_say_who_somebody_is_nothing_is_listed(
+async def test_home_lists_nothing_while_slack_hides_the_person(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R9"""
@@ -217,7 +218,7 @@ async def test_while_slack_does_not_say_who_somebody_is_nothing_is_listed(
     assert "send this mail" not in await shown(bob, "didn't confirm whether you can decide")
 
 
-async def test_an_open_home_follows_what_happens_and_others_are_left_alone(
+async def test_open_home_follows_changes_that_concern_its_person(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R6: drawn from the store, after the card stands."""
@@ -242,9 +243,10 @@ async def posted(slack: LocalSlack, times: int) -> None:
     await slack.wait_for(lambda _: len(slack.channel("#approvals").messages) >= times)
 
 
-async def test_a_burst_is_a_few_drawings_and_the_last_one_is_right(
+async def test_burst_redraws_an_open_home_only_a_few_times(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
+    """The last drawing shows the last state."""
     bob = slack.user("bob")
     async with living(slack, store, bot, each=1.0):
         await bob.open_home()
@@ -258,7 +260,7 @@ async def test_a_burst_is_a_few_drawings_and_the_last_one_is_right(
     assert published(slack).count("U0BOB") <= 2 + took / 1.0
 
 
-async def test_the_messages_tab_is_not_a_home(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_messages_tab_does_not_draw_the_home(slack: LocalSlack, store: Store, bot: Services) -> None:
     bob = slack.user("bob")
     await bob.open_home("messages")
     await bob.open_home()
@@ -267,7 +269,7 @@ async def test_the_messages_tab_is_not_a_home(slack: LocalSlack, store: Store, b
     assert published(slack) == ["U0BOB"]
 
 
-async def test_a_home_lists_what_its_person_allowed_in_advance_until_it_is_revoked(
+async def test_home_lists_own_standing_permissions_until_revoked(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R6, R24: to nobody else, and it follows the use and the end."""
@@ -290,7 +292,7 @@ async def test_a_home_lists_what_its_person_allowed_in_advance_until_it_is_revok
         await shown(bob, "Recent decisions", without="Standing permissions")
 
 
-async def test_a_home_says_when_the_store_is_away(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_home_says_that_redis_is_away(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R7"""
     bob = slack.user("bob")
     async with redis_away(store):
@@ -300,9 +302,7 @@ async def test_a_home_says_when_the_store_is_away(slack: LocalSlack, store: Stor
     await shown(bob, "Nothing is waiting")
 
 
-async def test_a_home_that_somebody_opens_does_not_wait_for_those_that_follow(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_opened_home_does_not_wait_for_background_redraws(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R35: what follows takes three fifths of what Slack takes of views.publish in a minute."""
     calls = GatedCalls(bot.client, 10)
     for _ in range(60):
@@ -317,7 +317,7 @@ async def test_a_home_that_somebody_opens_does_not_wait_for_those_that_follow(
 
 
 @pytest.mark.parametrize("fault", [RATELIMITED, "server_error", "lost_request"])
-async def test_a_home_that_slack_did_not_take_is_drawn_later(
+async def test_home_that_slack_refused_is_drawn_later(
     slack: LocalSlack, store: Store, bot: Services, fault: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R21"""
@@ -330,7 +330,7 @@ async def test_a_home_that_slack_did_not_take_is_drawn_later(
         await shown(bob, "Nothing is waiting")
 
 
-async def test_a_process_that_drew_something_older_draws_again(
+async def test_home_overwritten_with_older_state_is_drawn_again(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R6: two processes, one of which read before the other and drew after it."""
@@ -360,7 +360,7 @@ async def test_a_process_that_drew_something_older_draws_again(
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-async def test_who_no_longer_stands_in_has_nothing_of_the_other_on_their_home(
+async def test_home_of_a_former_stand_in_lists_nothing_inherited(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, replaced: bool
 ) -> None:
     """R6, R9: what waits comes with the place and goes with it, also when somebody else stands in from now on."""
@@ -380,7 +380,7 @@ async def test_who_no_longer_stands_in_has_nothing_of_the_other_on_their_home(
         await shown(person, "Nothing is waiting for you")
 
 
-async def test_a_permission_for_a_run_is_gone_from_the_lists_when_the_run_has_ended(
+async def test_ended_run_removes_its_permissions_from_the_lists(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R6, R24: from the Home of who gave it, and from `/approvals permissions`."""

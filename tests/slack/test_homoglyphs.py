@@ -48,7 +48,7 @@ from tests.slack.sample_views import run
         ("a\U0001d159b\ufffcc\U0001bc9dd\U00016fe4", "a⟦U+1D159⟧b⟦U+FFFC⟧c⟦U+1BC9D⟧d⟦U+16FE4⟧"),
     ],
 )  # fmt: skip
-def test_a_letter_of_another_alphabet_is_marked(given_text: str, shown: str) -> None:
+def test_letter_of_another_alphabet_is_marked(given_text: str, shown: str) -> None:
     """R15"""
     assert visible(given_text) == shown
 
@@ -70,12 +70,12 @@ def test_a_letter_of_another_alphabet_is_marked(given_text: str, shown: str) -> 
         "‘quoted’ – 5 − 3 = 2, 5′ „so“",
     ],
 )
-def test_ordinary_text_of_any_language_is_not_marked(ordinary: str) -> None:
+def test_ordinary_text_in_any_language_is_not_marked(ordinary: str) -> None:
     assert visible(ordinary) == ordinary
     assert odd_words(ordinary) == []
 
 
-def test_a_mark_that_the_text_brings_itself_is_no_mark() -> None:
+def test_forged_mark_in_a_text_is_itself_marked() -> None:
     """R15: it looks otherwise than a real one, and keeps none from being made."""
     fake = "p⟦U+0430⟧aypal, \u0440\u0430ypal⟦U+0061⟧, r⟦U+202E⟧m ⟦9,998 spaces⟧"
     assert visible(typed(fake)) == (
@@ -92,7 +92,7 @@ def test_a_mark_that_the_text_brings_itself_is_no_mark() -> None:
 FAKE = "⟦hidden: 4 characters⟧"
 
 
-def test_a_typed_mark_of_a_secret_is_told_from_a_real_one_wherever_it_stands() -> None:
+def test_typed_secret_mark_differs_from_a_real_one() -> None:
     """R15, R30: whoever types that something is hidden does not hide it behind our name."""
     its = replace(run(), task=FAKE, result=FAKE, words=FAKE, writing=Writing(FAKE, 22, FAKE))
     its = replace(its, progress=(Progress(its.created_at, FAKE, FAKE),))
@@ -128,7 +128,7 @@ def test_a_typed_mark_of_a_secret_is_told_from_a_real_one_wherever_it_stands() -
         "\u0440\u0430\u0443 \u0441\u043e\u0441\u0430 the ",
     ],
 )
-def test_a_long_text_is_judged_by_its_patterns_and_not_letter_by_letter(repeated: str) -> None:
+def test_long_text_is_judged_without_work_per_character(repeated: str) -> None:
     """R29: a megabyte of it held up everybody for 20 s."""
     text = repeated * (100_000 // len(repeated))
     calls = 0
@@ -148,11 +148,12 @@ def test_a_long_text_is_judged_by_its_patterns_and_not_letter_by_letter(repeated
     assert shown.count("⟦") == visible(repeated).count("⟦") * (100_000 // len(repeated))
 
 
-def test_a_mark_of_ours_stays_whole_in_a_word_that_is_marked() -> None:
+def test_existing_mark_stays_whole_inside_a_marked_word() -> None:
+    """The code point of a mark is not marked again."""
     assert mark("\u0445U\u0433\u0434\u0433⟦U+27E6⟧\u0433") == "\u0445U⟦U+0055⟧\u0433\u0434\u0433⟦U+27E6⟧\u0433"
 
 
-def test_the_words_are_named_each_once() -> None:
+def test_each_odd_word_is_listed_once() -> None:
     assert odd_words("p\u0430ypal and p\u0430ypal, then \u0430mazon\nПривет") == ["p\u0430ypal", "\u0430mazon"]
 
 
@@ -170,7 +171,7 @@ def test_the_words_are_named_each_once() -> None:
         ("\t\t\tindented\n\nname          amount          note", None),
     ],
 )
-def test_blanks_that_hide_are_counted_and_indentation_stays(given_text: str, shown: str | None) -> None:
+def test_hiding_blanks_are_counted_and_indentation_stays(given_text: str, shown: str | None) -> None:
     """R13, R15"""
     assert visible(given_text) == (given_text if shown is None else shown)
 
@@ -179,14 +180,14 @@ def test_blanks_that_hide_are_counted_and_indentation_stays(given_text: str, sho
 @example("\uff52\u043f1U1\u0430", 2)
 @example("U\u200b\u0430\u043f1\u0430", 1)
 @given(st.text(st.sampled_from("a\u0430\u0440 \n\t\u200b\u202e1/⟦⟧U+\uff52カп"), max_size=60), st.sampled_from([1, 50]))
-def test_what_is_visible_stays_as_it_is(given_text: str, times: int) -> None:
+def test_visible_text_is_unchanged_by_a_second_pass(given_text: str, times: int) -> None:
     once = visible(given_text * times)
     assert visible(once) == once
     assert one_line(once, 10_000) == one_line(once, 10_000)
 
 
 @given(st.text())
-def test_marking_only_adds(given_text: str) -> None:
+def test_marking_odd_letters_only_adds_characters(given_text: str) -> None:
     left = iter(mark(given_text))
     assert all(c in left for c in given_text)
 
@@ -194,7 +195,7 @@ def test_marking_only_adds(given_text: str) -> None:
 @pytest.mark.parametrize(
     "part", ["\u0430a", " ", "\n ", "\u0430⟦U+", "\u0430\u0301", "\t\n", "⟦U+200B⟧", "\u200b", "\u2215"]
 )
-def test_a_long_hostile_text_has_an_end(part: str) -> None:
+def test_long_hostile_text_is_marked_in_linear_time(part: str) -> None:
     """Something quadratic would take an hour."""
     visible((part * (100_000 // len(part) + 1))[:100_000])
 
@@ -215,7 +216,7 @@ def test_a_long_hostile_text_has_an_end(part: str) -> None:
         ("http：//x", ""),
     ],
 )
-def test_separators_that_look_like_ascii_are_marked_between_letters(text: str, odd: str) -> None:
+def test_look_alike_separators_are_marked_between_letters(text: str, odd: str) -> None:
     """R15: a program takes none of them for the separator that a reader sees."""
     marked = mark(text)
     assert marked == mark(marked)
@@ -228,6 +229,6 @@ def test_separators_that_look_like_ascii_are_marked_between_letters(text: str, o
     "text",
     ["Berlin–Paris", "e‑mail", "well—known", "don’t", "10−3 = 7", "Windows、Linux和Mac", "l·l", "„Ja‚ so‘ “", "5 − x"],
 )
-def test_separators_of_ordinary_typography_are_left_alone(text: str) -> None:
+def test_ordinary_typography_is_not_marked(text: str) -> None:
     assert mark(text) == text
     assert odd_signs(text) == []

@@ -65,7 +65,7 @@ def signed(slack: LocalSlack, body: bytes, form: bytes = FORM) -> bytes:
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["with its length", "in chunks"])
-async def test_of_a_body_without_end_no_more_is_read_than_slack_sends(port: int, declared: bool) -> None:
+async def test_endless_body_is_refused_at_slacks_size_limit(port: int, declared: bool) -> None:
     """R29: 400 MiB took three times as much memory."""
     part = b"x" * 2**20
     how = b"Content-Length: 419430400\r\n" if declared else b"Transfer-Encoding: chunked\r\n"
@@ -89,9 +89,7 @@ NONSENSE = {
 }
 
 
-async def test_what_is_not_signed_is_refused_without_being_looked_into(
-    port: int, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_unsigned_body_is_refused_without_parsing(port: int, caplog: pytest.LogCaptureFixture) -> None:
     """R29, R9: nobody fills the log with tracebacks."""
     for body in NONSENSE.values():
         length = b"Content-Length: %d\r\n" % len(body)
@@ -108,7 +106,7 @@ async def test_what_is_not_signed_is_refused_without_being_looked_into(
         assert not caplog.records
 
 
-async def test_what_is_signed_and_no_payload_is_refused_in_a_line(
+async def test_signed_nonsense_is_refused_without_a_traceback(
     slack: LocalSlack, port: int, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
     """R29: what only somebody with the secret can send leaves Bolt as no exception either."""
@@ -130,7 +128,7 @@ async def test_what_is_signed_and_no_payload_is_refused_in_a_line(
     ],
     ids=["nothing", "half a head", "half a body", "half a body for another path", "half of a second one"],
 )
-async def test_what_is_sent_half_is_closed(port: int, begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unfinished_http_request_is_closed(port: int, begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """R29: it stayed open for ever."""
     monkeypatch.setattr(limits, "WITHIN", 0.3)
     async with connected(port) as (reader, writer):
@@ -142,7 +140,7 @@ async def test_what_is_sent_half_is_closed(port: int, begun: bytes, monkeypatch:
             pass
 
 
-async def test_there_are_only_so_many_connections(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connections_over_the_limit_are_refused(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """R29: and who was there first is answered."""
     monkeypatch.setattr(limits._Connection, "most", 5)
     async with connected(port) as (reader, writer):
@@ -157,7 +155,7 @@ async def test_there_are_only_so_many_connections(port: int, monkeypatch: pytest
         await asyncio.gather(*ends, return_exceptions=True)
 
 
-async def test_slack_may_look_at_our_certificate_and_other_methods_and_paths_are_none(port: int) -> None:
+async def test_port_answers_ssl_check_and_refuses_other_methods(port: int) -> None:
     """R29"""
     check = urlencode({"ssl_check": 1, "token": "x"}).encode()
     assert b" 200 " in await answer(port, HEAD + FORM + b"Content-Length: %d\r\n\r\n" % len(check) + check)
@@ -167,9 +165,7 @@ async def test_slack_may_look_at_our_certificate_and_other_methods_and_paths_are
     assert b" 404 " in await answer(port, upgrade)
 
 
-async def test_an_answer_waits_for_no_acknowledgement_of_its_first_part(
-    port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_http_answer_is_sent_without_nagles_delay(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Head and body are two writes; with Nagle's algorithm the second one leaves 40 ms later."""
     delays: list[bool] = []
     made = limits._Connection.connection_made

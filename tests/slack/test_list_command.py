@@ -34,7 +34,7 @@ async def decide(
 
 
 @pytest.mark.parametrize("channel", ["#general", "#approvals"])
-async def test_what_waits_in_a_channel_is_listed_with_who_decides_and_the_card(
+async def test_pending_list_shows_reviewers_and_card_of_each_request(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, show: Show, channel: str
 ) -> None:
     """Where it was asked for, and where its card is; for whoever is there."""
@@ -51,7 +51,7 @@ async def test_what_waits_in_a_channel_is_listed_with_who_decides_and_the_card(
     assert "No requests are pending" in (await slack.user("dave").command("/approvals pending", "#random")).text
 
 
-async def test_what_was_decided_in_a_channel_is_listed_newest_first_with_who_and_how(
+async def test_history_lists_a_channels_decisions_newest_first(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R25"""
@@ -69,7 +69,7 @@ async def test_what_was_decided_in_a_channel_is_listed_newest_first_with_who_and
     assert "No decisions here" in (await bob.command("/approvals history", "#random")).text
 
 
-async def test_a_list_names_the_content_and_says_what_came_of_it(
+async def test_history_names_the_content_and_the_actions_result(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R5, R15: one who approved reads that it failed, also where the card is not."""
@@ -88,7 +88,7 @@ async def test_a_list_names_the_content_and_says_what_came_of_it(
     "command",
     ["/approvals pending", "/approvals history", "/approvals permissions", "/agent status", "/approvals away"],
 )
-async def test_the_answers_of_commands_speak_of_the_matter_alone(
+async def test_command_answers_contain_no_internal_terms(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, command: str
 ) -> None:
     """No function's name, no JSON, no word of how it works."""
@@ -100,7 +100,7 @@ async def test_the_answers_of_commands_speak_of_the_matter_alone(
     speaks_plainly([reply.blocks, {"text": reply.text}])
 
 
-async def test_what_cannot_be_listed_is_said(
+async def test_invalid_list_command_is_answered(
     slack: LocalSlack, store: Store, bot: Services, subtests: pytest.Subtests
 ) -> None:
     for words in ["history 0", "history 26", "history -1", "history all", "history ٣", "pending 3"]:
@@ -110,7 +110,7 @@ async def test_what_cannot_be_listed_is_said(
 
 
 @pytest.mark.parametrize("words", ["pending", "history 25"])
-async def test_a_long_list_fits_into_one_message_and_the_rest_is_counted(
+async def test_long_list_fits_one_message_and_counts_the_rest(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, words: str
 ) -> None:
     """R14"""
@@ -123,6 +123,6 @@ async def test_a_long_list_fits_into_one_message_and_the_rest_is_counted(
     assert " more" in json.dumps(reply.blocks[-1])
 
 
-async def test_the_help_names_the_lists(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_help_names_the_list_commands(slack: LocalSlack, store: Store, bot: Services) -> None:
     text = (await slack.user("bob").command("/approvals help")).text
     assert "/approvals pending" in text and "/approvals history" in text

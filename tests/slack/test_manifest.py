@@ -49,7 +49,7 @@ def http_variant() -> Any:
     return yaml.safe_load(text.replace("socket_mode_enabled: true", "socket_mode_enabled: false"))
 
 
-def test_the_second_manifest_declares_an_agent_and_is_else_the_same() -> None:
+def test_agent_manifest_differs_only_in_declaring_an_agent() -> None:
     """R6: `agent_view` cannot be undone, so it is in no app that somebody makes from manifest.yml."""
     agent, plain = yaml.safe_load((ROOT / "manifest-agents.yml").read_text()), manifest()
     assert agent["features"].pop("agent_view")["agent_description"]
@@ -59,7 +59,7 @@ def test_the_second_manifest_declares_an_agent_and_is_else_the_same() -> None:
     assert read_manifest(ROOT / "manifest-agents.yml")["agent"] and not read_manifest(ROOT / "manifest.yml")["agent"]
 
 
-def test_what_cannot_be_undone_is_said_beside_its_lines() -> None:
+def test_manifest_warns_beside_irreversible_lines() -> None:
     text = (ROOT / "manifest-agents.yml").read_text()
     for warning in ("CANNOT BE UNDONE", "guests cannot use it", "paid plan"):
         assert warning in text.partition("display_information")[0]
@@ -68,7 +68,7 @@ def test_what_cannot_be_undone_is_said_beside_its_lines() -> None:
     assert not re.search(r"agent_view|assistant:write|agent_session", (ROOT / "manifest.yml").read_text())
 
 
-def test_replies_in_threads_are_two_lines_to_uncomment() -> None:
+def test_thread_replies_need_two_uncommented_manifest_lines() -> None:
     """Without them Slack does not send the app its own messages, which count against its events an hour."""
     text = re.sub(r"^( *)# (- message\..* # replies:)", r"\1\2", (ROOT / "manifest.yml").read_text(), flags=re.M)
     replies, plain = (
@@ -77,7 +77,7 @@ def test_replies_in_threads_are_two_lines_to_uncomment() -> None:
     assert set(replies) - set(plain) == MESSAGES
 
 
-def test_an_organization_can_install_the_app_for_all_of_its_workspaces() -> None:
+def test_manifest_allows_organization_wide_installation() -> None:
     """Apps with `false` got no events in an Enterprise organization (docs/slack.md)."""
     assert manifest()["settings"]["org_deploy_enabled"] is True
 
@@ -89,20 +89,20 @@ def used_methods() -> set[str]:
     return (called | named) - {"api_call"}
 
 
-def test_the_commands_are_those_that_somebody_listens_to() -> None:
+def test_manifest_declares_exactly_the_handled_commands() -> None:
     commands = manifest()["features"]["slash_commands"]
     assert {c["command"] for c in commands} == set(routes.commands())
     assert all(c["should_escape"] for c in commands)
 
 
-def test_the_scopes_are_those_that_the_methods_need() -> None:
+def test_manifest_requests_exactly_the_needed_scopes() -> None:
     methods = used_methods()
     assert methods <= set(SCOPES_OF), f"say the scopes of {methods - set(SCOPES_OF)}"
     needed = set().union(*(SCOPES_OF[m] for m in methods)) | {"commands"}
     assert set(manifest()["oauth_config"]["scopes"]["bot"]) == needed == app.SCOPES
 
 
-def test_shortcuts_are_those_that_somebody_listens_to() -> None:
+def test_manifest_declares_exactly_the_handled_shortcuts() -> None:
     """Commands do not work in threads; global shortcuts do."""
     shortcuts = manifest()["features"]["shortcuts"]
     assert [s["callback_id"] for s in shortcuts] == [*routes.SHORTCUTS]
@@ -115,20 +115,20 @@ MESSAGES = {"message.channels", "message.groups"}
 """Subscriptions to what people write, which arrive as one type; the app's own messages tab is for reading only."""
 
 
-def test_the_events_are_those_that_somebody_listens_to() -> None:
+def test_manifest_subscribes_to_exactly_the_handled_events() -> None:
     subscribed = set(manifest()["settings"]["event_subscriptions"]["bot_events"])
     assert subscribed == {"app_home_opened", "member_joined_channel", "app_uninstalled", "tokens_revoked"}
     assert set(routes.EVENTS) == subscribed | {"message", "agent_session_stopped"}
 
 
-def test_the_home_is_switched_on_and_the_app_may_write_to_people_directly() -> None:
+def test_manifest_enables_home_and_direct_messages() -> None:
     """R21: without the Messages tab a requester cannot be told directly."""
     home = manifest()["features"]["app_home"]
     assert home["home_tab_enabled"] and home["messages_tab_enabled"]
     assert home["messages_tab_read_only_enabled"], "nobody listens to what is written there"
 
 
-def test_the_http_variant_points_everything_at_the_served_path() -> None:
+def test_http_manifest_points_everything_at_the_served_path() -> None:
     http = http_variant()
     urls = [c["url"] for c in http["features"]["slash_commands"]] + [http["settings"]["interactivity"]["request_url"]]
     urls.append(http["settings"]["event_subscriptions"]["request_url"])

@@ -85,7 +85,7 @@ def calls(slack: LocalSlack) -> dict[str, int]:
     return {name: made.count(name) for name in looked if name in made}
 
 
-async def test_of_fifty_thousand_members_each_decides_after_two_calls(
+async def test_decider_among_fifty_thousand_members_costs_two_calls(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, show: Show
 ) -> None:
     """R9: a page of the members for all, and of who clicks where they are; whoever is not there is refused."""
@@ -103,7 +103,9 @@ async def test_of_fifty_thousand_members_each_decides_after_two_calls(
     assert (await bot.directory.actor(UserId("U0DAVE"), [APPROVALS])).groups == frozenset()
 
 
-async def test_forty_groups_cost_one_call(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
+async def test_look_up_of_forty_groups_costs_one_call(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
     """R9: Slack allows twenty a minute of those that list groups."""
     for number in range(40):
         slack.workspace.groups[f"S0G{number}"] = UserGroup(f"S0G{number}", f"g{number}", f"Group {number}", ["U0DAVE"])
@@ -116,7 +118,7 @@ async def test_forty_groups_cost_one_call(slack: LocalSlack, store: Store, lease
 
 
 @pytest.mark.parametrize("silence", ["delay", "error"])
-async def test_an_older_answer_counts_while_slack_does_not_give_a_newer_one_and_for_five_minutes(
+async def test_cached_answer_counts_five_minutes_while_slack_is_silent(
     slack: LocalSlack, alone: Directory, clock: Clock, silence: Literal["delay", "error"]
 ) -> None:
     """R9: somebody who was removed may be taken for a reviewer for so long, and only while Slack does not answer."""
@@ -131,9 +133,7 @@ async def test_an_older_answer_counts_while_slack_does_not_give_a_newer_one_and_
     assert (bob.checked, bob.groups) == (False, None)
 
 
-async def test_the_log_says_why_slack_did_not_say_also_where_the_error_has_no_words(
-    slack: LocalSlack, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_log_names_the_cause_of_a_failed_slack_call(slack: LocalSlack, caplog: pytest.LogCaptureFixture) -> None:
     """R7: a call that took too long raises TimeoutError, whose text is empty."""
     slack.faults.add("delay", seconds=PATIENCE, times=None)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=0.05)) as session:
@@ -147,7 +147,7 @@ async def test_the_log_says_why_slack_did_not_say_also_where_the_error_has_no_wo
     assert "Slack did not answer chat.postMessage (TimeoutError()); checking whether it took effect." in caplog.text
 
 
-async def test_a_newer_no_ends_an_older_yes(slack: LocalSlack, alone: Directory, clock: Clock) -> None:
+async def test_newer_refusal_overrides_a_cached_yes(slack: LocalSlack, alone: Directory, clock: Clock) -> None:
     """R9: the older answer is for those moments alone in which Slack says nothing."""
     assert (await alone.actor(BOB, [APPROVALS])).groups == frozenset({APPROVALS})
     slack.channel("#approvals").members.remove(BOB)
@@ -157,7 +157,7 @@ async def test_a_newer_no_ends_an_older_yes(slack: LocalSlack, alone: Directory,
     assert (bob.groups, bob.is_deactivated) == (frozenset(), True)
 
 
-async def test_what_one_web_was_told_the_others_know(
+async def test_web_processes_share_slacks_answers(
     slack: LocalSlack, store: Store, directories: list[Directory], clock: Clock
 ) -> None:
     """R9: they know how old it is too, and it is gone from Redis when its time has ended."""
@@ -176,7 +176,7 @@ async def test_what_one_web_was_told_the_others_know(
 
 
 @pytest.mark.parametrize(("age", "counts"), [(KEPT - FRESH, True), (KEPT, False)])
-async def test_what_another_web_was_told_is_as_old_as_it_is(
+async def test_shared_answer_ages_from_when_slack_was_asked(
     slack: LocalSlack, store: Store, directories: list[Directory], age: timedelta, counts: bool
 ) -> None:
     """R9: its time begins when Slack was asked, whoever asked it, and not when somebody read it."""
@@ -188,7 +188,7 @@ async def test_what_another_web_was_told_is_as_old_as_it_is(
 
 
 @pytest.mark.parametrize("stored", [b"{}", b"1\nnonsense", b"1\n[]", b"1\n\x01", b""])
-async def test_damaged_answer_of_slack_is_asked_for_again(
+async def test_damaged_cached_answer_is_fetched_again(
     slack: LocalSlack, store: Store, directories: list[Directory], stored: bytes
 ) -> None:
     """R4"""

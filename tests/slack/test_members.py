@@ -24,7 +24,7 @@ from tests.slack.test_projector import all_drawn
 MEMBERS = Reviewers(members=True)
 
 
-async def test_what_nobody_could_decide_is_turned_down_before_anybody_is_asked(
+async def test_request_that_nobody_can_decide_is_rejected_before_posting(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R10: only Alice, who asks, a guest, and the app itself are there; the agent and the thread are told why."""
@@ -43,7 +43,7 @@ async def test_what_nobody_could_decide_is_turned_down_before_anybody_is_asked(
     assert "nobody could decide" in " ".join(text_of(m) for m in slack.channel("#general").thread(root.ts))
 
 
-async def test_members_are_asked_where_slack_does_not_say_who_they_are(
+async def test_request_is_posted_while_slack_hides_the_members(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R9, R21: not knowing is no reason to turn anything down."""
@@ -58,7 +58,7 @@ async def test_members_are_asked_where_slack_does_not_say_who_they_are(
 
 
 @pytest.mark.parametrize("gone", ["the group", "everybody"])
-async def test_what_waits_for_ever_and_for_nobody_is_told_once_to_who_asked(
+async def test_requester_learns_once_that_nobody_can_decide(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, gone: str
 ) -> None:
     """R10, R21: the group was deleted, or all have left, after the question was asked."""

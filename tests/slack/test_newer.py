@@ -43,7 +43,7 @@ async def was_read(store: Store, times: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_an_event_of_a_newer_version_is_left_for_its_projector_and_the_others_are_drawn(
+async def test_event_of_newer_version_is_left_for_its_projector(
     slack: LocalSlack, store: Store, lease: Lease, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R6: nobody ticks it off, it ends no process, and it counts as no repair."""
@@ -59,7 +59,7 @@ async def test_an_event_of_a_newer_version_is_left_for_its_projector_and_the_oth
     assert not any("half drawn" in line for line in caplog.messages), "nor does it look like a projector that was ended"
 
 
-async def test_many_events_of_a_newer_version_hide_none_that_was_lost(store: Store, lease: Lease) -> None:
+async def test_events_of_a_newer_version_hide_no_lost_event(store: Store, lease: Lease) -> None:
     """R5: more of them than are looked at at once stand before it."""
     outbox = Outbox(store)
     await outbox.open()
@@ -73,7 +73,7 @@ async def test_many_events_of_a_newer_version_hide_none_that_was_lost(store: Sto
     assert asked.id in found
 
 
-async def test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_projector_that_reads_it(
+async def test_request_of_a_newer_version_is_drawn_once_readable(
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6, R21: whoever could not draw it does not tick it off."""
@@ -91,7 +91,7 @@ async def test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_projec
     assert ["one" in text_of(m) for m in slack.channel("#approvals").messages] == [False, True]
 
 
-async def test_a_projector_that_is_told_to_stop_does_not_wait_for_what_it_cannot_draw(
+async def test_stopping_projector_does_not_wait_for_an_undrawable_message(
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the next one goes on at once, and finds it in hand."""

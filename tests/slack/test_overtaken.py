@@ -57,9 +57,7 @@ def shown(slack: LocalSlack) -> list[str]:
     return [m.text for m in slack.channel("#general").messages]
 
 
-async def test_a_projector_that_is_put_down_finishes_its_post_and_deletes_the_second_copy(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_replaced_projector_deletes_its_second_copy(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6, R20: the post was on its way when another process took over; who posted knows about it, nobody else does."""
     slow = slack.faults.add("delay", on="chat.postMessage", seconds=1.0)
     async with poster(slack, store) as first, poster(slack, store) as second:
@@ -79,7 +77,7 @@ async def test_a_projector_that_is_put_down_finishes_its_post_and_deletes_the_se
     assert [m.ts for m in slack.channel("#general").messages] == [known.value.ts]
 
 
-async def test_what_a_process_posts_as_it_wakes_up_and_is_killed_is_deleted_at_a_second_look(
+async def test_copy_by_killed_process_is_deleted_at_second_look(
     slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6: whoever posted instead looked before, and the killed one cannot look afterwards. Chaos found it."""
@@ -101,7 +99,7 @@ async def test_what_a_process_posts_as_it_wakes_up_and_is_killed_is_deleted_at_a
     assert [m.ts for m in slack.channel("#general").messages] == [known.ts]
 
 
-async def test_a_second_copy_whose_reply_was_lost_is_deleted(slack: LocalSlack, store: Store) -> None:
+async def test_second_copy_with_a_lost_reply_is_deleted(slack: LocalSlack, store: Store) -> None:
     """R6: its post arrived after another process had found nothing and posted; it looks for its own afterwards."""
     slow = slack.faults.add("delay", on="chat.postMessage", seconds=0.5)
     slack.faults.add("lost_reply", on="chat.postMessage", times=1)
@@ -114,9 +112,7 @@ async def test_a_second_copy_whose_reply_was_lost_is_deleted(slack: LocalSlack, 
     assert [m.ts for m in slack.channel("#general").messages] == [kept.ts]
 
 
-async def test_a_message_that_another_process_means_to_post_is_looked_for_first(
-    slack: LocalSlack, store: Store
-) -> None:
+async def test_post_intended_by_another_process_is_looked_up_first(slack: LocalSlack, store: Store) -> None:
     """R6: the other one meant to post just before us, posted, lost the reply, and was frozen before it looked."""
     slack.faults.add("lost_reply", on="chat.postMessage")
     slow = slack.faults.add("delay", on="conversations.history", seconds=0.5)
@@ -137,7 +133,7 @@ async def test_a_message_that_another_process_means_to_post_is_looked_for_first(
     assert sum(c.method == "chat.postMessage" for c in slack.calls) == 1
 
 
-async def test_two_that_draw_at_once_leave_a_message_that_is_drawn_again(slack: LocalSlack, store: Store) -> None:
+async def test_message_drawn_by_two_processes_is_drawn_again(slack: LocalSlack, store: Store) -> None:
     """R6: Slack shows what came last; who finds that another process drew meanwhile says that nobody knows what."""
     async with poster(slack, store) as first, poster(slack, store) as second:
         await first.show("note/1", Place(GENERAL), Drawing("oldest", OLD.blocks))
@@ -151,7 +147,7 @@ async def test_two_that_draw_at_once_leave_a_message_that_is_drawn_again(slack: 
     assert shown(slack) == ["new"]
 
 
-async def test_a_projector_that_draws_over_something_newer_draws_that_again(
+async def test_projector_redraws_what_it_overwrote_with_older_state(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R6, R20: what it drew from has changed while it was frozen; it looks once more when it has drawn."""
@@ -196,7 +192,7 @@ class Frozen(GatedCalls):
         return await super()._send(method, content)
 
 
-async def test_a_projector_that_has_lost_the_right_to_draw_mends_what_it_drew_over(
+async def test_projector_without_its_lease_redraws_what_it_overwrote(
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R6, R20: nobody else knows that its picture came last, so the message would keep it for ever."""
@@ -228,9 +224,7 @@ async def test_a_projector_that_has_lost_the_right_to_draw_mends_what_it_drew_ov
         await asyncio.gather(frozen, awake, return_exceptions=True)
 
 
-async def test_a_note_that_was_posted_and_never_written_down_is_found_after_the_decision(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_unrecorded_note_is_found_after_the_decision(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R2, R6: it is not drawn any more, but the message that stands is known."""
     asked = await usecases.ask(store, lease, question())
     name = f"progress/{asked.run}"
@@ -254,7 +248,7 @@ async def test_a_note_that_was_posted_and_never_written_down_is_found_after_the_
         await asyncio.gather(drawing, return_exceptions=True)
 
 
-async def test_what_another_process_may_have_overtaken_is_not_drawn(slack: LocalSlack, store: Store) -> None:
+async def test_possibly_outdated_drawing_is_not_drawn(slack: LocalSlack, store: Store) -> None:
     """R20: a process that was frozen reads again before it draws over what another one drew meanwhile."""
     async with poster(slack, store) as first:
         await first.show("note/1", Place(GENERAL), NEW)
@@ -286,9 +280,7 @@ class Unlucky(Outbox):
         await super().done(entry)
 
 
-async def test_events_that_were_handed_out_and_lost_are_drawn_all_the_same(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_lost_events_are_drawn_later(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R5, R6: the reply that brought them did not arrive, and the process goes on as the projector."""
     outbox = Unlucky(store)
     outbox.lost = 2
@@ -313,7 +305,7 @@ async def _draw_what_was_lost(slack: LocalSlack, store: Store, lease: Lease, out
         await asyncio.gather(drawing, return_exceptions=True)
 
 
-async def test_a_button_that_a_killed_process_left_on_a_settled_card_goes_with_the_first_click(
+async def test_stray_button_on_a_settled_card_disappears_when_clicked(
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6, R7: it drew over the settled card as it woke up, and nobody else knows. Chaos found it."""

@@ -49,7 +49,7 @@ def dispatched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-async def test_our_own_messages_never_reach_bolt(
+async def test_own_slack_messages_never_reach_bolt(
     slack: LocalSlack, store: Store, lease: Lease, dispatched: list[str], bot: Services
 ) -> None:
     """R29: posts, edits and deletions of the app, and what people write outside threads."""
@@ -68,7 +68,9 @@ async def test_our_own_messages_never_reach_bolt(
     await slack.wait_for(lambda _: "message" in dispatched)
 
 
-async def test_dropped_events_are_told(store: Store, redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_dropped_slack_events_are_reported(
+    store: Store, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """R46: Slack sends `app_rate_limited` instead of events; a metric and health say so."""
     async with (
         LocalSlack(**UNHURRIED, bot_events=EVENTS, events_an_hour=3) as slack,
@@ -85,7 +87,7 @@ async def test_dropped_events_are_told(store: Store, redis_url: str, caplog: pyt
     assert b'countersign_slack_events_limited_total{workspace="T0LOCAL"}' in metrics.exposition()
 
 
-async def test_a_limit_is_said_by_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_event_limit_is_reported_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is said for an hour, by which Slack counts."""
     app = App(token="xoxb-1", signing_secret="none")
     body = {"type": "app_rate_limited", "team_id": "T0LOCAL", "minute_rate_limited": 1518467820}

@@ -50,7 +50,7 @@ def thread(slack: LocalSlack, card: Message, channel: str = "#approvals") -> lis
     return [m for m in slack.channel(channel).thread(card.ts) if m.ts != card.ts]
 
 
-async def test_a_reminder_is_a_reply_that_mentions_who_may_decide_and_is_settled_with_the_card(
+async def test_reminder_mentions_the_reviewers_and_settles_with_the_card(
     slack: LocalSlack, store: Store, lease: Lease, drawn: None
 ) -> None:
     """R2, R6: each reminder once; afterwards it says how it ended."""
@@ -70,7 +70,7 @@ async def test_a_reminder_is_a_reply_that_mentions_who_may_decide_and_is_settled
     assert all("Approved" in text_of(m) for m in thread(slack, card))
 
 
-async def test_who_asked_is_neither_named_nor_called_as_one_who_decides(
+async def test_requester_is_never_named_as_a_decider(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, drawn: None
 ) -> None:
     """R10: a reviewer who may not decide on their own request is not told that they may."""
@@ -88,7 +88,7 @@ async def test_who_asked_is_neither_named_nor_called_as_one_who_decides(
     assert "Reviewers: <@U0BOB>" in str((await slack.user("bob").command("/approvals pending")).blocks)
 
 
-async def test_those_who_chose_different_things_are_told_so_and_reminded_again(
+async def test_split_choice_says_so_and_reminds_all_voters(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, drawn: None
 ) -> None:
     """R10: the card does not say that enough have chosen, and the reminder leaves nobody out who could end it."""
@@ -104,7 +104,7 @@ async def test_those_who_chose_different_things_are_told_so_and_reminded_again(
     assert "<@U0BOB>, <@U0CAROL>: your decision is still missing" in text_of(thread(slack, card)[-1])
 
 
-async def test_who_clicks_in_a_thread_is_answered_there(
+async def test_click_in_a_thread_is_answered_there(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, drawn: None
 ) -> None:
     """R7: Slack would put it into the channel, which nobody sees who reads the thread."""
@@ -117,7 +117,7 @@ async def test_who_clicks_in_a_thread_is_answered_there(
     assert (await slack.user("dave").wait_ephemeral("not a reviewer")).thread_ts == card.thread_ts
 
 
-async def test_an_escalation_puts_the_same_card_into_the_next_channel_and_all_settle_together(
+async def test_escalation_posts_a_second_card_and_both_settle(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, drawn: None
 ) -> None:
     """R1, R2, R6, R9: who was asked next decides on either card, and no card keeps a button."""
@@ -142,9 +142,10 @@ async def test_an_escalation_puts_the_same_card_into_the_next_channel_and_all_se
     assert all("Rejected" in text_of(m) and "<@U0DAVE>" in text_of(m) for m in settled)
 
 
-async def test_an_escalation_in_the_same_channel_is_a_reply_that_mentions_the_next_people(
+async def test_escalation_in_the_same_channel_is_a_mentioning_reply(
     slack: LocalSlack, store: Store, lease: Lease, drawn: None
 ) -> None:
+    """The next people are mentioned in the card's thread."""
     await configure(store, timeout=timedelta(days=1), escalation=(Escalation(2 * HOUR, REVIEWERS),), reviewers=None)
     asked = await usecases.ask(store, lease, question())
     card = await card_of(slack)
@@ -158,7 +159,7 @@ async def test_an_escalation_in_the_same_channel_is_a_reply_that_mentions_the_ne
     assert len(slack.channel("#approvals").messages) == 1
 
 
-async def test_an_escalation_that_cannot_be_posted_there_is_told_where_the_card_is(
+async def test_escalation_that_cannot_be_posted_is_reported_once(
     slack: LocalSlack, store: Store, lease: Lease, drawn: None
 ) -> None:
     """R21: in the record, once; never a silent wait."""
@@ -175,9 +176,7 @@ async def test_an_escalation_that_cannot_be_posted_there_is_told_where_the_card_
     assert [e.data["channel"] for e in problems] == [RANDOM]
 
 
-async def test_nobody_is_reminded_of_what_was_decided_before_the_reminder_was_drawn(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_decided_request_gets_no_late_reminder(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6, R26: drawn late, after an outage of Slack or of web."""
     await configure(store, timeout=timedelta(days=1), remind_after=HOUR, escalation=(GENERAL_TOO,))
     asked = await usecases.ask(store, lease, question())
@@ -193,7 +192,7 @@ async def test_nobody_is_reminded_of_what_was_decided_before_the_reminder_was_dr
     assert len(slack.channel("#general").messages) == before
 
 
-async def test_who_looks_and_who_snoozes_is_on_the_card_and_nobody_is_locked_out(
+async def test_card_shows_viewers_and_snoozes_without_locking_others_out(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, drawn: None
 ) -> None:
     """R7, R9: only for those who may decide, and everybody is answered."""
@@ -219,7 +218,7 @@ async def test_who_looks_and_who_snoozes_is_on_the_card_and_nobody_is_locked_out
 
 
 @pytest.mark.parametrize(("span", "offered"), [(HOUR, False), (3 * HOUR, True)])
-async def test_reminder_after_the_deadline_is_not_offered(
+async def test_snooze_past_the_deadline_is_not_offered(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, drawn: None, span: timedelta, offered: bool
 ) -> None:
     """R45: an hour's snooze of a request that ends within the hour would leave no reminder to come."""
@@ -235,7 +234,7 @@ async def test_reminder_after_the_deadline_is_not_offered(
         assert next_one is not None and f"<!date^{int(next_one.timestamp())}^" in text
 
 
-async def test_a_stand_in_decides_while_somebody_is_away_and_the_card_says_so(
+async def test_stand_in_decides_and_the_card_says_so(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, drawn: None
 ) -> None:
     """R9, R25: a card that waits already is drawn anew; afterwards the card says in whose place."""
@@ -258,9 +257,7 @@ async def test_a_stand_in_decides_while_somebody_is_away_and_the_card_says_so(
     assert kinds.count(EventType.STAND_IN_NAMED) == 2 and kinds.count(EventType.STAND_IN_ENDED) == 1
 
 
-async def test_words_behind_one_that_stands_alone_are_refused_and_change_nothing(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_extra_argument_of_a_command_is_refused(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R7: `back 2026-12-24` ended the absence at once."""
     bob = slack.user("bob")
     await bob.command("/approvals away @dave for 3d")
@@ -269,7 +266,7 @@ async def test_words_behind_one_that_stands_alone_are_refused_and_change_nothing
     assert len((await store.absences()).value.people) == 1
 
 
-async def test_who_leaves_hears_that_no_message_reached_their_stand_in(
+async def test_absent_reviewer_learns_that_their_stand_in_was_unreachable(
     slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """R7: the absence counts all the same, and somebody has to tell them."""
@@ -280,7 +277,7 @@ async def test_who_leaves_hears_that_no_message_reached_their_stand_in(
     assert "They've been notified." in (await slack.user("carol").command("/approvals away @dave for 3d")).text
 
 
-async def test_a_stand_in_of_a_member_of_a_group_decides_and_one_of_somebody_who_left_does_not(
+async def test_stand_in_of_group_member_decides_until_they_leave(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, drawn: None
 ) -> None:
     """R9: who is away is looked up at the click, like everybody."""
@@ -314,7 +311,7 @@ NONSENSE = [
 ]
 
 
-async def test_nonsense_about_being_away_is_refused_with_a_sentence(
+async def test_invalid_absence_is_refused_with_a_reason(
     slack: LocalSlack, store: Store, bot: Services, subtests: pytest.Subtests
 ) -> None:
     """R10"""
@@ -325,18 +322,15 @@ async def test_nonsense_about_being_away_is_refused_with_a_sentence(
             assert (await store.absences()).value.people == ()
 
 
-async def test_somebody_may_be_away_for_longer_than_a_request_may_wait(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_absence_may_last_longer_than_a_request(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R10: in a span as well as until a date."""
     assert "decides in your place" in (await slack.user("bob").command("/approvals away @dave\nfor 6w")).text
     (absence,) = (await store.absences()).value.people
     assert round((absence.until - absence.since) / timedelta(weeks=1), 3) == 6
 
 
-async def test_the_next_channel_may_be_called_by_the_word_between_two_steps(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_escalation_channel_may_be_named_like_a_keyword(slack: LocalSlack, store: Store, bot: Services) -> None:
+    """The word `then` stands between two steps."""
     alice = slack.user("alice")
     slack.workspace.channels["C0GENERAL"].name = "if-then"
     words = "/approvals escalate 30 min @dave #if-then Then 45m @reviewers"
@@ -345,9 +339,10 @@ async def test_the_next_channel_may_be_called_by_the_word_between_two_steps(
     assert [step.channel for step in (await usecases.rules_of(store, GENERAL)).escalation] == [GENERAL, None]
 
 
-async def test_reminders_escalation_and_quiet_hours_are_set_in_words_and_told(
+async def test_waiting_settings_are_changed_by_command_and_confirmed(
     slack: LocalSlack, store: Store, bot: Services
 ) -> None:
+    """Reminders, escalation and quiet hours."""
     alice = slack.user("alice")
     for words in (
         "remind 15m",
@@ -369,9 +364,8 @@ async def test_reminders_escalation_and_quiet_hours_are_set_in_words_and_told(
     assert (rules.remind_after, rules.escalation, bool(rules.quiet)) == (timedelta(0), (), False)
 
 
-async def test_what_waits_and_was_decided_is_listed_in_the_channel_it_was_escalated_to(
-    store: Store, lease: Lease
-) -> None:
+async def test_escalated_request_is_listed_in_the_next_channel(store: Store, lease: Lease) -> None:
+    """While it waits, and after the decision."""
     there = ChannelId("C0RANDOM")
     step = Escalation(2 * HOUR, Reviewers(frozenset({DAVE})), there)
     await configure(store, timeout=timedelta(days=1), escalation=(step,))

@@ -30,9 +30,7 @@ async def looked_from(slack: LocalSlack, store: Store, name: str) -> str | None:
     return oldest
 
 
-async def test_slacks_own_time_is_enough_of_what_stands_there_but_of_a_card_that_may_grow(
-    slack: LocalSlack, store: Store
-) -> None:
+async def test_posting_time_is_kept_only_for_growing_cards(slack: LocalSlack, store: Store) -> None:
     """R26: whether a card is new is judged by one clock, the store's."""
     asked = RequestId("qcard")
     async with poster(slack, store) as one:
@@ -49,7 +47,7 @@ async def test_slacks_own_time_is_enough_of_what_stands_there_but_of_a_card_that
     assert card.posting_since is not None
 
 
-async def test_a_second_look_reads_from_an_hour_before_the_message(slack: LocalSlack, store: Store) -> None:
+async def test_second_look_starts_an_hour_before_the_message(slack: LocalSlack, store: Store) -> None:
     """R6: Slack may have told whoever posted it to wait, while another process posted it too."""
     async with poster(slack, store) as one:
         shown = await one.show("note/1", Place(GENERAL), OLD)
@@ -57,9 +55,7 @@ async def test_a_second_look_reads_from_an_hour_before_the_message(slack: LocalS
     assert await looked_from(slack, store, "note/1") == f"{float(shown.ts) - 3600:.6f}"
 
 
-async def test_a_message_that_may_still_grow_is_looked_for_from_when_it_was_meant(
-    slack: LocalSlack, store: Store
-) -> None:
+async def test_growing_message_is_searched_from_its_intended_time(slack: LocalSlack, store: Store) -> None:
     """R6: also where that was long before Slack's own time of it."""
     async with poster(slack, store) as one:
         await one.show("note/1", Place(GENERAL), OLD)
@@ -70,9 +66,7 @@ async def test_a_message_that_may_still_grow_is_looked_for_from_when_it_was_mean
     assert await looked_from(slack, store, "note/1") == f"{(meant - timedelta(minutes=5)).timestamp():.6f}"
 
 
-async def test_where_the_app_may_look_no_more_the_other_second_copies_are_deleted_all_the_same(
-    slack: LocalSlack, store: Store
-) -> None:
+async def test_forbidden_channel_does_not_stop_deletion_of_other_copies(slack: LocalSlack, store: Store) -> None:
     """R6: a channel that the app has left kept every later message from being looked at, for ever."""
     async with poster(slack, store) as one:
         left = await one.show("note/1", Place(APPROVALS), NEW)
@@ -88,7 +82,7 @@ async def test_where_the_app_may_look_no_more_the_other_second_copies_are_delete
     assert await store.indexes.to_look_at() == []
 
 
-async def test_what_others_put_there_under_our_name_is_not_ours(
+async def test_messages_and_files_of_others_are_not_adopted(
     slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4, R15: another app's message with our metadata was taken for the card, and the card deleted as its copy; a
@@ -115,9 +109,7 @@ async def test_what_others_put_there_under_our_name_is_not_ours(
     ]
 
 
-async def test_words_for_notifications_of_any_length_keep_no_message_from_being_changed(
-    slack: LocalSlack, store: Store
-) -> None:
+async def test_long_notification_text_does_not_prevent_updates(slack: LocalSlack, store: Store) -> None:
     """R6, R14: Slack posts 40,000 characters of them and changes 4,000; what is judged stands in the blocks."""
     async with poster(slack, store) as one:
         for drawing in (OLD, NEW):
@@ -130,7 +122,7 @@ async def test_words_for_notifications_of_any_length_keep_no_message_from_being_
 @pytest.mark.parametrize(
     "error", ["ekm_access_denied", "external_channel_migrating", "message_limit_exceeded", "update_failed"]
 )
-async def test_an_error_that_passes_is_tried_again_in_place(
+async def test_temporary_error_is_retried_in_place(
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch, error: str, method: str
 ) -> None:
     """R21: a channel that migrates, a key that is suspended: the card stays where it belongs."""
@@ -147,7 +139,7 @@ async def test_an_error_that_passes_is_tried_again_in_place(
     assert "could not be posted" not in " ".join(text_of(m) for m in slack.channel("#general").posts.values())
 
 
-async def test_an_error_that_does_not_pass_moves_the_card(
+async def test_lasting_error_moves_the_card_to_the_thread(
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R21: after two minutes the card stands in the run's thread, and the requester is told."""

@@ -87,7 +87,7 @@ async def decide(store: Store, request: Request, verb: Verb = Verb.APPROVE, word
     )
 
 
-async def test_a_card_is_posted_once_and_settled_without_buttons(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_card_is_posted_once_and_settled_without_buttons(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R2, R6: stored first, found again by (workspace, channel, ts), settled from the store."""
     asked = await usecases.ask(store, lease, question())
     async with running_projector(slack, store):
@@ -105,7 +105,7 @@ async def test_a_card_is_posted_once_and_settled_without_buttons(slack: LocalSla
     assert "Rejected by" in text_of(note) and "too dear" in text_of(note)
 
 
-async def test_a_mail_with_a_correction_makes_three_posts(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_corrected_mail_makes_three_posts(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6: head, steps, outcome. "Waiting" is edited into its outcome; posts and updates are counted."""
     async with running_projector(slack, store):
         for words, verb in (("hello", Verb.RESPOND), ("hello again", Verb.APPROVE)):
@@ -126,7 +126,7 @@ async def test_a_mail_with_a_correction_makes_three_posts(slack: LocalSlack, sto
     assert there.count("chat.update") <= 8  # of the steps 3, of the head 5: waiting and at work, twice, and the end
 
 
-async def test_a_request_keeps_the_rules_that_its_card_shows(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_pending_request_keeps_the_rules_on_its_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R9: new settings change nothing for a pending request."""
     asked = await usecases.ask(store, lease, question())
     async with running_projector(slack, store):
@@ -136,7 +136,7 @@ async def test_a_request_keeps_the_rules_that_its_card_shows(slack: LocalSlack, 
     assert (await decide(store, asked)).rules == asked.rules
 
 
-async def test_slack_fetches_no_address_that_a_model_wrote(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_links_in_messages_are_not_unfurled(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R15: an address leaks what it carries as soon as somebody fetches it, so nothing is unfurled."""
     await usecases.ask(store, lease, question("see https://vendor.example.com/?secret=1"))
     async with running_projector(slack, store):
@@ -147,7 +147,7 @@ async def test_slack_fetches_no_address_that_a_model_wrote(slack: LocalSlack, st
     assert [(post["unfurl_links"], post["unfurl_media"]) for post in posts] == [(False, False)] * len(posts)
 
 
-async def test_a_lost_reply_does_not_make_a_second_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_lost_reply_makes_no_second_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6, R21: after an unclear failure the message is looked up and adopted."""
     asked = await usecases.ask(store, lease, question())
     slack.faults.add("lost_reply", on="chat.postMessage", times=3)
@@ -160,7 +160,7 @@ async def test_a_lost_reply_does_not_make_a_second_card(slack: LocalSlack, store
     assert len([m for m in slack.channel("#general").messages if not m.thread_ts or m.thread_ts == m.ts]) == 1
 
 
-async def test_a_run_is_told_directly_once_where_its_channel_takes_nothing(
+async def test_run_without_a_usable_channel_is_reported_directly_once(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R6, R21: also if the reply is lost. Only a post takes a user's id; looking and changing take the D… id."""
@@ -175,7 +175,7 @@ async def test_a_run_is_told_directly_once_where_its_channel_takes_nothing(
 
 
 @pytest.mark.parametrize("fault", [RATELIMITED, "server_error", "lost_request"])
-async def test_a_card_survives_what_slack_does(slack: LocalSlack, store: Store, lease: Lease, fault: Fault) -> None:
+async def test_card_survives_slacks_failures(slack: LocalSlack, store: Store, lease: Lease, fault: Fault) -> None:
     """R21: tried again on 429, 5xx and cut connections; nothing is lost and nothing is double."""
     asked = await usecases.ask(store, lease, question())
     options = {"ratelimited": {"retry_after": 1}, "server_error": {"status": 503}, "lost_request": {}}[fault]
@@ -189,9 +189,7 @@ async def test_a_card_survives_what_slack_does(slack: LocalSlack, store: Store, 
     assert card.buttons == ["Details"]
 
 
-async def test_a_card_whose_projector_died_between_post_and_index_is_adopted(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_card_posted_but_not_indexed_is_adopted(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R4: the message stands in Slack, the store knows only the intent."""
     asked = await usecases.ask(store, lease, question())
     async with running_projector(slack, store):
@@ -211,7 +209,7 @@ async def test_a_card_whose_projector_died_between_post_and_index_is_adopted(
     assert (settled.ts, settled.buttons) == (card.ts, ["Details"])
 
 
-async def test_a_card_that_came_late_says_when_silence_approves(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_late_card_says_when_silence_approves(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R32: its time counts from when people can see it, and that is what the card says."""
     await configure(store, on_timeout=OnTimeout.APPROVE)
     asked = await usecases.ask(store, lease, question())
@@ -227,7 +225,7 @@ async def test_a_card_that_came_late_says_when_silence_approves(slack: LocalSlac
     assert f"<!date^{int(after.value.deadline.timestamp())}^" in json.dumps(card.blocks)
 
 
-async def test_another_process_draws_on_when_the_projector_is_gone(
+async def test_another_process_continues_drawing_after_a_projector_dies(
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4, R5: nothing is ticked off before Slack shows it; what one could not draw is drawn by the next, once."""
@@ -245,9 +243,7 @@ async def test_another_process_draws_on_when_the_projector_is_gone(
     assert len(slack.channel("#approvals").messages) == 1
 
 
-async def test_what_a_killed_projector_had_in_hand_is_drawn_by_the_next_at_once(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_events_of_a_killed_projector_are_drawn_at_once(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R4, R5: long before it would be found as overlooked."""
     await usecases.ask(store, lease, question())
     killed = Outbox(store)
@@ -262,9 +258,7 @@ async def test_what_a_killed_projector_had_in_hand_is_drawn_by_the_next_at_once(
     assert len(slack.channel("#approvals").messages) == 1
 
 
-async def test_a_card_that_was_meant_and_never_posted_is_posted_and_counted(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_intended_but_unposted_card_is_posted_and_counted(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R2, R5: the intent was stored, and its process died before the post."""
     asked = await usecases.ask(store, lease, question())
     name = f"card/{asked.id}"
@@ -277,9 +271,7 @@ async def test_a_card_that_was_meant_and_never_posted_is_posted_and_counted(
     assert len(slack.channel("#approvals").messages) == 1
 
 
-async def test_what_was_decided_refused_and_ended_is_counted_once_it_is_drawn(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_decisions_refusals_and_ends_are_counted_once(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R17: each outcome has a count of its own."""
     asked = await usecases.ask(store, lease, question())
     names = {"outcome": "approved", "how": "reviewers"}
@@ -299,7 +291,7 @@ async def test_what_was_decided_refused_and_ended_is_counted_once_it_is_drawn(
     assert count("countersign_attempts_refused_total", why="not_a_reviewer") == refused + 1
 
 
-async def test_two_processes_draw_one_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_two_processes_draw_one_card_per_request(slack: LocalSlack, store: Store, lease: Lease) -> None:
     async with running_projector(slack, store, "web-1"), running_projector(slack, store, "web-2"):
         for number in range(5):
             await usecases.ask(store, lease, question(agent=f"agent{number}"))
@@ -308,7 +300,7 @@ async def test_two_processes_draw_one_card(slack: LocalSlack, store: Store, leas
     assert len(slack.channel("#approvals").messages) == 5
 
 
-async def test_a_card_that_cannot_be_posted_goes_to_the_thread_and_the_requester_is_told(
+async def test_unpostable_card_goes_to_the_thread_and_is_reported(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R21: never an approval, never a silent wait; in the record."""
@@ -326,9 +318,7 @@ async def test_a_card_that_cannot_be_posted_goes_to_the_thread_and_the_requester
     assert settled.buttons == ["Details"]
 
 
-async def test_a_long_request_is_in_a_file_in_the_thread_of_its_card(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_long_request_is_a_file_in_its_cards_thread(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R13, R14: all of it can be seen; too long is a file, never an error; once, also after a lost reply."""
     content = "\n".join(f"line {n}: rm -rf /tmp/{n}" for n in range(2000))
     slack.faults.add("lost_reply", on="files.completeUploadExternal", times=1)
@@ -341,7 +331,7 @@ async def test_a_long_request_is_in_a_file_in_the_thread_of_its_card(
     assert "Details" in card.buttons
 
 
-async def test_a_deleted_card_that_still_waits_is_posted_again(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_deleted_pending_card_is_posted_again(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6: the store is the truth; somebody deleted its view."""
     asked = await usecases.ask(store, lease, question())
     async with running_projector(slack, store):
@@ -372,7 +362,7 @@ async def test_refused_clicks_draw_nothing(slack: LocalSlack, store: Store, leas
     assert len(updates) == 1
 
 
-async def test_runs_do_not_wait_for_each_other(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_requests_of_one_run_do_not_delay_another(slack: LocalSlack, store: Store, lease: Lease) -> None:
     other = await new_run(store, "rother")
     await usecases.ask(store, lease, question())
     asked = await usecases.ask(store, other, question())
@@ -385,9 +375,7 @@ async def test_runs_do_not_wait_for_each_other(slack: LocalSlack, store: Store, 
     assert asked.run == "rother" and "Approved" in text_of(settled[0])
 
 
-async def test_a_card_that_slack_refused_once_is_settled_where_it_stands_instead(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_card_moved_after_a_refusal_is_settled_there(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6, R21: also when Slack would take it by then."""
     async with running_projector(slack, store):
         await all_drawn(slack, store)
@@ -403,7 +391,7 @@ async def test_a_card_that_slack_refused_once_is_settled_where_it_stands_instead
 
 
 @pytest.mark.parametrize("span", ["x", "nan", "inf"])
-async def test_a_report_of_no_time_at_all_stops_nobody(
+async def test_event_without_a_valid_duration_is_counted(
     slack: LocalSlack, store: Store, lease: Lease, span: str
 ) -> None:
     """R4: the event is counted without it."""
@@ -419,7 +407,7 @@ async def test_a_report_of_no_time_at_all_stops_nobody(
     assert count("countersign_decision_seconds_count", outcome="withdrawn") == before
 
 
-async def test_a_card_follows_a_decision_made_elsewhere(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_card_shows_a_decision_made_on_the_web_page(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6: people decided on its page while Slack was away; the channel reads of it when Slack is back."""
     asked = await usecases.ask(store, lease, question())
     await decide(store, asked)

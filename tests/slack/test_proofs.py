@@ -48,7 +48,7 @@ async def linked_card(slack: LocalSlack) -> Message:
     return await slack.wait_message("#approvals", lambda m: "Approve with passkey…" in m.buttons)
 
 
-async def test_card_links_to_its_page_and_rejects(
+async def test_card_needing_proof_links_to_its_page_and_rejects(
     slack: LocalSlack, store: Store, lease: Lease, bot_with_pages: Services, drawn: None
 ) -> None:
     of = await asked(store, lease)
@@ -66,7 +66,7 @@ async def test_card_links_to_its_page_and_rejects(
     await slack.wait_message("#approvals", lambda m: "Rejected" in text_of(m))
 
 
-async def test_click_without_proof_is_refused_with_a_way(
+async def test_click_without_proof_is_refused_with_instructions(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """A button that approves, as it stood on a card of another time, or as somebody made it up."""
@@ -83,7 +83,7 @@ async def test_click_without_proof_is_refused_with_a_way(
     assert refused == [Refusal.NEEDS_PASSKEY.name.lower()] * 3
 
 
-async def test_proof_without_pages_is_refused_when_set(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_proof_without_pages_cannot_be_set(slack: LocalSlack, store: Store, bot: Services) -> None:
     said = await slack.user("alice").command("/approvals proof passkey", "#general")
     assert "Set PUBLIC_URL where the app runs first" in said.text
     assert "Nothing was changed" in said.text
@@ -91,7 +91,7 @@ async def test_proof_without_pages_is_refused_when_set(slack: LocalSlack, store:
     assert "isn't one of `slack`, `oidc`, `passkey`" in said.text
 
 
-async def test_loosening_a_proof_leads_to_its_page(
+async def test_loosening_under_proof_leads_to_its_page(
     slack: LocalSlack, store: Store, bot_with_pages: Services, drawn: None
 ) -> None:
     """R33: the admin's click loosens nothing, and the approvals channel reads of it."""
@@ -106,7 +106,7 @@ async def test_loosening_a_proof_leads_to_its_page(
     assert (await usecases.rules_of(store, GENERAL)).proof is Proof.PASSKEY
 
 
-async def test_channel_with_proof_is_loosened_elsewhere_with_it(
+async def test_inherited_loosening_needs_the_inheriting_channels_proof(
     slack: LocalSlack, store: Store, bot_with_pages: Services, drawn: None
 ) -> None:
     """R33: #general names its proof, and inherits the quorum of the channel where its cards go."""
@@ -121,7 +121,7 @@ async def test_channel_with_proof_is_loosened_elsewhere_with_it(
     assert "/settings/" not in (await alice.command("/approvals quorum 1", "#approvals")).text
 
 
-async def test_enrolment_and_revocation_are_told(slack: LocalSlack, store: Store) -> None:
+async def test_enrolment_and_revocation_are_announced(slack: LocalSlack, store: Store) -> None:
     """In the approvals channel, and to the person: a code, an enrolment and a revocation."""
     key = await enrolled(store, BOB)
     await passkeys.revoke(store, BOB, key.credential, Actor(HERE, CAROL, is_admin=True), frozenset())

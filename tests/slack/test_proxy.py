@@ -92,7 +92,7 @@ def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
 
 
 @pytest.mark.slow
-async def test_slack_is_reached_through_a_proxy_and_our_own_authority(slack: LocalSlack, tmp_path: Path) -> None:
+async def test_slack_is_reached_through_a_proxy_and_private_authority(slack: LocalSlack, tmp_path: Path) -> None:
     """R46: HTTPS_PROXY, NO_PROXY (which slack-sdk ignores) and SSL_CERT_FILE."""
     local, asked = urlsplit(slack.url).port, list[str]()
     authority, tls = certificate(tmp_path)

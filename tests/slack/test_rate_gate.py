@@ -10,7 +10,7 @@ from bot.slack.rate_gate import MARGIN, Meter, Rate, RateGate
 from tests.idle_clock import on_idle_clock
 
 
-async def test_the_important_goes_first_and_finds_room() -> None:
+async def test_important_calls_go_first_and_find_room() -> None:
     """R35: notes fill three fifths of what a channel takes; a card that comes then goes at once."""
     gate, order = RateGate(Rate(1000, 60), Rate(5, 5), 100, 1), []
 
@@ -27,7 +27,7 @@ async def test_the_important_goes_first_and_finds_room() -> None:
     assert order.index("card") < order.index("settled") < order.index("outcome") < len(order) - 3
 
 
-def test_no_more_calls_go_than_slack_takes_and_channels_do_not_wait_for_each_other() -> None:
+def test_calls_keep_slacks_rate_and_channels_stay_independent() -> None:
     """R35"""
     gate = RateGate(Rate(1000, 60), Rate(5, 5), 50, 1)
     at: dict[str, list[float]] = {"C0GENERAL": [], "C0APPROVALS": []}
@@ -44,7 +44,7 @@ def test_no_more_calls_go_than_slack_takes_and_channels_do_not_wait_for_each_oth
     assert all(later - first >= 0.1 for first, later in zip(at["C0GENERAL"], at["C0GENERAL"][5:], strict=False))
 
 
-def test_the_last_of_a_rate_is_spread_over_what_is_left_of_its_time() -> None:
+def test_last_calls_of_a_rate_are_spread_out() -> None:
     """R35: three of five go at once; the others do not leave the next one waiting until the first is forgotten."""
     meter, sent = Meter(Rate(5, 5 / MARGIN), 1), [0.0]
     for _ in range(7):
@@ -56,7 +56,7 @@ def test_the_last_of_a_rate_is_spread_over_what_is_left_of_its_time() -> None:
     assert Meter(Rate(50, 60), 1).left(Importance.REST, 0) == 0
 
 
-def test_what_is_closed_opens_for_one_at_a_time() -> None:
+def test_reopened_method_lets_waiting_calls_in_singly() -> None:
     """R35: whoever waits is not let in at once."""
     gate, at = RateGate(Rate(1000, 60), None, 100, 5), list[float]()
 
@@ -77,7 +77,7 @@ def test_what_is_closed_opens_for_one_at_a_time() -> None:
     assert all(later - before >= 0.01 for before, later in pairwise(at))
 
 
-async def test_a_channel_that_is_closed_for_long_closes_all_of_the_method() -> None:
+async def test_long_closed_channel_closes_the_whole_method() -> None:
     """R35: no channel has to wait so long, so the workspace had too many; a second refusal says the same."""
     gate = RateGate(Rate(1000, 60), Rate(5, 5), 1, 1)
     gate.closed("C0GENERAL", 3)
@@ -89,7 +89,7 @@ async def test_a_channel_that_is_closed_for_long_closes_all_of_the_method() -> N
     assert not other.is_open("C0APPROVALS", Importance.CARD)
 
 
-async def test_a_turn_without_a_call_costs_nothing() -> None:
+async def test_turn_without_a_call_costs_no_rate() -> None:
     """R35: whoever had to read anew left its place in the rate to the next."""
     gate = RateGate(Rate(1000, 60), Rate(1, 3600), 1, 1)
     async with gate.turn("C0GENERAL", Importance.CARD, None) as turn:

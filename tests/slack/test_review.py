@@ -42,7 +42,7 @@ def command(text: str, kind: Kind) -> Question:
     return question(text, kind=kind, title="run code", call=None if kind is Kind.MESSAGE else made)
 
 
-async def test_what_hides_is_seen_before_approve_can_be_clicked(
+async def test_hidden_content_is_visible_before_approve_can_be_clicked(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, subtests: pytest.Subtests
 ) -> None:
     """R13, R15: on the card, or in the window whose button approves."""
@@ -64,7 +64,7 @@ async def test_what_hides_is_seen_before_approve_can_be_clicked(
             assert ("mixes alphabets" in on_card or "words mix" in on_card) == ("look-alike" in hiding)
 
 
-async def test_the_full_view_approves_what_the_card_does_not_show(
+async def test_full_view_approves_content_too_long_for_the_card(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R13: nothing is decided when it opens; its button decides."""
@@ -78,7 +78,7 @@ async def test_the_full_view_approves_what_the_card_does_not_show(
     assert bob.modal is None
 
 
-async def test_a_click_that_opens_a_window_never_decides_though_its_person_was_named_meanwhile(
+async def test_click_that_opens_a_window_never_decides(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R13: while Slack says who Dave is, the request goes to him; he has seen nothing of it yet."""
@@ -95,7 +95,7 @@ async def test_a_click_that_opens_a_window_never_decides_though_its_person_was_n
     await slack.user("dave").wait_ephemeral("not a reviewer")
 
 
-async def test_a_card_of_an_older_version_does_not_approve_at_once_either(
+async def test_old_card_with_long_content_does_not_approve_directly(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R13: whatever button stands there, what has no room on a card is not approved by a click on it."""
@@ -110,7 +110,7 @@ async def test_a_card_of_an_older_version_does_not_approve_at_once_either(
     assert await status(store, asked) is Status.PENDING
 
 
-async def test_who_may_not_decide_is_told_and_gets_no_window(
+async def test_stranger_gets_a_refusal_and_no_review_window(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R7, R9, R25"""
@@ -122,7 +122,7 @@ async def test_who_may_not_decide_is_told_and_gets_no_window(
     assert EventType.ATTEMPT_REFUSED in [e.type for e in await events(store)]
 
 
-async def test_an_approval_in_the_full_view_that_comes_too_late_is_told_there(
+async def test_late_approval_in_the_full_view_is_refused_there(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R3, R7: time, identity and digest are judged at the submit."""
@@ -142,7 +142,7 @@ async def test_an_approval_in_the_full_view_that_comes_too_late_is_told_there(
     assert seen.value.decision.by == ("U0BOB",)
 
 
-async def test_other_content_than_the_window_showed_is_not_approved(
+async def test_approval_of_changed_content_is_refused(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R13: the window carries the digest of what it showed."""
@@ -159,7 +159,7 @@ async def test_other_content_than_the_window_showed_is_not_approved(
     assert await status(store, asked) is Status.PENDING
 
 
-async def test_a_submit_delivered_twice_counts_once(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
+async def test_submit_delivered_twice_counts_once(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
     """R8, R11: the second delivery is no refusal and no second vote; who voted is told what is missing."""
     asked = await ask(store, lease, question(LONG), quorum=2)
     bob = slack.user("bob")
@@ -174,7 +174,9 @@ async def test_a_submit_delivered_twice_counts_once(slack: LocalSlack, store: St
     assert EventType.ATTEMPT_REFUSED not in [e.type for e in await events(store)]
 
 
-async def test_beyond_a_window_the_file_must_be_read(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
+async def test_content_beyond_a_window_needs_the_file_read(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
     """R14: the window says what it does not show, and asks whether the file was read before it approves."""
     asked = await ask(store, lease, command("x" * 150_000 + RM + "y" * 150_000, Kind.CODE))
     assert reviewed_content.needs_file(asked) and RM in reviewed_content.file_of(asked)[1].decode()
@@ -188,7 +190,7 @@ async def test_beyond_a_window_the_file_must_be_read(slack: LocalSlack, store: S
 
 
 @pytest.mark.parametrize("of_a_call", [True, False])
-async def test_what_is_hidden_by_our_guess_is_not_approved_by_one_click(
+async def test_value_hidden_by_guess_prevents_one_click_approval(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, of_a_call: bool
 ) -> None:
     """R30: on a card of one and in a row; what the team named itself costs nothing."""
@@ -211,7 +213,7 @@ async def test_what_is_hidden_by_our_guess_is_not_approved_by_one_click(
     assert await status(store, asked) is Status.APPROVED
 
 
-async def test_the_raw_arguments_are_one_click_away(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
+async def test_raw_arguments_are_one_click_away(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
     """R13, R15: for everybody in the channel, without what is secret."""
     made = Call("refund", canonical({"order": 17, "card": "4111", "password": "hunter22"}), hidden=("card", "password"))
     asked = question("Refund order 17", kind=Kind.TOOL, title="Refund 20.00 EUR", agent="clerk", call=made)
@@ -224,13 +226,13 @@ async def test_the_raw_arguments_are_one_click_away(slack: LocalSlack, store: St
     assert "hunter22" not in view
 
 
-async def test_no_secret_is_in_an_event_that_we_write(store: Store, lease: Lease) -> None:
+async def test_events_contain_no_secrets(store: Store, lease: Lease) -> None:
     """R15: the title is the model's, and the audit is read by many."""
     await usecases.ask(store, lease, question(title="log in with password=hunter22"))
     assert "hunter22" not in str(await events(store))
 
 
-async def test_people_reject_in_the_window_in_which_they_read(
+async def test_review_window_can_reject_with_a_reason(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R7: the window turns into the one that asks for a reason, and closes with it."""

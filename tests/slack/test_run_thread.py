@@ -43,7 +43,9 @@ async def finished(store: Store, lease: Lease) -> None:
     await usecases.finish(store, lease, Finish(runs.Verb.FINISH, result="Sent to the vendor.", ended_as="Sent"))
 
 
-async def test_who_has_left_the_channel_is_told_the_end_directly(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_requester_who_left_the_channel_gets_a_direct_message(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
     """R21: once, with the outcome; whoever is there is told in the thread alone."""
     slack.workspace.channel("#general").members.discard("U0ALICE")
     await finished(store, lease)
@@ -53,16 +55,14 @@ async def test_who_has_left_the_channel_is_told_the_end_directly(slack: LocalSla
     assert "which you have left" in text_of(told) and "Sent to the vendor." in text_of(told)
 
 
-async def test_who_is_there_is_not_told_twice(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_requester_in_the_channel_gets_no_direct_message(slack: LocalSlack, store: Store, lease: Lease) -> None:
     await finished(store, lease)
     (outcome,) = await drawn(slack, store, lease.run)
     assert "Sent to the vendor." in outcome
     assert not slack.workspace.direct("U0ALICE").messages
 
 
-async def test_the_reviewers_are_told_if_who_asked_has_left_the_workspace(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_reviewers_learn_the_end_if_the_requester_left(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R21: somebody is told how it ended."""
     slack.workspace.users["U0ALICE"].deleted = True
     await finished(store, lease)
@@ -71,9 +71,7 @@ async def test_the_reviewers_are_told_if_who_asked_has_left_the_workspace(
 
 
 @pytest.mark.parametrize("new", [True, False])
-async def test_steps_are_drawn_with_the_card_of_a_new_question_and_not_before(
-    slack: LocalSlack, store: Store, lease: Lease, new: bool
-) -> None:
+async def test_steps_are_drawn_with_the_next_card(slack: LocalSlack, store: Store, lease: Lease, new: bool) -> None:
     """R36: one change less for each question; one whose card Slack lets wait keeps no step from being seen."""
     await usecases.note_progress(store, lease, "writer", "Wrote a mail.")
     asked = await usecases.ask(store, lease, question())
@@ -84,9 +82,8 @@ async def test_steps_are_drawn_with_the_card_of_a_new_question_and_not_before(
     assert ["Wrote a mail." in text for text in await drawn(slack, store, lease.run)] == ([] if new else [True])
 
 
-async def test_the_outcome_of_a_run_stands_below_its_steps_however_quick_it_was(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_run_outcome_stands_below_its_steps(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """Also when the run ends before its steps were first drawn."""
     await usecases.note_progress(store, lease, "writer", "Wrote a mail.")
     await finished(store, lease)
     for _ in range(2):
@@ -94,7 +91,7 @@ async def test_the_outcome_of_a_run_stands_below_its_steps_however_quick_it_was(
         assert "Wrote a mail." in steps and "Sent to the vendor." in outcome
 
 
-async def test_steps_that_slack_refuses_keep_no_outcome_back(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_refused_steps_do_not_hold_back_the_outcome(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R21: what came of the run is told all the same."""
     assert await drawn(slack, store, lease.run) == []
     slack.faults.add("error", on="chat.postMessage", error="msg_blocks_too_long", times=1)
@@ -104,7 +101,7 @@ async def test_steps_that_slack_refuses_keep_no_outcome_back(slack: LocalSlack, 
     assert "Sent to the vendor." in outcome
 
 
-async def test_the_thread_says_why_the_run_waits(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_thread_says_why_the_run_waits(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R21: the model asks to slow down, or no worker is heard from; what comes next takes its place."""
     until = await store.now() + timedelta(seconds=20)
     await usecases.note_delay(store, lease, Delay("gpt is rate-limited", until))
@@ -119,7 +116,7 @@ async def test_the_thread_says_why_the_run_waits(slack: LocalSlack, store: Store
     assert "not been heard from" not in steps
 
 
-async def test_a_run_without_a_worker_says_so_while_slack_lets_nobody_look_for_second_copies(
+async def test_missing_worker_is_reported_while_copies_are_not_searchable(
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R21: one look stood in the other's way."""
@@ -135,7 +132,7 @@ async def test_a_run_without_a_worker_says_so_while_slack_lets_nobody_look_for_s
 
 
 @pytest.mark.parametrize("held", [True, False])
-async def test_a_run_is_silent_once_no_worker_holds_it(store: Store, lease: Lease, held: bool) -> None:
+async def test_run_is_silent_once_no_worker_holds_it(store: Store, lease: Lease, held: bool) -> None:
     await store.workers.announce(WorkerId("one"), Announcement((), (lease.run,) if held else ()), timedelta(minutes=1))
     unheld = Unheld(store)
     assert await unheld.since(timedelta(0)) == ([] if held else [lease.run])
@@ -143,9 +140,10 @@ async def test_a_run_is_silent_once_no_worker_holds_it(store: Store, lease: Leas
 
 
 @pytest.mark.parametrize(("ended_as", "again"), [("expired", True), ("failed", True), ("rejected", False), ("", False)])
-async def test_what_ended_without_anybody_saying_no_can_be_tried_again(
+async def test_only_expired_or_failed_runs_can_be_tried_again(
     slack: LocalSlack, store: Store, lease: Lease, ended_as: str, again: bool
 ) -> None:
+    """Rejected and successful runs get no button."""
     await usecases.finish(store, lease, Finish(runs.Verb.FINISH, result="Over.", ended_as=ended_as))
     await drawn(slack, store, lease.run)
     (root,) = slack.channel("#general").messages

@@ -43,9 +43,8 @@ NOBODY_BY_THEN = "1 h; if nobody decides by then:"
         (OnTimeout.APPROVE, f"{NOBODY_BY_THEN} it counts as APPROVED even though nobody decided"),
     ],
 )
-def test_how_long_people_have_is_said_once_and_what_comes_then_is_no_state_of_now(
-    on_timeout: OnTimeout, says: str
-) -> None:
+def test_settings_describe_timeout_and_its_effect_once(on_timeout: OnTimeout, says: str) -> None:
+    """The time to decide and what follows it, in the list and in the greeting."""
     of = rules(on_timeout=on_timeout, timeout=timedelta(hours=1), approvals_channel=RANDOM)
     assert f"• Timeout: {says}\n" in settings_text.describe(RANDOM, of)
     assert any(
@@ -67,9 +66,7 @@ def notices(slack: LocalSlack, channel: str) -> list[Message]:
 
 
 @pytest.mark.parametrize("what", ["a crash", "lost_reply", "lost_request", "server_error", "a kill after the post"])
-async def test_a_change_is_told_once_here_and_where_cards_went_and_go(
-    slack: LocalSlack, store: Store, what: str
-) -> None:
+async def test_settings_change_is_announced_once_in_each_channel(slack: LocalSlack, store: Store, what: str) -> None:
     """R33, R4, R6, R25: drawn from its event, adopted where nobody knows whether it arrived, and on record once."""
     room(slack)
     await change(store, lambda own: replace(own, quorum=2, approvals_channel=CARDS))
@@ -98,7 +95,7 @@ async def test_a_change_is_told_once_here_and_where_cards_went_and_go(
     assert json.loads(entry["data"]["rules"])["quorum"] == 2
 
 
-async def test_a_channel_that_takes_no_message_and_an_event_that_says_nothing_hold_nobody_up(
+async def test_unpostable_or_empty_settings_event_blocks_no_other(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R33, R21: the app is not in #random; what cannot be told there is told where its cards go."""
@@ -121,7 +118,7 @@ async def test_a_channel_that_takes_no_message_and_an_event_that_says_nothing_ho
         assert f"Approvals needed: {before} → {after}" in text_of(notice)
 
 
-async def test_what_an_event_says_of_a_change_is_all_of_it(store: Store) -> None:
+async def test_settings_event_holds_rules_before_and_after(store: Store) -> None:
     """R6, R25: the rules before and after, here and where they are inherited, and who wanted and confirmed it."""
     steps = (Escalation(timedelta(minutes=10), Reviewers(groups=frozenset({GroupId("S0LEADS")})), CARDS),)
     people = Reviewers(frozenset({BOB, CAROL}), frozenset({GroupId("S0REVIEWERS")}), members=True)

@@ -75,9 +75,7 @@ async def ask_each(store: Store, there: Full, count: int) -> list[Request]:
     return asked
 
 
-async def test_what_waits_for_its_turn_shares_a_card_of_five_rows(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_queued_requests_share_a_card_of_five_rows(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R1, R26: seven runs, two cards; each row says for whom it is, and its buttons decide on it alone."""
     async with full(slack, store, bot, APPROVALS) as there:
         asked = await ask_each(store, there, 7)
@@ -106,9 +104,7 @@ async def decided_alone(slack: LocalSlack, store: Store, asked: list[Request]) -
     assert not rows_of(after) and "All decided · 5 approved" in after.text
 
 
-async def test_only_what_the_same_people_decide_by_the_same_rules_shares_a_card(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_only_requests_with_equal_rules_share_a_card(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R9, R26: another quorum is another card, and words for an agent have their own."""
     async with full(slack, store, bot, APPROVALS) as there:
         plain = await ask_each(store, there, 2)
@@ -128,9 +124,7 @@ async def test_only_what_the_same_people_decide_by_the_same_rules_shares_a_card(
     assert worded.id not in set().union(*rows)
 
 
-async def test_a_channel_without_the_app_shows_no_run_the_requests_of_another(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_runs_in_closed_channels_do_not_share_cards(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R21: each run's thread has a card of its own rows."""
     nowhere = ChannelId("C0RANDOM")
     await configure(store, approvals_channel=nowhere)

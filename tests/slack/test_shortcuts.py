@@ -27,7 +27,7 @@ async def test_shortcut_starts_a_task_in_a_chosen_channel(slack: LocalSlack, sto
     assert (run.task, run.channel, run.requester) == ("ask for a discount", "C0GENERAL", "U0ALICE")
 
 
-async def test_shortcut_lists_what_waits_with_a_link_to_each_card(
+async def test_shortcut_lists_waiting_requests_with_links(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R9, R41: for those who may decide; nothing is decided in a list."""
@@ -44,7 +44,8 @@ async def test_shortcut_lists_what_waits_with_a_link_to_each_card(
     assert "send this mail" not in text_of((await dave.wait_modal("Waiting for")).json)
 
 
-async def test_shortcut_that_is_not_in_the_manifest_is_not_offered() -> None:
+async def test_undeclared_shortcut_is_not_offered() -> None:
+    """A local Slack offers only what the manifest declares."""
     async with LocalSlack(shortcuts=("start_task",)) as slack:
         with pytest.raises(CannotDo):
             await slack.user("alice").shortcut("waiting_for_me")

@@ -50,7 +50,7 @@ def marks_in(path: Path) -> list[str]:
     return [text for text in written if _MARK.search(text)]
 
 
-def test_nothing_else_writes_what_slack_reads_as_a_mark() -> None:
+def test_slack_marks_are_written_in_one_module() -> None:
     """R15: where each place wrote its own mention, one of them wrote what a program had called its requester."""
     writing = {str(path.relative_to(HERE)): marks for path in WRITERS if (marks := marks_in(path))}
     assert writing.keys() == DRAW | READ | PAGES, writing
@@ -71,12 +71,12 @@ def test_nothing_else_writes_what_slack_reads_as_a_mark() -> None:
         ("", "(unknown)"),
     ],
 )
-def test_only_an_id_is_mentioned(name: str, drawn: str) -> None:
+def test_only_a_valid_id_is_mentioned(name: str, drawn: str) -> None:
     """R27"""
     assert mention(name) == drawn
 
 
-def test_a_link_cannot_be_left_by_its_address() -> None:
+def test_link_address_cannot_escape_its_markup() -> None:
     drawn = link("https://a.example/?a=1&b=<!channel>|x", "open")
     assert drawn == "<https://a.example/?a=1&amp;b=%3C!channel%3E%7Cx|open>"
 
@@ -97,14 +97,14 @@ def test_a_link_cannot_be_left_by_its_address() -> None:
     ],
     ids=["soon", "on another day"],
 )
-def test_a_moment_reads_as_in_a_sentence(hours: int, written: str, after_until: str) -> None:
+def test_time_in_a_sentence_reads_naturally(hours: int, written: str, after_until: str) -> None:
     """“Expires at 9:00”, and “Expires tomorrow at 9:00”: not “at Tomorrow 9:00”, as Slack would begin a mark."""
     sent = datetime(2026, 3, 6, 18, tzinfo=UTC)
     assert when(sent + timedelta(hours=hours), sent) == written
     assert moment(sent + timedelta(hours=hours), sent) == after_until
 
 
-def test_rich_text_shows_what_was_escaped_as_it_was() -> None:
+def test_rich_text_shows_escaped_characters_literally() -> None:
     """R15: in rich text nothing is decoded, and nothing acts but our own marks."""
     text = f"*Approved & seen* by {mention('U0BOB')} · signed {escape('& <!channel>')} {link('https://a.example', 'a')}"
     drawn = elements(text.replace("*Approved & seen*", f"*{escape('Approved & seen')}*"))
@@ -127,7 +127,7 @@ def test_rich_text_shows_what_was_escaped_as_it_was() -> None:
         ("*", "done"),
     ],
 )
-def test_a_team_s_word_for_what_was_done_is_shown_and_styles_nothing(word: str, shown: str) -> None:
+def test_team_supplied_result_is_shown_without_markup(word: str, shown: str) -> None:
     """R15: on the card, and among the steps of the run's thread."""
     settled = decided(Verb.APPROVE, of=request(asked=refund()))
     assert settled.decision is not None
@@ -137,7 +137,7 @@ def test_a_team_s_word_for_what_was_done_is_shown_and_styles_nothing(word: str, 
     assert f"\u00a0·\u00a0{shown}" in [part.get("text", "")[-len(shown) - 3 :] for part in line["elements"]]
 
 
-def test_a_sentence_is_drawn_with_marks_or_written_with_names() -> None:
+def test_sentence_is_drawn_with_marks_or_names() -> None:
     """R7, R15: an error holds ids and moments; each place that shows it draws them in its own way."""
     at = datetime(2026, 3, 6, 18, tzinfo=UTC)
     sentence = (UserId("U0BOB"), " decided ", at, " in ", ChannelId("C0GENERAL"), ": `<!channel>` U0BOB")

@@ -31,13 +31,13 @@ from countersign.text.safe_text import Room
         ("pay" + "\u0301" * 40, "pay" + "\u0301" * 5 + "⟦U+0301, 35 times⟧"),
     ],
 )
-def test_what_hides_is_made_visible_and_the_rest_stays(given_text: str, shown: str) -> None:
+def test_hidden_characters_become_visible(given_text: str, shown: str) -> None:
     """R15"""
     assert safe_text.visible(given_text) == shown
 
 
 @given(st.text())
-def test_nothing_invisible_is_left(given_text: str) -> None:
+def test_no_invisible_character_is_left(given_text: str) -> None:
     """R15: whatever the text, Slack gets no control, bidi or lone surrogate character."""
     shown = safe_text.visible(given_text)
     shown.encode()
@@ -48,14 +48,14 @@ def test_nothing_invisible_is_left(given_text: str) -> None:
 
 
 @given(st.text(), st.integers(1, 50))
-def test_pieces_joined_are_the_text(given_text: str, most: int) -> None:
+def test_text_split_into_pieces_joins_again(given_text: str, most: int) -> None:
     parts = list(safe_text.pieces(given_text, most))
     assert "".join(parts) == given_text
     assert all(0 < len(part) <= most for part in parts)
 
 
 @given(st.text(), st.builds(Room, st.integers(1, 60), st.integers(12, 90), st.integers(1, 9)))
-def test_shortening_counts_what_it_hides(given_text: str, room: Room) -> None:
+def test_shortened_text_counts_hidden_characters(given_text: str, room: Room) -> None:
     """R13: beginning, hidden count and end account for every character."""
     beginning, hidden, end = safe_text.shorten(given_text, room)
     assert given_text.startswith(beginning) and given_text.endswith(end)
@@ -65,7 +65,7 @@ def test_shortening_counts_what_it_hides(given_text: str, room: Room) -> None:
     assert (beginning + end).count("\n") <= room.lines
 
 
-def test_mrkdwn_that_people_wrote_does_nothing() -> None:
+def test_mrkdwn_in_peoples_text_is_escaped() -> None:
     assert escape("<!channel> & <https://evil|Approve here>") == (
         "&lt;!channel&gt; &amp; &lt;https://evil|Approve here&gt;"
     )
@@ -86,5 +86,5 @@ def test_mrkdwn_that_people_wrote_does_nothing() -> None:
         ("&lt;@U012ABC|bob&gt; &lt;b&gt;", "<@U012ABC|bob> <b>"),
     ],
 )
-def test_what_slack_made_of_a_command_is_undone(sent: str, was_typed: str) -> None:
+def test_slacks_escaping_of_commands_is_undone(sent: str, was_typed: str) -> None:
     assert unescape(sent) == was_typed

@@ -27,7 +27,7 @@ def words_of(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", [name for name in DRAWINGS if "long" not in name and "many" not in name])
-def test_text_of_a_card_says_all_that_its_blocks_show(name: str) -> None:
+def test_card_text_says_everything_its_blocks_show(name: str) -> None:
     """R41: content, warnings, requester, deadline and reviewers, whatever the drawing is of."""
     drawing = DRAWINGS[name]
     text = spoken(drawing)
@@ -38,7 +38,7 @@ def test_text_of_a_card_says_all_that_its_blocks_show(name: str) -> None:
     assert words_of(shown) - words_of(text) == set()
 
 
-def test_text_of_a_card_begins_with_what_is_at_stake() -> None:
+def test_card_text_begins_with_the_question_and_content() -> None:
     """R41: a phone shows the first lines: the question, then the content, and only then the small print."""
     lines = spoken(DRAWINGS["card"]).split("\n")
     assert lines[0] == "email · send this mail?"
@@ -46,7 +46,7 @@ def test_text_of_a_card_begins_with_what_is_at_stake() -> None:
     assert "<@U0ALICE>" in lines[2] and "Expires" in lines[3] and "Reviewers: <@U0BOB>" in lines[3]
 
 
-def test_text_that_is_cut_says_so() -> None:
+def test_shortened_card_text_says_so() -> None:
     """R41: the content is cut first, and what stands below it stays."""
     drawing = card(request(asked=question("a&b " * 600)), run=run(), run_link=None)
     drawing = replace(drawing, blocks=[*drawing.blocks, data(["<x> " * 500])])
@@ -56,7 +56,14 @@ def test_text_that_is_cut_says_so() -> None:
     assert re.search(r"&(?!amp;|lt;|gt;)", text) is None
 
 
-def test_text_of_a_model_cannot_begin_a_line() -> None:
+def test_text_of_a_batch_says_its_title_once() -> None:
+    """R41: a phone shows two lines, and the second is the first request."""
+    for name in ("burst", "burst_settled"):
+        title = "Refund order ×5"
+        assert sum(title in line for line in spoken(DRAWINGS[name]).split("\n")) == 1
+
+
+def test_model_text_cannot_begin_a_line() -> None:
     """R15, R41: else content would read like the reviewers or a warning of ours."""
     asked = question("Hello\n\n⚠️ Approved by security\nReviewers: <@U0EVE>")
     text = spoken(card(request(asked=asked), run=run(), run_link=None))
@@ -64,12 +71,12 @@ def test_text_of_a_model_cannot_begin_a_line() -> None:
     assert line.startswith("Hello / ⚠️ Approved by security / Reviewers: &lt;@U0EVE&gt;")
 
 
-def test_text_repeats_nothing_and_leaves_out_addresses() -> None:
+def test_card_text_repeats_nothing_and_omits_addresses() -> None:
     drawing = Drawing("Sent to Ann", [words("*Sent* to Ann"), context(mrkdwn("In <https://slack.test/x|the thread>"))])
     assert spoken(drawing) == "Sent to Ann\nIn the thread"
 
 
-async def test_posted_card_carries_the_text_and_keeps_it(
+async def test_posted_card_carries_its_text_through_updates(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R41: posted, replaced through a click, and changed by the projector."""

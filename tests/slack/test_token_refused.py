@@ -91,7 +91,7 @@ async def test_drawing_waits_while_slack_refuses_the_token(
     assert len([call for call in refused if call.method == "chat.postMessage"]) <= 3, "calls wait for one that asks"
 
 
-async def test_a_migration_at_the_start_is_waited_for(
+async def test_start_waits_for_a_workspace_migration(
     slack: LocalSlack, store: Store, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R40: only what somebody has to put right ends the start."""
@@ -108,7 +108,7 @@ async def healthy(starting: asyncio.Future[int]) -> bool:
     return starting.done() and await accepted(starting.result())
 
 
-async def test_a_file_is_not_given_up_because_the_token_is_refused(
+async def test_upload_is_not_abandoned_while_the_token_is_refused(
     slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R40: five refusals within two minutes said that the file could not be uploaded, for good."""

@@ -55,9 +55,7 @@ async def none_wrong(_: object) -> list[Sentence]:
     return []
 
 
-async def test_a_proposal_stands_in_slack_though_its_process_ended_before_the_post(
-    slack: LocalSlack, store: Store, bot: Services
-) -> None:
+async def test_proposal_is_posted_although_its_process_died(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R33, R4, R6: it is drawn from its event, once, settled by whoever confirms it, and gets no button again."""
     with pytest.raises(NeedsSecond):
         await usecases.configure(
@@ -81,7 +79,7 @@ async def test_a_proposal_stands_in_slack_though_its_process_ended_before_the_po
     assert sum("confirm_settings" in str(call.args.get("blocks")) for call in slack.calls) <= 2, "posted and adopted"
 
 
-async def test_a_proposal_that_cannot_be_shown_is_told_to_who_made_it(
+async def test_proposal_that_cannot_be_shown_is_reported_to_author(
     slack: LocalSlack, store: Store, bot: Services, drawn: None
 ) -> None:
     """R33, R21: also if it is too long to confirm with a button, and then nothing is proposed."""
@@ -103,7 +101,7 @@ async def test_a_proposal_that_cannot_be_shown_is_told_to_who_made_it(
     assert kinds.count(EventType.SETTINGS_PROPOSED) == 1
 
 
-async def test_what_gets_milder_only_where_it_is_inherited_takes_two_as_well(
+async def test_inherited_loosening_needs_two_people_as_well(
     slack: LocalSlack, store: Store, bot: Services, drawn: None
 ) -> None:
     """R33: cards of #general go to #cards, whose own go to #approvals, where requesters decide themselves."""
@@ -122,7 +120,7 @@ async def test_what_gets_milder_only_where_it_is_inherited_takes_two_as_well(
     assert await slack.wait_message("#approvals", lambda m: "as <@U0BOB> proposed" in m.text)
 
 
-async def test_silence_approves_after_the_time_with_which_that_was_allowed(
+async def test_silence_approves_after_the_timeout_it_was_allowed_with(
     slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """R33, R23: whoever changes how long requests wait where its cards go does not change it here."""
@@ -134,7 +132,7 @@ async def test_silence_approves_after_the_time_with_which_that_was_allowed(
 
 
 @pytest.mark.parametrize("what", ["the other channel", "an account", "a group"])
-async def test_a_proposal_ends_with_what_it_was_made_of(
+async def test_proposal_lapses_when_its_basis_changes(
     slack: LocalSlack, store: Store, bot: Services, drawn: None, what: str
 ) -> None:
     """R33, R13: what was shown, by somebody who may change the settings still."""
@@ -161,7 +159,7 @@ async def test_a_proposal_ends_with_what_it_was_made_of(
         await slack.user("alice").wait_ephemeral("Saved.")
 
 
-async def test_everybody_who_comes_or_goes_is_named(
+async def test_proposal_names_every_added_and_removed_reviewer(
     slack: LocalSlack, store: Store, bot: Services, drawn: None
 ) -> None:
     """R33, R13: one of seventeen is changed for another, and a line names twelve."""
@@ -178,7 +176,7 @@ async def test_everybody_who_comes_or_goes_is_named(
     assert await slack.wait_message("#approvals", lambda m: "proposed" in m.text and "U0ZED" in str(m.blocks))
 
 
-async def test_a_command_that_comes_again_undoes_nothing(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_redelivered_command_undoes_nothing(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R8: Slack delivers again what was not acknowledged in time, whatever others did meanwhile."""
     await slack.user("alice").command("/approvals timeout 1h")  # no time is milder: one person is enough
     await slack.user("bob").command("/approvals away @dave for 2d")

@@ -46,7 +46,7 @@ from tests.slack.sample_views import (
 )
 
 
-def test_slack_takes_a_card_on_which_as_much_as_can_be_happened() -> None:
+def test_card_with_every_possible_note_fits_slacks_limits() -> None:
     """R14: five steps, many people, all of them away, and a call that fills the card."""
     people = [[UserId(f"U0PERSON{step}{n:03}") for n in range(30)] for step in range(6)]
     steps = tuple(
@@ -68,7 +68,7 @@ def test_slack_takes_a_card_on_which_as_much_as_can_be_happened() -> None:
 
 
 @pytest.mark.parametrize("text", ["x" * 9000, "語" * 9000, "🎉" * 9000, "\u202e<!here>" * 900, HOSTILE * 90])
-def test_slack_takes_a_card_of_a_burst_whatever_its_rows_say(text: str) -> None:
+def test_burst_card_fits_slacks_limits_for_any_rows(text: str) -> None:
     """R14, R26: as many rows as one card ever has, pending and settled, with everything that a row may have."""
     people = frozenset(UserId(f"U0PERSON{n:03}") for n in range(30))
     step = Escalation(timedelta(hours=1), Reviewers(people), ChannelId("C0ROOM"))
@@ -112,7 +112,7 @@ CONTENT = st.builds(
 @settings(max_examples=times(2, 100))
 @given(CONTENT, CONTENT, CONTENT)
 @example("\xa0", "\n", "0")
-def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: str, title: str, words: str) -> None:
+def test_any_content_fits_the_card_and_stays_visible(content: str, title: str, words: str) -> None:
     """R13, R14: too long is a file and a modal, never an error; shown and hidden add up to everything."""
     asked = request(asked=question(content, title=title, agent=title[:200]), quorum=1)
     asked = replace(asked, id=RequestId("q" * 17))
@@ -154,7 +154,7 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
         assert boxes == [whole] or (boxes == [] and words_of_it in "".join(texts_of(card(asked).blocks[0])))
 
 
-def test_a_file_has_the_changes_that_have_no_room_in_a_window() -> None:
+def test_changes_without_room_in_a_window_are_a_file() -> None:
     """R14: a long version was refused, and the new one is short: the window says that a file has everything."""
     before = "\n".join(f"{number}. {LONG[:60]}" for number in range(2_000))
     asked = request(asked=refund(content="Refund it.", before=before))
@@ -169,7 +169,7 @@ def test_a_file_has_the_changes_that_have_no_room_in_a_window() -> None:
 @example("¡" * 300, "\U0004d925$W" * 90, "𞹧" * 300)
 @example("𞹧" * 2500, "𞹧" * 2400, "𞹧" * 300)
 @example("\x00" * 2500, "\u202e" * 2400, "語" * 2400)
-def test_whatever_is_called_slack_takes_the_card_and_all_can_be_seen(content: str, before: str, other: str) -> None:
+def test_any_title_notes_and_arguments_fit_the_card(content: str, before: str, other: str) -> None:
     """R13, R14: notes, arguments and what changed have their room; approving needs that all was shown."""
     notes = tuple(other[at : at + 400] for at in range(0, 2400, 400))
     arguments = canonical(
@@ -198,7 +198,7 @@ def test_whatever_is_called_slack_takes_the_card_and_all_can_be_seen(content: st
     assert ("Approve" in labels_of(card(of))) == judged.complete(asked)
 
 
-def test_who_must_read_the_file_says_so() -> None:
+def test_reading_box_is_required_only_with_a_file() -> None:
     """R14: only if a window does not hold all of it."""
     assert not modal_parts.has_read({**VIEWS["modal_review_with_file"], "state": {"values": {}}})
     checked = {modal_parts.READ: {modal_parts.READ: {"selected_options": [{"value": "yes"}]}}}
@@ -213,7 +213,7 @@ def test_fifty_thousand_characters_are_whole_in_the_modal() -> None:
     assert shown == content
 
 
-def test_more_than_a_modal_holds_is_said_there() -> None:
+def test_modal_says_when_content_exceeds_it() -> None:
     """R14: and the file is named."""
     view = review_modals.full(request(asked=question("語" * 50_000)))
     check_view(view, ("modal",))
@@ -221,7 +221,7 @@ def test_more_than_a_modal_holds_is_said_there() -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "語", "🎉"])
-def test_slack_takes_the_last_note_whatever_it_counts(text: str) -> None:
+def test_final_note_of_a_run_fits_for_any_counts(text: str) -> None:
     """R14, R26: and all that passed is counted, also what has no room."""
     passed = (*(Passed(f"{n}{text * 59}", text * 200, n) for n in range(1, 20)), Passed("", "", 10))
     usage = replace(USAGE, models=((text * 200, 1),) * 9, fallbacks=((text * 200, 1),) * 9)
@@ -230,7 +230,7 @@ def test_slack_takes_the_last_note_whatever_it_counts(text: str) -> None:
     assert "*200 calls allowed automatically*" in mrkdwn_of(drawing.blocks)
 
 
-def test_final_words_without_room_are_in_a_file() -> None:
+def test_long_final_message_is_a_file() -> None:
     """R14: a note with all of them has no file."""
     assert thread_notes.outcome_file(ended()) is None
     named = thread_notes.outcome_file(ended(words=LONG * 3))

@@ -122,7 +122,7 @@ async def test_snooze_past_the_deadline_promises_no_reminder(
     assert f"<!date^{int(asked.deadline.timestamp())}^" in text
 
 
-async def test_who_snoozes_into_quiet_hours_reads_when_the_reminder_comes(
+async def test_snooze_into_quiet_hours_names_the_reminders_time(
     slack: LocalSlack, store: MovedStore, lease: Lease, bot: Services, drawn: None
 ) -> None:
     """R7, R49: at the end of the quiet hours, in the answer and on the card."""
@@ -143,7 +143,7 @@ MONDAY = [("Mon 08:00", "escalated"), ("Mon 08:00", "reminded")]
 TUESDAY = [("Tue 09:00", "reminded"), ("Tue 17:00", "reminded")]
 
 
-async def test_a_weekend_with_a_changed_clock_ends_with_the_decision_of_a_stand_in(
+async def test_weekend_with_dst_change_ends_with_stand_ins_decision(
     slack: LocalSlack, store: MovedStore, lease: Lease, bot: Services, drawn: None
 ) -> None:
     """R6, R9, R20: reminders in growing gaps outside of the quiet hours, the next channel, and one end on all cards."""
@@ -166,7 +166,7 @@ async def test_a_weekend_with_a_changed_clock_ends_with_the_decision_of_a_stand_
         (OnTimeout.APPROVE, Status.APPROVED, "Approved by timeout"),
     ],
 )
-async def test_a_weekend_with_a_changed_clock_ends_as_the_channel_says_when_nobody_decides(
+async def test_weekend_with_dst_change_ends_with_channels_timeout(
     slack: LocalSlack,
     store: MovedStore,
     lease: Lease,

@@ -38,7 +38,7 @@ async def decided(store: Store, lease: Lease) -> Request:
 
 
 @pytest.mark.slow
-async def test_the_digest_is_posted_once_with_its_picture(slack: LocalSlack, store: Store, lease: Lease) -> None:
+async def test_weekly_digest_is_posted_once_with_its_chart(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6: whoever looks and however often; nothing of a week in which nothing was asked."""
     await decided(store, lease)
     monday = audit_posts.week_before(await store.now()) + timedelta(weeks=1)
@@ -55,9 +55,7 @@ async def test_the_digest_is_posted_once_with_its_picture(slack: LocalSlack, sto
 
 
 @pytest.mark.parametrize("name", ["", "q}x", "run/../q1", "*"])
-async def test_what_is_no_id_in_the_record_is_linked_to_nothing(
-    slack: LocalSlack, store: Store, lease: Lease, name: str
-) -> None:
+async def test_digest_links_no_invalid_ids(slack: LocalSlack, store: Store, lease: Lease, name: str) -> None:
     """R6: entries that name no request ended `web` as soon as it posted the digest."""
     await decided(store, lease)
     monday = audit_posts.week_before(await store.now()) + timedelta(weeks=1)
@@ -73,9 +71,7 @@ async def test_what_is_no_id_in_the_record_is_linked_to_nothing(
     assert "1 request" in posted.text
 
 
-async def test_the_digest_waits_until_the_record_has_the_whole_week(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_digest_waits_for_the_whole_week(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """After a long downtime the auditor is behind: what it has not chained yet would be missing."""
     await usecases.ask(store, lease, call())
     monday = audit_posts.week_before(await store.now()) + timedelta(weeks=1)
@@ -97,7 +93,7 @@ class _Monday(Store):
         return await super().now() + self.later
 
 
-async def test_two_keepers_post_each_week_once(
+async def test_two_processes_post_each_digest_once(
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6: on two processes, each of which looks again and again; and nothing of a week without requests."""
@@ -135,9 +131,8 @@ async def test_two_keepers_post_each_week_once(
     assert len(slack.channel("#approvals").messages) == 1
 
 
-async def test_without_the_right_to_upload_the_digest_stands_without_its_picture(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_digest_without_upload_right_omits_the_chart(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """The text is posted; only the picture is missing."""
     await decided(store, lease)
     monday = audit_posts.week_before(await store.now()) + timedelta(weeks=1)
     slack.faults.add("error", on="files.getUploadURLExternal", error="missing_scope", times=None)
@@ -148,9 +143,7 @@ async def test_without_the_right_to_upload_the_digest_stands_without_its_picture
     assert len(slack.channel("#approvals").thread(posted.ts)) == 1
 
 
-async def test_a_picture_that_cannot_be_drawn_leaves_the_digest_as_it_is(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_failing_chart_leaves_the_digest_as_it_is(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R36: what a library that plots runs into ends neither the record nor `web`."""
     await decided(store, lease)
     monday = audit_posts.week_before(await store.now()) + timedelta(weeks=1)
@@ -165,7 +158,7 @@ async def test_a_picture_that_cannot_be_drawn_leaves_the_digest_as_it_is(
     assert "1 request" in posted.text
 
 
-def test_what_could_be_asked_less_is_of_low_risk_and_always_approved() -> None:
+def test_digest_suggests_always_approved_low_risk_calls() -> None:
     """A link says that it leads to the last card alone; a tool's name in it is no markup."""
     figures, made = Figures(), samples()
     for tool, how, risk in (

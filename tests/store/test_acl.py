@@ -167,7 +167,7 @@ async def denied(client: redis.asyncio.Redis, *command: str) -> None:
         await client.execute_command(*command)  # type: ignore[no-untyped-call]
 
 
-async def test_users_may_do_all_that_a_story_needs_and_no_more(users: Users) -> None:
+async def test_redis_users_may_do_exactly_what_a_story_needs(users: Users) -> None:
     """Least privilege: nothing that they need is refused; a worker reaches no key of web's, nor hears its channels."""
     await story(users)
     assert await refusals(users) == []
@@ -195,7 +195,7 @@ async def test_users_may_do_all_that_a_story_needs_and_no_more(users: Users) -> 
 
 
 @pytest.mark.parametrize("user", ["web", "worker"])
-async def test_user_learns_and_changes_nothing_of_the_server(users: Users, user: str) -> None:
+async def test_redis_user_cannot_inspect_or_change_the_server(users: Users, user: str) -> None:
     """Names of keys hold the ids of people; hints of other namespaces carry decided requests."""
     async with connect(users.server.url_of(user)) as client:
         for command in (

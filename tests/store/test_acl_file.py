@@ -64,6 +64,7 @@ MADE_OF: dict[str, list[type[Id]]] = {
     "proposal:<digest>": [Digest],
     "confirming:<digest>": [Digest],
     "session:<digest>": [Digest],
+    "mailed:<user>": [UserId],
     "signed_out:<workspace>:<user>": [WorkspaceId, UserId],
     "lease:<run>": [RunId],
     "journal:<run>": [RunId],
@@ -88,14 +89,14 @@ def reaching(text: str, key: str) -> set[str]:
     return {user for _, user, *rules in lines if any(rule[0] == "~" and fnmatchcase(key, rule[1:]) for rule in rules)}
 
 
-def test_each_kind_of_key_is_looked_at() -> None:
+def test_every_kind_of_key_has_an_acl_test() -> None:
     assert {kind for kind in [*dict(WEB), *WORK] if "<" in kind} == {*MADE_OF} | NOT_OF_IDS
 
 
 @pytest.mark.parametrize("kind", [*dict(WEB), *WORK])
 @settings(max_examples=times(5, 200))
 @given(data=st.data())
-def test_whatever_its_ids_a_key_is_reached_by_its_own_users(data: st.DataObject, kind: str) -> None:
+def test_any_key_is_reachable_by_its_own_users_only(data: st.DataObject, kind: str) -> None:
     """R27: over all patterns of the file, and all ids that there can be."""
     ids = [data.draw(st.from_regex(made.form, fullmatch=True)) for made in MADE_OF.get(kind, ())]
     for names, users in (
@@ -110,7 +111,7 @@ def test_whatever_its_ids_a_key_is_reached_by_its_own_users(data: st.DataObject,
         assert reaching(acl.written_for("shop"), key) == set()
 
 
-def test_no_key_is_made_of_what_is_no_id() -> None:
+def test_key_is_not_built_from_an_invalid_id() -> None:
     """R27: whatever breaks out of a pattern, of all of its places."""
     for kind in MADE_OF:
         whole = ["q1" if made is RequestId else "T1" if made is WorkspaceId else "" for made in MADE_OF[kind]]
@@ -125,7 +126,7 @@ def test_no_key_is_made_of_what_is_no_id() -> None:
 
 
 @pytest.mark.parametrize("namespace", ["", "a*", "{a}", "a b", "a:b", "a\n", "x" * 61, "shop-work", "shop-work-kpay"])
-def test_a_namespace_that_is_a_pattern_is_none(namespace: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_namespace_with_pattern_characters_is_refused(namespace: str, capsys: pytest.CaptureFixture[str]) -> None:
     """R27: nor the name of another namespace's workers' area."""
     with pytest.raises(ValueError, match="cannot be a namespace"):
         Keys(namespace)
@@ -133,7 +134,7 @@ def test_a_namespace_that_is_a_pattern_is_none(namespace: str, capsys: pytest.Ca
     assert capsys.readouterr().out == ""
 
 
-def test_the_command_prints_the_file_for_a_namespace(
+def test_acl_command_prints_the_file_for_a_namespace(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NAMESPACE", "shop")
@@ -148,7 +149,8 @@ def test_the_command_prints_the_file_for_a_namespace(
 
 
 @pytest.mark.parametrize("left", ["<ADMIN>", "<WEB>", "<WORKER>", "<YOUR NAMESPACE>", ""])
-async def test_the_server_does_not_start_while_a_placeholder_is_left(left: str, tmp_path: Path) -> None:
+async def test_redis_refuses_an_acl_file_with_placeholders(left: str, tmp_path: Path) -> None:
+    """The file works only after the command has filled it in."""
     text = "".join(line for line in acl.FILE.read_text().splitlines(True) if line.startswith("user "))
     for place in ("<ADMIN>", "<WEB>", "<WORKER>", "<YOUR NAMESPACE>"):
         text = text if place == left else text.replace(place, "shop" if " " in place else "a1" * 32)

@@ -17,12 +17,12 @@ async def end_address(area: Area, url: str) -> None:
     await area.client.zadd(area.keys.web, {url: ms(await area.now())})
 
 
-async def test_address_is_unknown_until_web_says_it(area: Area) -> None:
+async def test_web_address_is_unknown_until_published(area: Area) -> None:
     assert await area.address() is None
     assert await area.web_key() == ""
 
 
-async def test_address_names_every_web_and_their_key(area: Area) -> None:
+async def test_web_address_lists_every_process_and_the_key(area: Area) -> None:
     """Each of several `web` says where it is; saying it again adds nothing."""
     for url in (ONE, TWO, ONE):
         await area.put_address(url, "key")
@@ -31,7 +31,7 @@ async def test_address_names_every_web_and_their_key(area: Area) -> None:
     assert (sorted(found.urls), found.key) == ([ONE, TWO], "key")
 
 
-async def test_address_counts_for_its_time_by_the_servers_clock(area: Area) -> None:
+async def test_web_address_expires_by_the_redis_clock(area: Area) -> None:
     """R20."""
     before = await area.now()
     await area.put_address(ONE, "key")
@@ -39,7 +39,7 @@ async def test_address_counts_for_its_time_by_the_servers_clock(area: Area) -> N
     assert ms(before + ADDRESS_KEPT) <= until <= ms(await area.now() + ADDRESS_KEPT)
 
 
-async def test_address_that_ended_is_nobodys_and_goes_with_the_next(area: Area) -> None:
+async def test_expired_web_address_is_ignored_and_later_dropped(area: Area) -> None:
     """R4: a `web` that was killed withdraws nothing."""
     await area.put_address(ONE, "key")
     await end_address(area, ONE)
@@ -49,7 +49,7 @@ async def test_address_that_ended_is_nobodys_and_goes_with_the_next(area: Area) 
     assert await area.client.zcard(area.keys.web) == 1
 
 
-async def test_address_that_is_dropped_leaves_the_others(area: Area) -> None:
+async def test_withdrawn_web_address_leaves_the_others(area: Area) -> None:
     for url in (ONE, TWO):
         await area.put_address(url, "key")
     await area.drop_address(ONE)
@@ -59,7 +59,7 @@ async def test_address_that_is_dropped_leaves_the_others(area: Area) -> None:
     assert await area.web_key() == "key", "the next `web` finds it, and makes no other one"
 
 
-async def test_new_key_is_for_all_who_ask_from_then_on(area: Area) -> None:
+async def test_rotated_key_is_given_to_every_later_reader(area: Area) -> None:
     """R48: the key was rotated."""
     await area.put_address(ONE, "old")
     await area.put_address(TWO, "new")
@@ -75,7 +75,7 @@ async def test_areas_of_other_namespaces_share_nothing(area: Area) -> None:
     assert len({area.keys.prefix, *(other.keys.prefix for other in others)}) == 3
 
 
-async def test_lease_of_one_area_is_none_of_another(area: Area) -> None:
+async def test_lease_of_one_area_is_unknown_to_another(area: Area) -> None:
     other = Area(area.client, area.keys.namespace.removesuffix("-work"), area=PAY)
     for one in (area, other):
         assert await one.leases.claim(RunId("r1"), "worker", timedelta(seconds=5)) is not None

@@ -59,7 +59,7 @@ def _namespace_on(node: int) -> str:
             return name
 
 
-async def test_a_request_is_asked_decided_delivered_and_recorded_on_a_cluster(
+async def test_request_is_decided_delivered_and_logged_on_a_cluster(
     on_cluster: tuple[Store, str],
 ) -> None:
     """R3: one script decides, wherever its keys are."""
@@ -97,7 +97,7 @@ async def test_a_request_is_asked_decided_delivered_and_recorded_on_a_cluster(
     assert [run.id for run in await store.indexes.active_runs(10)] == [lease.run]
 
 
-async def test_a_node_that_forgets_its_scripts_costs_no_step(on_cluster: tuple[Store, str]) -> None:
+async def test_node_without_the_scripts_costs_no_step(on_cluster: tuple[Store, str]) -> None:
     """R4: a node that took over for another has never seen them."""
     store, _ = on_cluster
     await store.client.initialize()
@@ -133,7 +133,7 @@ async def test_deadlines_are_kept_on_a_cluster(on_cluster: tuple[Store, str]) ->
 
 
 @pytest.mark.parametrize("on_cluster", [1], indirect=True)
-async def test_the_job_engine_hands_runs_over_on_a_cluster(on_cluster: tuple[Store, str]) -> None:
+async def test_job_engine_hands_runs_over_on_a_cluster(on_cluster: tuple[Store, str]) -> None:
     """R5: under the same key names as on one server."""
     store, url = on_cluster
     stop, advanced = asyncio.Event(), []
@@ -152,7 +152,7 @@ async def test_the_job_engine_hands_runs_over_on_a_cluster(on_cluster: tuple[Sto
 
 
 @pytest.mark.parametrize("on_cluster", [0], indirect=True)
-async def test_a_step_is_whole_or_nothing_while_its_slot_moves(
+async def test_commit_is_whole_or_nothing_while_a_slot_moves(
     on_cluster: tuple[Store, str], nodes: list[Server]
 ) -> None:
     """R3: what is only added to goes by name, which no server checks before the script; it may have moved already."""
@@ -182,9 +182,7 @@ async def test_a_step_is_whole_or_nothing_while_its_slot_moves(
 
 
 @pytest.mark.parametrize("on_cluster", [0], indirect=True)
-async def test_a_cluster_with_one_primary_that_may_forget_is_refused(
-    on_cluster: tuple[Store, str], nodes: list[Server]
-) -> None:
+async def test_cluster_with_an_evicting_primary_is_refused(on_cluster: tuple[Store, str], nodes: list[Server]) -> None:
     """R4: every primary is asked, because a failover may move the keys to any."""
     store, _ = on_cluster
     await nodes[2].say("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
@@ -195,14 +193,14 @@ async def test_a_cluster_with_one_primary_that_may_forget_is_refused(
         await nodes[2].say("CONFIG", "SET", "maxmemory-policy", "noeviction")
 
 
-async def test_a_cluster_that_is_not_there_is_waited_for() -> None:
+async def test_unreachable_cluster_is_reported_as_unavailable() -> None:
     """R4: no node answers, and nothing was changed."""
     async with connect("redis+cluster://127.0.0.1:1") as client:
         with pytest.raises(StoreUnavailable, match="Nothing was changed"):
             await Store(client, "nobody").check()
 
 
-async def test_a_decision_waits_for_the_replicas_of_the_node_that_holds_it(on_cluster: tuple[Store, str]) -> None:
+async def test_decision_waits_for_replicas_of_its_own_node(on_cluster: tuple[Store, str]) -> None:
     """R4: these nodes have none, so nothing is acknowledged; and it is stored once."""
     store, _ = on_cluster
     asked = await usecases.ask(store, await new_run(store), question())

@@ -14,13 +14,15 @@ from tests.sample_requests import request
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
-def test_any_json_comes_out_as_it_went_in_and_never_takes_more_bytes(value: object) -> None:
+def test_compressed_json_round_trips_and_never_grows(value: object) -> None:
+    """Any JSON value."""
     plain = json.dumps(value).encode()
     assert decompress(compress(plain)) == plain
     assert len(compress(plain)) <= len(plain)
 
 
-def test_a_request_takes_less_than_its_json_and_any_zlib_reads_it() -> None:
+def test_stored_request_is_smaller_and_plain_deflate() -> None:
+    """Any zlib can read it."""
     asked = request()
     stored = REQUESTS.write(asked, 1)
     body = stored.partition(b"\n")[2]
@@ -31,7 +33,7 @@ def test_a_request_takes_less_than_its_json_and_any_zlib_reads_it() -> None:
 
 
 @pytest.mark.parametrize("schema", [0, 1, 3, 99])
-def test_a_record_of_another_schema_is_refused_by_name(schema: int) -> None:
+def test_record_of_another_schema_is_refused_by_name(schema: int) -> None:
     """R4: a newer one is left for the program that wrote it."""
     stored = b"7 %d\n%s" % (schema, decompress(REQUESTS.dump(request())))
     with pytest.raises(
@@ -42,6 +44,6 @@ def test_a_record_of_another_schema_is_refused_by_name(schema: int) -> None:
 
 
 @pytest.mark.parametrize("stored", [b"\x05abc", b"\x01abc", b"", b"\x01", compress(b'{"a": "aaaaaaaaaaaa"}' * 9)[:-5]])
-def test_what_cannot_be_decompressed_is_refused_by_name(stored: bytes) -> None:
+def test_undecompressable_record_is_refused_by_name(stored: bytes) -> None:
     with pytest.raises(UnknownSchema):
         EVENTS.load(stored)

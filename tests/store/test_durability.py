@@ -44,7 +44,7 @@ async def configured(server: EmbeddedRedis, **settings: str) -> None:
     ids=["always", "everysec", "no", "off"],
 )
 @pytest.mark.parametrize("user", ["web", "worker"])
-async def test_each_process_says_at_its_start_what_redis_may_lose(
+async def test_start_logs_what_redis_may_lose(
     user: str, settings: dict[str, str], said: str, server: EmbeddedRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R4: as the users that are shipped, which may not read CONFIG."""
@@ -55,7 +55,7 @@ async def test_each_process_says_at_its_start_what_redis_may_lose(
     assert (said in caplog.text) if said else not caplog.text
 
 
-async def test_an_action_waits_until_the_disk_has_its_approval(server: EmbeddedRedis) -> None:
+async def test_action_waits_until_its_approval_is_on_disk(server: EmbeddedRedis) -> None:
     """R4: with `appendfsync no` the disk has nothing until the system likes; nothing is done meanwhile."""
     done: list[str] = []
 
@@ -84,7 +84,7 @@ async def test_an_action_waits_until_the_disk_has_its_approval(server: EmbeddedR
     assert done == ["sent"]
 
 
-async def test_a_redis_without_a_disk_is_not_waited_for(server: EmbeddedRedis) -> None:
+async def test_redis_without_persistence_is_not_waited_for(server: EmbeddedRedis) -> None:
     """Both processes have said so at their start."""
     await configured(server, appendonly="no")
     async with connect(server.url) as client:
@@ -96,7 +96,7 @@ async def test_a_redis_without_a_disk_is_not_waited_for(server: EmbeddedRedis) -
             assert await journal.record(lease, f"tool {number}", b"started", on_disk=True) == b"started"
 
 
-async def test_a_redis_that_evicts_is_refused(server: EmbeddedRedis) -> None:
+async def test_evicting_redis_is_refused(server: EmbeddedRedis) -> None:
     async with RedisClient.from_url(server.url) as client:
         await Store(client, "t").check()
         await client.config_set("maxmemory-policy", "allkeys-lru")
@@ -104,7 +104,7 @@ async def test_a_redis_that_evicts_is_refused(server: EmbeddedRedis) -> None:
             await Store(client, "t").check()
 
 
-async def test_a_redis_that_is_not_there_is_said_to_be_away_soon() -> None:
+async def test_unreachable_redis_is_reported_quickly() -> None:
     """R7: within the time that a person who clicked is waiting."""
     async with connect("redis://127.0.0.1:1/0") as client:
         with pytest.raises(StoreUnavailable, match="Nothing was changed"):

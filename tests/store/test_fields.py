@@ -47,7 +47,7 @@ def kinds() -> dict[str, Any]:
     return found
 
 
-def test_a_field_that_comes_or_goes_or_has_another_default_is_a_new_schema_number() -> None:
+def test_changed_record_fields_need_a_new_schema_number() -> None:
     """R4: else an older version, which runs beside a newer one for a while, drops what it does not know."""
     now = json.loads(json.dumps(kinds()))
     if os.environ.get("GOLDEN"):

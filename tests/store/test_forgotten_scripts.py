@@ -34,7 +34,7 @@ async def client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
         yield client
 
 
-async def test_every_step_is_done_on_a_server_that_has_just_forgotten_its_scripts(
+async def test_every_script_survives_a_server_that_forgot_it(
     client: redis.asyncio.Redis, store: Store, namespace: str
 ) -> None:
     """R4: alone and beside others, for each script of the store; a call that was not known was not done."""
@@ -64,7 +64,7 @@ async def test_every_step_is_done_on_a_server_that_has_just_forgotten_its_script
     await ledger.lease.release("web")
 
 
-async def test_what_is_repeated_in_a_journey_is_done_once_and_in_its_order(
+async def test_repeated_pipeline_runs_once_in_order(
     client: redis.asyncio.Redis, redis_url: str, namespace: str
 ) -> None:
     """R26: calls that travel together are repeated together; alone they would overtake each other."""
@@ -77,7 +77,7 @@ async def test_what_is_repeated_in_a_journey_is_done_once_and_in_its_order(
         await client.delete(namespace)
 
 
-async def test_a_job_is_added_and_done_on_a_server_that_forgets_its_scripts(
+async def test_job_survives_a_server_that_forgot_its_scripts(
     redis_url: str, namespace: str, client: redis.asyncio.Redis
 ) -> None:
     """R5: the scripts of the job engine go the same way."""

@@ -15,7 +15,7 @@ from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 
 
-async def test_a_redis_out_of_memory_is_told_as_that(tmp_path: Path) -> None:
+async def test_redis_out_of_memory_is_reported_as_that(tmp_path: Path) -> None:
     """R7: it answers, so nobody should look for it."""
     async with (
         EmbeddedRedis(tmp_path / "redis", namespace="t") as server,
@@ -37,7 +37,7 @@ def write_no_file() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-async def test_an_embedded_redis_that_cannot_write_says_what_to_do(tmp_path: Path) -> None:
+async def test_embedded_redis_without_space_says_what_to_do(tmp_path: Path) -> None:
     """R49: also in a folder whose name no shell takes as one word."""
     command = (sys.executable, "-m", "countersign.store.embedded_server", str(tmp_path / "my redis"))
     stderr = asyncio.subprocess.PIPE
@@ -47,9 +47,7 @@ async def test_an_embedded_redis_that_cannot_write_says_what_to_do(tmp_path: Pat
     assert "cannot run in" in said and "Free some space" in said and "Traceback" not in said
 
 
-async def test_an_embedded_redis_whose_disk_is_full_says_so_and_not_that_it_ended_by_itself(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_embedded_redis_reports_a_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What its server wrote last is read as a person would."""
     async with EmbeddedRedis(tmp_path / "redis", namespace="t") as server:
         with (server.folder / "valkey.log").open("a") as log:

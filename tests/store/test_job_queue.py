@@ -92,7 +92,7 @@ class Bomb:
         return Path.touch, (self.mark,)
 
 
-async def test_no_job_runs_code_in_a_worker_and_the_next_one_is_advanced(
+async def test_job_with_code_is_dropped_and_the_next_advances(
     queue: Queue, redis_url: str, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
     """R29: whoever can add jobs can add a name of a run, and nothing else."""
@@ -114,7 +114,7 @@ async def test_no_job_runs_code_in_a_worker_and_the_next_one_is_advanced(
 NAMES_OF_NO_RUN = (b'["x y"]', b'[""]', b'["r1", "r2"]', b"[7]", b"\xff")
 
 
-async def test_a_job_that_names_no_run_is_no_error_and_the_next_one_is_advanced(
+async def test_job_without_a_run_is_dropped_without_an_error(
     queue: Queue, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R27: whoever may add jobs fills no log with tracebacks."""
@@ -132,7 +132,7 @@ async def test_a_job_that_names_no_run_is_no_error_and_the_next_one_is_advanced(
     assert caplog.text == ""
 
 
-def test_docket_unpickles_nothing_else_that_we_call() -> None:
+def test_docket_unpickles_in_no_new_place() -> None:
     """R29: where a newer docket does, this says so."""
     found = {
         path.name: len(re.findall(r"pickle\.loads\(", path.read_text()))
@@ -145,7 +145,8 @@ def test_docket_unpickles_nothing_else_that_we_call() -> None:
     }
 
 
-async def test_a_run_is_advanced_again_when_asked_after_it_ended(queue: Queue) -> None:
+async def test_ended_run_is_advanced_again_when_asked(queue: Queue) -> None:
+    """Each ask after its end starts it once more."""
     recorder = Recorder()
     async with working(queue, recorder):
         for times in range(1, 4):
@@ -156,7 +157,8 @@ async def test_a_run_is_advanced_again_when_asked_after_it_ended(queue: Queue) -
             assert len(recorder.ended) >= times
 
 
-async def test_an_ask_while_one_is_queued_or_running_is_dropped(queue: Queue) -> None:
+async def test_ask_for_a_queued_or_running_run_is_dropped(queue: Queue) -> None:
+    """The run is advanced once."""
     recorder = Recorder()
     await queue.advance(RUN)
     await queue.advance(RUN)
@@ -169,7 +171,7 @@ async def test_an_ask_while_one_is_queued_or_running_is_dropped(queue: Queue) ->
     assert sorted(recorder.started) == [RUN, "r2"]
 
 
-async def test_a_job_for_later_comes_when_it_is_due(queue: Queue) -> None:
+async def test_delayed_job_runs_when_due(queue: Queue) -> None:
     recorder = Recorder()
     async with working(queue, recorder):
         due = datetime.now(UTC) + timedelta(seconds=0.5)
@@ -178,7 +180,8 @@ async def test_a_job_for_later_comes_when_it_is_due(queue: Queue) -> None:
         assert datetime.now(UTC) >= due
 
 
-async def test_a_job_for_later_does_not_stand_in_the_way_of_one_for_now(queue: Queue) -> None:
+async def test_delayed_job_does_not_block_an_immediate_one(queue: Queue) -> None:
+    """Both are for the same run."""
     recorder = Recorder()
     await queue.advance(RUN, after=timedelta(hours=1))
     async with working(queue, recorder):
@@ -186,7 +189,8 @@ async def test_a_job_for_later_does_not_stand_in_the_way_of_one_for_now(queue: Q
         await until(lambda: recorder.ended == [RUN])
 
 
-async def test_a_run_in_hand_is_not_started_a_second_time_by_a_job_for_later(queue: Queue) -> None:
+async def test_delayed_job_does_not_start_a_run_twice(queue: Queue) -> None:
+    """The run is in hand when the job is due."""
     recorder = Recorder()
     recorder.open.clear()
     async with working(queue, recorder):
@@ -198,7 +202,7 @@ async def test_a_run_in_hand_is_not_started_a_second_time_by_a_job_for_later(que
         assert recorder.started == [RUN, "r2"]
 
 
-async def test_a_run_that_is_let_go_twice_in_one_second_is_asked_for_twice(
+async def test_run_released_twice_within_a_second_is_requested_twice(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R5: the job that brought it to a worker, which is going too, does not stand in the way of the next."""
@@ -215,7 +219,7 @@ async def test_a_run_that_is_let_go_twice_in_one_second_is_asked_for_twice(
         await until(lambda: recorder.ended == [RUN, RUN])
 
 
-async def test_a_signal_is_heard_though_the_job_of_its_run_is_just_ending(queue: Queue) -> None:
+async def test_signal_is_heard_while_its_job_is_ending(queue: Queue) -> None:
     """R5: what comes while a run is let go is looked at once more, never two at once."""
     recorder = Recorder()
     recorder.open.clear()
@@ -232,7 +236,8 @@ async def test_a_signal_is_heard_though_the_job_of_its_run_is_just_ending(queue:
     assert recorder.started.count(RUN) == 2
 
 
-async def test_an_error_is_logged_and_does_not_end_the_worker(queue: Queue, caplog: pytest.LogCaptureFixture) -> None:
+async def test_error_is_logged_and_the_worker_continues(queue: Queue, caplog: pytest.LogCaptureFixture) -> None:
+    """One run that fails leaves the next its turn."""
     calls: list[RunId] = []
 
     async def breaks(run: RunId) -> None:
@@ -250,7 +255,8 @@ async def test_an_error_is_logged_and_does_not_end_the_worker(queue: Queue, capl
     assert "the model is on fire" in caplog.text
 
 
-async def test_stop_takes_no_more_and_waits_for_the_runs_in_hand(queue: Queue) -> None:
+async def test_stopping_worker_takes_no_jobs_and_finishes_its_runs(queue: Queue) -> None:
+    """Nothing in hand is cancelled."""
     recorder = Recorder()
     recorder.open.clear()
     async with working(queue, recorder, redelivery=timedelta(seconds=10)) as stop:
@@ -263,7 +269,7 @@ async def test_stop_takes_no_more_and_waits_for_the_runs_in_hand(queue: Queue) -
     assert recorder.cancelled == []
 
 
-async def test_a_job_that_comes_to_a_worker_that_is_going_is_passed_on(queue: Queue) -> None:
+async def test_stopping_worker_passes_new_jobs_on(queue: Queue) -> None:
     """R5: a run that it let go is asked for at once, and it is often the first to hear of that."""
     stop, took = asyncio.Event(), asyncio.Queue[tuple[str, RunId]]()
 
@@ -290,7 +296,7 @@ async def test_a_job_that_comes_to_a_worker_that_is_going_is_passed_on(queue: Qu
     await coming
 
 
-async def test_cancelling_the_worker_leaves_the_job_for_another(queue: Queue) -> None:
+async def test_cancelled_worker_leaves_its_job_to_another(queue: Queue) -> None:
     first, second = Recorder(), Recorder()
     first.open.clear()
     task = asyncio.create_task(
@@ -307,7 +313,8 @@ async def test_cancelling_the_worker_leaves_the_job_for_another(queue: Queue) ->
 
 
 @pytest.mark.slow
-async def test_a_run_longer_than_the_redelivery_time_is_started_once(redis_url: str, namespace: str) -> None:
+async def test_long_run_is_not_redelivered(redis_url: str, namespace: str) -> None:
+    """A run may last longer than the redelivery time of its job."""
     recorder, other = Recorder(), Recorder()
     recorder.open.clear()
     short = timedelta(seconds=3)  # a slow machine renews within it
@@ -324,9 +331,7 @@ async def test_a_run_longer_than_the_redelivery_time_is_started_once(redis_url: 
         assert sorted(recorder.started + other.started) == [RUN, "r2"]
 
 
-async def test_hundreds_of_waiting_runs_neither_delay_a_new_one_nor_exhaust_the_connections(
-    queue: Queue, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_hundreds_of_waiting_runs_do_not_delay_another(queue: Queue, caplog: pytest.LogCaptureFixture) -> None:
     """redis-py's pool fails above 100 connections; the hundreds end at the same moment."""
     recorder = Recorder()
     recorder.open.clear()
@@ -359,9 +364,7 @@ asyncio.run(main())
 
 
 @pytest.mark.slow
-async def test_a_run_of_a_worker_killed_with_9_goes_to_another_on_an_idle_queue(
-    redis_url: str, namespace: str, queue: Queue
-) -> None:
+async def test_run_of_a_killed_worker_moves_to_another(redis_url: str, namespace: str, queue: Queue) -> None:
     """R4: nobody adds a job meanwhile; the sweep alone finds the abandoned one."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", WORKER, redis_url, namespace, "5", "0.5", stdout=asyncio.subprocess.PIPE
@@ -377,9 +380,7 @@ async def test_a_run_of_a_worker_killed_with_9_goes_to_another_on_an_idle_queue(
 
 
 @pytest.mark.slow
-async def test_the_runs_of_a_killed_worker_are_shared_by_those_that_are_left(
-    redis_url: str, namespace: str, queue: Queue
-) -> None:
+async def test_runs_of_a_killed_worker_are_shared(redis_url: str, namespace: str, queue: Queue) -> None:
     """R4: one that took them all would take twice as long."""
     count = 4 * TAKEN_AT_ONCE
     lost, other = [
@@ -414,7 +415,7 @@ async def test_the_runs_of_a_killed_worker_are_shared_by_those_that_are_left(
             await process.communicate()
 
 
-async def test_a_job_whose_handing_out_was_lost_with_redis_is_asked_for_again(queue: Queue) -> None:
+async def test_job_lost_by_redis_is_requested_again(queue: Queue) -> None:
     """R5: docket leaves it to redelivery, which is for workers that died. Only after a loss: names may be shared.
 
     What names no run keeps nobody from that, and ends no worker.
@@ -435,7 +436,7 @@ async def test_a_job_whose_handing_out_was_lost_with_redis_is_asked_for_again(qu
 
 
 @pytest.mark.slow
-async def test_a_restart_of_redis_keeps_runs_in_hand_and_brings_new_work_at_once(tmp_path: Path) -> None:
+async def test_redis_restart_keeps_runs_and_brings_new_work(tmp_path: Path) -> None:
     """R4: docket alone would wait for the run in hand before it connected again."""
     recorder = Recorder()
     recorder.open.clear()
@@ -452,7 +453,7 @@ async def test_a_restart_of_redis_keeps_runs_in_hand_and_brings_new_work_at_once
 
 
 @pytest.mark.slow
-async def test_stop_during_an_outage_of_redis_ends_the_worker(tmp_path: Path) -> None:
+async def test_stop_during_a_redis_outage_ends_the_worker(tmp_path: Path) -> None:
     recorder = Recorder()
     async with EmbeddedRedis(tmp_path) as server:
         queue = await Queue(server.url, "t").__aenter__()
@@ -468,7 +469,8 @@ async def test_stop_during_an_outage_of_redis_ends_the_worker(tmp_path: Path) ->
     await queue.__aexit__(None, None, None)
 
 
-async def test_a_redis_that_is_not_there_at_the_start_gets_the_sentence_and_can_be_left() -> None:
+async def test_missing_redis_at_the_start_is_reported_and_stoppable() -> None:
+    """The message keeps the password out, and `stop` still ends the worker."""
     nowhere = "redis://:secret@127.0.0.1:1/0"
     recorder = Recorder()
     async with asyncio.timeout(PATIENCE), Queue(nowhere, "t") as queue:

@@ -62,7 +62,7 @@ async def program(path: Path, owner: str, count: int) -> asyncio.subprocess.Proc
     return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
 
 
-async def test_second_program_is_refused_while_the_first_holds_a_run(file: JournalFile, path: Path) -> None:
+async def test_second_program_is_refused_while_a_run_is_held(file: JournalFile, path: Path) -> None:
     """R4: as two programs, each with the file open."""
     async with JournalFile(path) as other:
         first = await held(file)
@@ -76,7 +76,7 @@ async def test_second_program_is_refused_while_the_first_holds_a_run(file: Journ
         assert await file.claim(RUN, "one", LONG) is None, "who lost it releases nothing"
 
 
-async def test_fences_only_grow(file: JournalFile, path: Path) -> None:
+async def test_journal_fences_only_grow(file: JournalFile, path: Path) -> None:
     """R4: through releases, ends, claims of the same owner, other programs, and a clock that was set back."""
     fences = []
     for owner, ttl in (("one", OVER), ("two", OVER), ("one", LONG), ("one", LONG)):
@@ -90,7 +90,7 @@ async def test_fences_only_grow(file: JournalFile, path: Path) -> None:
     assert fences[-1] > fences[0] + 1_000_000
 
 
-async def test_fence_grows_without_its_row(file: JournalFile, path: Path) -> None:
+async def test_fence_grows_after_its_row_is_deleted(file: JournalFile, path: Path) -> None:
     """R4: somebody deleted the file."""
     first = await held(file)
     with sqlite3.connect(path) as database:
@@ -122,7 +122,7 @@ async def test_entry_under_a_lost_lease_is_refused(file: JournalFile, path: Path
     assert await file.entries(RUN) == {"model": b"said"}
 
 
-async def test_journal_of_an_ended_run_is_dropped_alone(file: JournalFile) -> None:
+async def test_dropped_journal_leaves_the_journals_of_others(file: JournalFile) -> None:
     for run in (RUN, RunId("r2")):
         await file.record(await held(file, run=run), "model", b"said")
     await file.drop(RUN)
@@ -130,7 +130,7 @@ async def test_journal_of_an_ended_run_is_dropped_alone(file: JournalFile) -> No
     assert await file.entries(RunId("r2")) == {"model": b"said"}
 
 
-async def test_answer_of_a_model_is_kept_for_its_time(file: JournalFile, path: Path) -> None:
+async def test_kept_model_answer_expires(file: JournalFile, path: Path) -> None:
     other = Digest("1" * 64)
     await file.put(QUESTION, b"said", LONG)
     await file.put(other, b"over", OVER)
@@ -142,7 +142,7 @@ async def test_answer_of_a_model_is_kept_for_its_time(file: JournalFile, path: P
         assert database.execute("SELECT count(*) FROM answer").fetchone() == (1,), "the other one has left the file"
 
 
-async def test_file_and_what_stands_beside_it_are_their_owners_alone(file: JournalFile, path: Path) -> None:
+async def test_journal_file_is_readable_by_its_owner_only(file: JournalFile, path: Path) -> None:
     """What models and people said is in it."""
     await file.record(await held(file), "model", b"said")
     modes = {one.name: oct(one.stat().st_mode & 0o777) for one in path.parent.iterdir()}
@@ -173,12 +173,12 @@ def no_database(path: Path) -> Path:
     return path
 
 
-async def test_file_that_is_no_database_is_named(no_database: Path) -> None:
+async def test_invalid_database_file_is_named(no_database: Path) -> None:
     with pytest.raises(StoreUnavailable, match=r"journal runs\.sqlite cannot be used: file is not a database"):
         await JournalFile(no_database).__aenter__()
 
 
-async def test_write_that_another_program_holds_up_is_tried_again_later(file: JournalFile, path: Path) -> None:
+async def test_write_blocked_by_another_program_can_be_retried(file: JournalFile, path: Path) -> None:
     """R4: it says so, and nothing of it stays behind."""
     lease = await held(file)
     await file._do(lambda database: database.execute("PRAGMA busy_timeout=1"))
@@ -190,7 +190,7 @@ async def test_write_that_another_program_holds_up_is_tried_again_later(file: Jo
     assert await file.record(lease, "model", b"said") == b"said"
 
 
-async def test_recorded_entries_survive_a_kill_in_the_middle_of_writes(path: Path) -> None:
+async def test_recorded_entries_survive_kill_9_during_writes(path: Path) -> None:
     """R4: kill -9; each entry that was said to be recorded is there, whole, and the run is still the killed one's."""
     for kill in range(3):
         killed = await program(path, "one", MANY)
@@ -211,7 +211,7 @@ async def test_recorded_entries_survive_a_kill_in_the_middle_of_writes(path: Pat
             assert await file._do(lambda database: database.execute("PRAGMA integrity_check").fetchone()) == ("ok",)
 
 
-async def test_programs_that_write_at_once_lose_nothing(path: Path) -> None:
+async def test_concurrent_programs_lose_no_write(path: Path) -> None:
     """R4: four that open a new file together: one gets the shared run, and each writes its own."""
     owners = ["one", "two", "three", "four"]
     programs = await asyncio.gather(*(program(path, owner, 25) for owner in owners))

@@ -32,7 +32,7 @@ async def decided(store: Store, lease: Lease, words: str, asked: int = 0) -> Req
     return request
 
 
-async def test_what_was_decided_is_kept_as_long_as_its_run_goes_on(store: Store, lease: Lease) -> None:
+async def test_decided_request_is_kept_while_its_run_lasts(store: Store, lease: Lease) -> None:
     """R5: a run that then waits for months for somebody else is rebuilt without asking again."""
     first = await decided(store, lease, "the first")
     waiting = await usecases.ask(store, lease, question("the second", asked=1))
@@ -42,7 +42,8 @@ async def test_what_was_decided_is_kept_as_long_as_its_run_goes_on(store: Store,
 
 
 @pytest.mark.parametrize("end", ["finish", "stop"])
-async def test_when_a_run_ends_its_requests_are_kept_as_long_as_it_is(store: Store, lease: Lease, end: str) -> None:
+async def test_requests_of_an_ended_run_expire_with_it(store: Store, lease: Lease, end: str) -> None:
+    """Each key of the run and of its requests has a time to live."""
     requests = [await decided(store, lease, "the first"), await decided(store, lease, "the second", 1)]
     requests.append(await usecases.ask(store, lease, question("the third", asked=2)))
     if end == "finish":
@@ -57,7 +58,7 @@ async def test_when_a_run_ends_its_requests_are_kept_as_long_as_it_is(store: Sto
         assert not await store.client.exists(key) or await left(store, key) is not None
 
 
-async def test_another_runs_requests_stay_when_a_run_ends(store: Store, lease: Lease) -> None:
+async def test_ended_run_leaves_requests_of_other_runs(store: Store, lease: Lease) -> None:
     other = await new_run(store, "rother")
     stays = await decided(store, other, "of the other run")
     await decided(store, lease, "of the run that ends")

@@ -16,7 +16,7 @@ RUN = RunId("r1")
 LONG, OVER = timedelta(minutes=1), timedelta(0)
 
 
-async def test_a_lease_is_one_owners_until_it_lets_go(area: Area) -> None:
+async def test_lease_has_one_owner_until_released(area: Area) -> None:
     """R4: nobody else gets it meanwhile, and who comes next has a higher fence."""
     first = await area.leases.claim(RUN, "one", LONG)
     assert first is not None
@@ -28,7 +28,7 @@ async def test_a_lease_is_one_owners_until_it_lets_go(area: Area) -> None:
     assert second.fence > first.fence
 
 
-async def test_a_lease_whose_time_is_over_is_anybodys_and_its_old_holder_has_no_say(area: Area) -> None:
+async def test_expired_lease_can_be_claimed_and_its_holder_fenced(area: Area) -> None:
     """R4: neither its heartbeat nor its letting go touches the new one."""
     first = await area.leases.claim(RUN, "one", OVER)
     assert first is not None
@@ -39,7 +39,7 @@ async def test_a_lease_whose_time_is_over_is_anybodys_and_its_old_holder_has_no_
     assert await area.leases.claim(RUN, "three", LONG) is None
 
 
-async def test_an_owner_that_claims_again_fences_its_own_past(area: Area) -> None:
+async def test_repeated_claim_fences_the_owners_earlier_one(area: Area) -> None:
     """R4, R8: the job came twice; what the first of them still writes is refused."""
     first = await area.leases.claim(RUN, "one", LONG)
     again = await area.leases.claim(RUN, "one", LONG)
@@ -50,9 +50,7 @@ async def test_an_owner_that_claims_again_fences_its_own_past(area: Area) -> Non
 
 
 @pytest.mark.parametrize("end", ["released", "over"])
-async def test_a_lease_that_nobody_holds_leaves_redis_and_the_next_fence_is_higher_all_the_same(
-    area: Area, end: str
-) -> None:
+async def test_released_lease_leaves_redis_but_fences_still_grow(area: Area, end: str) -> None:
     """R4: a run that waits for weeks keeps no lease, and who slept meanwhile is refused as ever."""
     slept = await area.leases.claim(RUN, "one", LONG)
     assert slept is not None
@@ -74,7 +72,7 @@ async def test_a_lease_that_nobody_holds_leaves_redis_and_the_next_fence_is_high
         await journal.record(slept, "model", b"said")
 
 
-async def test_a_lease_that_is_held_stays_as_long_as_it_is_held(area: Area) -> None:
+async def test_lease_key_lives_as_long_as_the_lease(area: Area) -> None:
     first = await area.leases.claim(RUN, "one", timedelta(days=2))
     assert first is not None
     assert await area.client.pttl(area.keys.lease(RUN)) > ms(timedelta(days=2))
@@ -84,7 +82,7 @@ async def test_a_lease_that_is_held_stays_as_long_as_it_is_held(area: Area) -> N
     assert await area.client.pttl(area.keys.lease(RUN)) > ms(timedelta(days=3))
 
 
-async def test_one_process_draws_slack_until_it_lets_go(store: Store) -> None:
+async def test_only_one_process_draws_slack(store: Store) -> None:
     """R6: and one that was put down cannot stay."""
     lease = ProcessLease(store.client, store.keys.projector)
     assert await lease.claim("one", LONG)

@@ -26,7 +26,7 @@ async def put(store: Store, one: Message, version: int = 0) -> Committed:
     return await store.commit(Change(messages=(Put(one, version),)))
 
 
-async def test_each_message_is_found_under_its_name(store: Store) -> None:
+async def test_message_is_found_by_name(store: Store) -> None:
     """R2"""
     for name in NAMES:
         assert await put(store, message(name, f"1.{len(name)}")) is Committed.DONE
@@ -38,9 +38,7 @@ async def test_each_message_is_found_under_its_name(store: Store) -> None:
 
 
 @pytest.mark.parametrize("about", [None, RequestId("q1"), RequestId("q2")])
-async def test_which_request_it_is_about_comes_back_whatever_its_name_tells(
-    store: Store, about: RequestId | None
-) -> None:
+async def test_message_keeps_its_request_with_any_name(store: Store, about: RequestId | None) -> None:
     """A card's name tells it, so it is not written twice."""
     for name in NAMES:
         one = replace(message(name, "1.1"), request=about)
@@ -49,7 +47,7 @@ async def test_which_request_it_is_about_comes_back_whatever_its_name_tells(
         assert seen is not None and seen.value == one and await store.messages([name]) == {name: one}
 
 
-async def test_of_two_who_write_a_message_one_wins(store: Store) -> None:
+async def test_only_one_of_two_message_writers_succeeds(store: Store) -> None:
     """R6: the projector that was frozen meanwhile learns that it was."""
     assert await put(store, message("card/q1", "1.1")) is Committed.DONE
     assert await put(store, message("card/q1", "1.2")) is Committed.STALE
@@ -58,7 +56,8 @@ async def test_of_two_who_write_a_message_one_wins(store: Store) -> None:
     assert seen is not None and seen.value.ts == "1.3"
 
 
-async def test_they_are_kept_as_long_as_the_last_of_them(store: Store) -> None:
+async def test_messages_of_a_request_live_with_the_last(store: Store) -> None:
+    """They share one hash."""
     key, _ = store.keys.message("card/q1")
     await put(store, message("card/q1"))
     await store.client.pexpire(key, 1000)
@@ -66,7 +65,7 @@ async def test_they_are_kept_as_long_as_the_last_of_them(store: Store) -> None:
     assert await store.client.pttl(key) > ms(KEPT_MESSAGE - timedelta(minutes=1))
 
 
-async def test_a_small_hash_holds_them(store: Store) -> None:
+async def test_messages_of_a_run_fit_one_small_hash(store: Store) -> None:
     """Four messages of a waiting run took four keys."""
     for name in ("card/q1", "waiting/q1"):
         await put(store, replace(message(name, "1795359233.143338"), thread="1795359233.143338", drawn="6d" * 10))
@@ -81,7 +80,7 @@ async def posted(store: Store, ts: str, request: str, channel: ChannelId = APPRO
     return store.keys.ts(HERE, channel, ts)
 
 
-async def test_messages_of_one_hour_and_channel_share_a_small_hash(store: Store) -> None:
+async def test_messages_of_one_hour_share_a_small_hash(store: Store) -> None:
     """R2: a run that waits takes little in Redis, and two entries of it are these."""
     first = await posted(store, f"{NOON}.000100", "q1")
     assert await posted(store, f"{NOON + 3599}.999999", "q2") == first
@@ -114,7 +113,8 @@ async def test_messages_of_one_hour_and_channel_share_a_small_hash(store: Store)
     assert each < 60, "104 each as strings"
 
 
-async def test_the_hour_is_kept_as_long_as_its_last_message(store: Store) -> None:
+async def test_hour_of_messages_lives_as_long_as_its_last(store: Store) -> None:
+    """The hash by hour and channel."""
     key = await posted(store, f"{NOON}.000100", "q1")
     assert await store.client.pttl(key) > (KEPT_MESSAGE - timedelta(minutes=1)) / timedelta(milliseconds=1)
     await store.client.pexpire(key, 1000)

@@ -86,9 +86,10 @@ async def ids(overview: Overview, *names: UserId | GroupId, unless: UserId | Non
     return [request.id for request in (await waiting(overview, *names, unless=unless)).requests]
 
 
-async def test_what_waits_is_listed_for_its_reviewers_and_its_channels_newest_first(
+async def test_waiting_requests_are_listed_newest_first_for_each_reviewer(
     store: Store, lease: Lease, overview: Overview
 ) -> None:
+    """R9: each person reads those that they may decide."""
     first, second = await asked(store, lease, "a"), await asked(store, lease, "b")
     for name in (BOB, CAROL):
         assert await ids(overview, name) == [second.id, first.id]
@@ -101,7 +102,7 @@ async def test_what_waits_is_listed_for_its_reviewers_and_its_channels_newest_fi
     assert await ids(overview, BOB) == await ids(overview, CAROL) == [first.id]
 
 
-async def test_whoever_voted_is_not_waited_for_and_the_others_are(
+async def test_voted_request_is_listed_only_for_the_other_reviewers(
     store: Store, lease: Lease, overview: Overview
 ) -> None:
     """R11"""
@@ -112,7 +113,7 @@ async def test_whoever_voted_is_not_waited_for_and_the_others_are(
     assert await ids(overview, CAROL, LEADS) == await ids(overview, BOB) == [voted.id]
 
 
-async def test_a_groups_requests_wait_for_its_members_but_not_for_who_asked(
+async def test_group_request_is_listed_for_members_except_the_requester(
     store: Store, lease: Lease, overview: Overview
 ) -> None:
     """R10"""
@@ -125,7 +126,7 @@ async def test_a_groups_requests_wait_for_its_members_but_not_for_who_asked(
     assert await store.client.zcard(store.keys.waits_not(ALICE)) == 0
 
 
-async def test_own_requests_are_listed_where_the_channel_allows_them(
+async def test_own_request_is_listed_where_the_channel_allows_it(
     store: Store, lease: Lease, overview: Overview
 ) -> None:
     """R10"""
@@ -133,7 +134,7 @@ async def test_own_requests_are_listed_where_the_channel_allows_them(
     assert await ids(overview, ALICE, LEADS) == [both.id]
 
 
-async def test_a_list_left_behind_mends_itself(store: Store, lease: Lease, overview: Overview) -> None:
+async def test_stale_list_repairs_itself(store: Store, lease: Lease, overview: Overview) -> None:
     """Others are asked than before, and it was settled: nobody took it out of the old list."""
     waits = await asked(store, lease)
     assert await ids(overview, BOB) == [waits.id]
@@ -149,18 +150,18 @@ async def test_a_list_left_behind_mends_itself(store: Store, lease: Lease, overv
     assert await store.client.zcard(store.keys.waits(BOB)) == 0
 
 
-async def test_more_than_is_shown_is_counted_without_what_does_not_fit(
-    store: Store, lease: Lease, overview: Overview
-) -> None:
+async def test_filtered_list_counts_everything_that_matches(store: Store, lease: Lease, overview: Overview) -> None:
+    """More matches than are shown."""
     for number in range(7):
         await asked(store, lease, str(number))
     odd = await overview.waiting([BOB], BOB, lambda r: int(r.question.content) % 2 == 1, 2)
     assert ([r.question.content for r in odd.requests], odd.total) == (["5", "3"], 3)
 
 
-async def test_of_a_very_long_list_the_newest_are_shown_and_the_rest_is_more_than_a_number(
+async def test_huge_list_shows_its_newest_and_a_partial_count(
     store: Store, lease: Lease, overview: Overview, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """`whole=False` says that there are more; nothing older is missed."""
     monkeypatch.setattr("countersign.store.request_lists._READ", 4)
     monkeypatch.setattr("countersign.store.request_lists._PAGE", 2)
     mixed = Reviewers(frozenset({BOB}), frozenset({LEADS}))
@@ -173,7 +174,7 @@ async def test_of_a_very_long_list_the_newest_are_shown_and_the_rest_is_more_tha
     assert await waiting(overview, DAVE, LEADS, limit=99) == Waiting((made[9], *made[7::-1]), 9)
 
 
-async def test_many_that_were_settled_and_are_listed_still_hide_none_that_wait(
+async def test_settled_entries_in_a_list_hide_no_pending_ones(
     store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6: the lists come after the click; what is left of the newest must not push what is older out of a page."""
@@ -188,7 +189,7 @@ async def test_many_that_were_settled_and_are_listed_still_hide_none_that_wait(
     assert await store.client.zcard(store.keys.waits(BOB)) == 2
 
 
-async def test_the_newest_decisions_are_kept_for_all_whom_they_concern(
+async def test_newest_decisions_are_kept_for_everybody_concerned(
     store: Store, lease: Lease, overview: Overview
 ) -> None:
     """R25"""
@@ -202,7 +203,7 @@ async def test_the_newest_decisions_are_kept_for_all_whom_they_concern(
     assert KEPT - timedelta(minutes=1) < timedelta(milliseconds=left) <= KEPT
 
 
-async def test_a_list_of_decisions_does_not_grow_for_ever(store: Store, overview: Overview) -> None:
+async def test_list_of_decisions_is_bounded(store: Store, overview: Overview) -> None:
     now = await store.now()
     for number in range(KEPT_DECIDED + 5):
         made = request(now, run=f"r{number}")
@@ -213,7 +214,8 @@ async def test_a_list_of_decisions_does_not_grow_for_ever(store: Store, overview
     assert (await overview.decided(BOB, 1))[0].run == f"r{KEPT_DECIDED + 4}"
 
 
-async def test_runs_that_go_on_are_listed_for_who_started_them(store: Store, lease: Lease, overview: Overview) -> None:
+async def test_active_runs_are_listed_for_their_requester(store: Store, lease: Lease, overview: Overview) -> None:
+    """With the total where there are more than are shown."""
     other = await new_run(store, "rother")
     runs, total = await overview.runs(ALICE, 1)
     assert ([run.id for run in runs], total) == ([other.run], 2)
@@ -223,7 +225,7 @@ async def test_runs_that_go_on_are_listed_for_who_started_them(store: Store, lea
     assert ([run.id for run in runs], total) == ([other.run], 1)
 
 
-async def test_a_home_is_live_for_as_long_as_was_said(store: Store, overview: Overview) -> None:
+async def test_home_is_live_for_its_stated_time(store: Store, overview: Overview) -> None:
     """R20: by the server's clock."""
     await overview.watch(ALICE, timedelta(hours=1))
     await overview.watch(BOB, timedelta(0))

@@ -32,9 +32,10 @@ async def connections(client: redis.asyncio.Redis, name: str) -> int:
     return sum(one["name"] == name for one in await client.client_list())
 
 
-async def test_calls_of_the_same_moment_travel_together_and_each_gets_its_own_answer(
+async def test_simultaneous_calls_share_a_round_trip_and_keep_answers(
     client: redis.asyncio.Redis, namespace: str, in_order: bool
 ) -> None:
+    """Each caller gets its own answer, also when the server does not know the script."""
     pipeline, echo = ScriptPipeline(client, in_order=in_order), Script(client, ECHO)
     for _ in range(2):  # the first time the server does not know the script
         answers = await asyncio.gather(*(pipeline.call(echo, [f"k{n}"], [n]) for n in range(30)))
@@ -44,7 +45,9 @@ async def test_calls_of_the_same_moment_travel_together_and_each_gets_its_own_an
     assert await connections(client, namespace) == 2, "the first at once and the others together, or sixteen and one"
 
 
-async def test_a_crowd_travels_in_several_journeys(client: redis.asyncio.Redis, namespace: str, in_order: bool) -> None:
+async def test_crowd_of_calls_is_split_into_several_round_trips(
+    client: redis.asyncio.Redis, namespace: str, in_order: bool
+) -> None:
     """Else this process would stand still while Redis works for all of them."""
     pipeline, echo = ScriptPipeline(client, in_order=in_order), Script(client, ECHO)
     for _ in range(2):
@@ -55,7 +58,7 @@ async def test_a_crowd_travels_in_several_journeys(client: redis.asyncio.Redis, 
     assert await connections(client, namespace) == (3 if in_order else 4), "two of sixteen and the rest; one at once"
 
 
-async def test_one_that_fails_fails_alone(client: redis.asyncio.Redis, in_order: bool) -> None:
+async def test_failing_call_in_a_pipeline_fails_alone(client: redis.asyncio.Redis, in_order: bool) -> None:
     pipeline = ScriptPipeline(client, in_order=in_order)
     echo, fail = Script(client, ECHO), Script(client, FAIL)
     for first, second in ((echo, fail), (fail, echo)):
@@ -66,7 +69,7 @@ async def test_one_that_fails_fails_alone(client: redis.asyncio.Redis, in_order:
         assert [b"k", b"a"] in answers
 
 
-async def test_one_that_is_cancelled_takes_nobody_along(client: redis.asyncio.Redis, in_order: bool) -> None:
+async def test_cancelled_call_in_a_pipeline_harms_no_other(client: redis.asyncio.Redis, in_order: bool) -> None:
     pipeline, echo = ScriptPipeline(client, in_order=in_order), Script(client, ECHO)
     for cancelled in range(3):
         # Connections stand: redis-py leaves one open that is cancelled while it is made.
@@ -82,7 +85,7 @@ async def test_one_that_is_cancelled_takes_nobody_along(client: redis.asyncio.Re
 
 
 @pytest.mark.parametrize("cancelled", range(4))
-async def test_one_that_is_cancelled_on_the_way_makes_no_other_call_go_twice(
+async def test_call_cancelled_in_flight_sends_no_other_twice(
     client: redis.asyncio.Redis, namespace: str, cancelled: int, in_order: bool
 ) -> None:
     """R8: an event that was only counted would be counted twice."""
@@ -102,9 +105,7 @@ async def test_one_that_is_cancelled_on_the_way_makes_no_other_call_go_twice(
     await client.delete(namespace)
 
 
-async def test_what_agents_do_at_the_same_moment_reaches_redis_in_its_order(
-    client: redis.asyncio.Redis, namespace: str
-) -> None:
+async def test_calls_in_order_reach_redis_in_order(client: redis.asyncio.Redis, namespace: str) -> None:
     """R26: calls of one answer of a model are judged, numbered and asked about as the model put them."""
     pipeline, push = ScriptPipeline(client, in_order=True), Script(client, "redis.call('RPUSH', KEYS[1], ARGV[1])")
     for turn in range(20):
@@ -115,7 +116,7 @@ async def test_what_agents_do_at_the_same_moment_reaches_redis_in_its_order(
         await client.delete(namespace)
 
 
-async def test_a_reply_that_is_lost_on_the_way_loses_no_answer(redis_url: str, in_order: bool) -> None:
+async def test_lost_pipeline_reply_loses_no_answer(redis_url: str, in_order: bool) -> None:
     """R8: what was under way is asked again, by each alone; the store's scripts bear being repeated."""
     port = urlsplit(redis_url).port
     assert port is not None

@@ -45,7 +45,7 @@ async def unreported(store: Store) -> list[bytes]:
     return list(found)
 
 
-async def test_a_record_that_nobody_reads_among_those_without_an_outcome_keeps_no_other_from_its_end(
+async def test_unreadable_record_does_not_stop_unreported_requests_from_ending(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: it ended `web`, and again at each start. More of them than are read at once hide nothing; they stay."""
@@ -60,7 +60,7 @@ async def test_a_record_that_nobody_reads_among_those_without_an_outcome_keeps_n
     assert await unreported(store) == [name.encode() for name in unreadable], "a newer version may read them"
 
 
-async def test_requests_that_are_no_programs_or_ended_leave_those_without_an_outcome(store: Store) -> None:
+async def test_ended_and_foreign_requests_leave_the_unreported_index(store: Store) -> None:
     """R29: of none of them an outcome is awaited."""
     await start_run(store)
     teams, ended = await asked(store), await rejected(store)
@@ -75,7 +75,7 @@ async def test_requests_that_are_no_programs_or_ended_leave_those_without_an_out
     assert not (await run_of(store, teams)).over
 
 
-async def test_a_request_that_people_are_asked_about_does_not_end_unreported(store: Store) -> None:
+async def test_pending_request_does_not_end_as_unreported(store: Store) -> None:
     """R5: its run was over, as if nothing had been approved, while its card stood."""
     waiting, over = await asked_by_a_program(store), await rejected(store, "two")
     await store.client.zadd(store.keys.unreported, {waiting.id: 0})

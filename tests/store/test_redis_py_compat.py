@@ -34,9 +34,7 @@ async def _script(client: Any) -> Any:
 
 
 @pytest.mark.parametrize("ask", [_get, _after_connecting, _pipeline, _script])
-async def test_a_call_of_redis_that_is_cancelled_at_any_moment_is_cancelled_and_mixes_up_no_answers(
-    redis_url: str, ask: Asks
-) -> None:
+async def test_cancelled_redis_call_stays_cancelled_and_mixes_no_answers(redis_url: str, ask: Asks) -> None:
     """R8: on Python 3.11 a cancellation got lost that came as a command was sent."""
     async with connect(redis_url) as client:
         await client.mset({"a": "a", "b": "b"})
@@ -55,7 +53,8 @@ async def test_a_call_of_redis_that_is_cancelled_at_any_moment_is_cancelled_and_
         await client.delete("a", "b")
 
 
-async def test_time_that_runs_out_as_a_command_is_sent_has_run_out(redis_url: str) -> None:
+async def test_timeout_during_a_redis_send_is_raised(redis_url: str) -> None:
+    """R8: on Python 3.11 it got lost as the command was sent."""
     async with connect(redis_url) as client:
         await client.ping()
 
@@ -68,7 +67,8 @@ async def test_time_that_runs_out_as_a_command_is_sent_has_run_out(redis_url: st
             await asks()
 
 
-async def test_a_listener_for_hints_ends_when_told_to_at_any_moment(redis_url: str) -> None:
+async def test_hint_listener_ends_whenever_cancelled(redis_url: str) -> None:
+    """At whatever turn of the event loop."""
     async with connect(redis_url) as client:
         for turns in range(60):
             async with client.pubsub() as subscription:
@@ -97,7 +97,8 @@ KINDS: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("url", "kind"), KINDS)
-async def test_every_connection_of_ours_and_of_the_job_engine_keeps_cancellations(url: str, kind: Any) -> None:
+async def test_all_our_redis_connections_keep_cancellations(url: str, kind: Any) -> None:
+    """Those of the job engine and of Sentinel too."""
     client, engine = connect(url), await EngineConnections(url)._connection_pool_from_url()
     pools: list[Any] = [client.connection_pool, engine]
     assert [pool.connection_class for pool in pools] == [cancellable(kind)] * 2
@@ -107,7 +108,8 @@ async def test_every_connection_of_ours_and_of_the_job_engine_keeps_cancellation
     await engine.aclose()
 
 
-async def test_every_connection_to_a_node_of_a_cluster_keeps_cancellations() -> None:
+async def test_cluster_node_connections_keep_cancellations() -> None:
+    """The first nodes and those found later."""
     client: Any = connect("redis+cluster://localhost:1")
     [node] = client.startup_nodes
     known = [node.connection_class, client.nodes_manager.connection_kwargs["connection_class"]]

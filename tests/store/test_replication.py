@@ -44,7 +44,7 @@ async def many(store: Store, count: int) -> list[Request]:
     return [await usecases.ask(store, lease, question(f"mail {i}", agent=f"a{i}")) for i in range(count)]
 
 
-async def test_a_decision_that_no_replica_confirms_is_not_acknowledged_and_its_repeat_counts_once(
+async def test_unreplicated_decision_is_not_acknowledged_and_repeats_once(
     pair: tuple[Server, Server], safe: Store
 ) -> None:
     """R7, R8: the person is told, and the same click again is the same click."""
@@ -59,9 +59,7 @@ async def test_a_decision_that_no_replica_confirms_is_not_acknowledged_and_its_r
     assert decided.decision.attempt == "click"
 
 
-async def test_what_is_about_to_be_done_is_not_done_before_the_replicas_know(
-    pair: tuple[Server, Server], safe: Store
-) -> None:
+async def test_action_waits_until_the_replicas_know_it_started(pair: tuple[Server, Server], safe: Store) -> None:
     """R4: a `started` that a failover could forget would let the action run twice."""
     area = Area(safe.client, "acme", ONE)
     lease, journal = await area.leases.claim(RunId("r1"), "worker", timedelta(minutes=1)), RedisJournal(area)
@@ -74,7 +72,7 @@ async def test_what_is_about_to_be_done_is_not_done_before_the_replicas_know(
 
 
 @pytest.mark.parametrize("wanted", [1, 0])
-async def test_no_acknowledged_decision_is_lost_with_the_primary(pair: tuple[Server, Server], wanted: int) -> None:
+async def test_acknowledged_decisions_survive_the_loss_of_the_primary(pair: tuple[Server, Server], wanted: int) -> None:
     """R4: with one replica waited for nothing is lost; waiting for none, what was said last is."""
     async with connect(pair[0].url) as client:
         store = Store(client, "acme", Replicas(wanted, ONE.within))
@@ -101,7 +99,7 @@ async def test_no_acknowledged_decision_is_lost_with_the_primary(pair: tuple[Ser
     assert (len(acknowledged), len(lost)) == ((20, 0) if wanted else (40, 20))
 
 
-async def test_a_claim_that_a_failover_forgot_does_not_share_its_fence_with_the_next_one(area: Area) -> None:
+async def test_claim_forgotten_by_a_failover_shares_no_fence(area: Area) -> None:
     """R4: two workers with one fence could both write the run."""
     run = RunId("r1")
     first = await area.leases.claim(run, "one", timedelta(seconds=5))
@@ -114,7 +112,7 @@ async def test_a_claim_that_a_failover_forgot_does_not_share_its_fence_with_the_
     assert second.fence > first.fence
 
 
-async def test_a_script_that_the_server_forgot_is_loaded_again(safe: Store) -> None:
+async def test_forgotten_script_is_loaded_again(safe: Store) -> None:
     """R4: a restarted primary knows no scripts."""
     [asked] = await many(safe, 1)
     safe.client.connection_pool.connection_class = Forgetting

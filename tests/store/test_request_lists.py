@@ -12,7 +12,7 @@ from tests.sample_requests import ALICE, BOB, GENERAL, attempt, question
 from tests.store_fixtures import NoQueue
 
 
-async def test_an_event_is_handed_out_once_the_lists_know_of_it(store: Store, lease: Lease) -> None:
+async def test_event_is_delivered_after_the_lists_know_it(store: Store, lease: Lease) -> None:
     """R6: whoever sees a card finds it in the lists; and what a dead process had in hand is listed by the next one."""
     outbox, overview = Outbox(store), Overview(store)
     await outbox.open()
@@ -30,7 +30,7 @@ async def test_an_event_is_handed_out_once_the_lists_know_of_it(store: Store, le
     assert (await overview.waiting([BOB], BOB, lambda request: True, 9)).requests == (asked,)
 
 
-async def test_lists_that_follow_twice_or_late_are_the_same(store: Store, lease: Lease) -> None:
+async def test_request_lists_updated_twice_or_late_are_equal(store: Store, lease: Lease) -> None:
     """R6: they are written from the request as it is, not from what the event says."""
     lists, overview = Lists(store), Overview(store)
     asked = await usecases.ask(store, lease, question())
@@ -42,9 +42,7 @@ async def test_lists_that_follow_twice_or_late_are_the_same(store: Store, lease:
         assert await overview.decided(ALICE, 9) == await overview.decided(GENERAL, 9) == [settled]
 
 
-async def test_an_older_state_that_a_frozen_process_lists_is_found_out_by_whoever_reads(
-    store: Store, lease: Lease
-) -> None:
+async def test_stale_list_entry_of_a_frozen_process_is_dropped(store: Store, lease: Lease) -> None:
     """R6"""
     lists, overview = Lists(store), Overview(store)
     asked = await usecases.ask(store, lease, question())
@@ -56,9 +54,7 @@ async def test_an_older_state_that_a_frozen_process_lists_is_found_out_by_whoeve
 
 
 @pytest.mark.parametrize("how", ["gone", "broken"])
-async def test_a_request_that_is_gone_or_broken_is_in_no_list_and_the_others_are(
-    store: Store, lease: Lease, how: str
-) -> None:
+async def test_missing_or_broken_request_is_left_out_of_lists(store: Store, lease: Lease, how: str) -> None:
     """What was kept long enough and dropped, and what is damaged."""
     outbox = Outbox(store)
     gone = await usecases.ask(store, lease, question("a"))

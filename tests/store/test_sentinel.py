@@ -41,9 +41,7 @@ async def there(site: SentinelSetup) -> AsyncIterator[Store]:
         yield store
 
 
-async def test_after_a_failover_requests_are_decided_and_waiting_futures_woken_on_the_new_primary(
-    site: SentinelSetup, there: Store
-) -> None:
+async def test_failover_keeps_deciding_and_waking_waits(site: SentinelSetup, there: Store) -> None:
     """R5: the subscription is made anew there, and the state read back."""
     lease = await new_run(there)
     async with Wakeups(there) as wakeups:
@@ -62,7 +60,7 @@ async def test_after_a_failover_requests_are_decided_and_waiting_futures_woken_o
     assert {request.status for request in settled} == {Status.APPROVED}
 
 
-async def test_after_a_failover_the_job_engine_goes_on_with_the_new_primary(site: SentinelSetup, there: Store) -> None:
+async def test_failover_keeps_the_job_engine_working(site: SentinelSetup, there: Store) -> None:
     """R5: jobs asked for there are done, by the worker that was connected to the lost one."""
     stop, advanced = asyncio.Event(), asyncio.Queue[RunId]()
 

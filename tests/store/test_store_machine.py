@@ -386,7 +386,7 @@ class Life(RuleBasedStateMachine):
 
 
 @longer
-def test_whatever_people_the_clock_and_workers_do_one_decision_stands(redis_url: str) -> None:
+def test_one_decision_stands_whatever_people_and_workers_do(redis_url: str) -> None:
     """R3, R4, R5, R7, R8, R20."""
 
     class There(Life):

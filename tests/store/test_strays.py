@@ -62,9 +62,7 @@ async def overdue(store: Store) -> Request:
     return over
 
 
-async def test_names_of_nothing_in_the_index_of_deadlines_are_removed_counted_and_logged(
-    store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_stray_deadlines_are_removed(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     """R29: a hundred thousand of them kept every deadline from being kept for more than a minute."""
     await start_run(store)
     over, index = await overdue(store), store.keys.pending
@@ -77,9 +75,7 @@ async def test_names_of_nothing_in_the_index_of_deadlines_are_removed_counted_an
     assert lines and not any("\n" in line for line in lines)
 
 
-async def test_what_is_in_the_index_too_early_too_late_or_cannot_be_read_is_looked_at_when_it_is_time(
-    store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_misplaced_deadlines_are_moved_to_their_time(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     """R29, R5: nothing of it is lost, and none of it is looked at each second."""
     await start_run(store)
     early, broken, settled = [await asked(store, number) for number in range(3)]
@@ -111,7 +107,7 @@ LOOKS: dict[str, tuple[Callable[[Store], str], Look]] = {
 
 
 @pytest.mark.parametrize("look", LOOKS)
-async def test_names_of_nothing_leave_a_list_that_is_read(store: Store, look: str) -> None:
+async def test_stray_names_leave_an_index_that_is_read(store: Store, look: str) -> None:
     """R4: beside what is there, which stays; a damaged record stays too, for a program that reads it."""
     index, read = LOOKS[look]
     kind = "r" if "runs" in look or "questions" in look else "q"
@@ -129,7 +125,7 @@ async def test_names_of_nothing_leave_a_list_that_is_read(store: Store, look: st
     assert await store.request(made.id) is not None
 
 
-async def test_each_page_of_lost_questions_is_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_page_of_lost_questions_is_examined(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """R5: also runs that were parked in the same moment, more than a page has."""
     monkeypatch.setattr(indexes, "_AT_ONCE", 3)
     lost = []

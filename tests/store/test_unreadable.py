@@ -91,14 +91,14 @@ async def two(store: Store) -> list[Request]:
     return both
 
 
-async def test_what_waits_is_listed_without_it(store: Store, two: list[Request]) -> None:
+async def test_waiting_requests_are_listed_without_the_unreadable_one(store: Store, two: list[Request]) -> None:
     """For a Home, for `/approvals pending`, and for whoever looks through all that waits."""
     assert await store.indexes.waiting(9) == [two[1]]
     found = await Overview(store).waiting([BOB], BOB, lambda request: True, 9)
     assert (list(found.requests), found.total) == ([two[1]], 1)
 
 
-async def test_it_stays_in_the_lists_and_is_there_again_once_it_can_be_read(store: Store, two: list[Request]) -> None:
+async def test_unreadable_request_stays_in_the_lists_until_readable(store: Store, two: list[Request]) -> None:
     """R5: a program that cannot read it must not conclude that it is gone."""
     overview = Overview(store)
     await overview.waiting([BOB], BOB, lambda request: True, 9)
@@ -108,21 +108,23 @@ async def test_it_stays_in_the_lists_and_is_there_again_once_it_can_be_read(stor
     assert {one.id for one in found.requests} == {one.id for one in two}
 
 
-async def test_it_is_named_in_the_log_once(store: Store, two: list[Request], caplog: pytest.LogCaptureFixture) -> None:
+async def test_unreadable_request_is_logged_once(
+    store: Store, two: list[Request], caplog: pytest.LogCaptureFixture
+) -> None:
     for _ in range(3):
         await store.indexes.waiting(9)
     (line,) = [r.getMessage() for r in caplog.records if two[0].id in r.getMessage()]
     assert "left out" in line and "cannot be decompressed" in line
 
 
-async def test_what_decides_something_takes_it_for_neither_gone_nor_there(store: Store, two: list[Request]) -> None:
+async def test_unreadable_request_counts_as_neither_gone_nor_present(store: Store, two: list[Request]) -> None:
     """R5: a run of which a question cannot be read does not go on as if nobody had asked."""
     with pytest.raises(UnknownSchema):
         await store.requests([request.id for request in two])
     assert await store.readable([two[0].id, RequestId("qother")]) == {RequestId("qother"): None}
 
 
-async def test_decisions_are_listed_without_it(store: Store) -> None:
+async def test_decisions_are_listed_without_the_unreadable_one(store: Store) -> None:
     await start_run(store)
     both = [await asked(store, number) for number in range(2)]
     for made in both:
@@ -135,7 +137,7 @@ async def test_decisions_are_listed_without_it(store: Store) -> None:
     assert [one.id for one in undelivered] == [both[1].id]
 
 
-async def test_deadlines_of_the_others_are_kept(store: Store, two: list[Request]) -> None:
+async def test_deadlines_are_kept_beside_an_unreadable_request(store: Store, two: list[Request]) -> None:
     await store.client.zadd(store.keys.pending, {name: 1 for name in (two[0].id, b"\xff\xfe")})
     over = request(await store.now() - timedelta(hours=2), asked=question(asked=7))
     await store.commit(Change(requests=(Put(over, 0),)))
@@ -147,7 +149,8 @@ async def test_deadlines_of_the_others_are_kept(store: Store, two: list[Request]
         await asyncio.gather(keeping, return_exceptions=True)
 
 
-async def test_who_waits_for_another_hears_of_it_when_a_hint_was_lost(store: Store) -> None:
+async def test_lost_hint_beside_an_unreadable_request_is_repaired(store: Store) -> None:
+    """R5: the wait for the readable request ends."""
     await start_run(store)
     both = [await asked(store, number) for number in range(2)]
     async with Wakeups(store) as wakeups:
@@ -163,7 +166,7 @@ async def test_who_waits_for_another_hears_of_it_when_a_hint_was_lost(store: Sto
         await asyncio.gather(waits[0], return_exceptions=True)
 
 
-async def test_runs_are_listed_without_one_that_cannot_be_read(store: Store) -> None:
+async def test_runs_are_listed_without_the_unreadable_one(store: Store) -> None:
     await start_run(store)
     other = RunId("rother")
     seen = await store.run(RUN)
@@ -184,7 +187,7 @@ async def test_runs_are_listed_without_one_that_cannot_be_read(store: Store) -> 
     assert ([run.id for run in runs], total) == ([other], 2)
 
 
-async def test_a_permission_for_a_run_that_cannot_be_read_is_shown_as_in_force(store: Store) -> None:
+async def test_permission_for_an_unreadable_run_counts_as_in_force(store: Store) -> None:
     """R24: nobody can say that it has ended; and the other permissions are listed beside it."""
     await start_run(store)
     made = request(await store.now(), asked=call())
@@ -199,9 +202,7 @@ async def test_a_permission_for_a_run_that_cannot_be_read_is_shown_as_in_force(s
     assert await permission_use.in_force(store) == []
 
 
-async def test_a_request_that_cannot_be_read_is_left_out_before_people_are_asked(
-    store: Store, two: list[Request]
-) -> None:
+async def test_unreadable_request_is_skipped_before_people_are_asked(store: Store, two: list[Request]) -> None:
     """R6: whoever draws its run settles it first."""
     looked_at: list[RequestId] = []
 
@@ -220,14 +221,15 @@ async def test_a_request_that_cannot_be_read_is_left_out_before_people_are_asked
         await settle(two[0].id)
 
 
-async def test_teams_are_known_without_a_worker_that_announces_what_nobody_reads(store: Store) -> None:
+async def test_teams_are_listed_despite_an_unreadable_worker(store: Store) -> None:
+    """R4: an announcement that cannot be read hides no other worker's teams."""
     broken = WorkerId("broken")
     await store.workers.announce(broken, Announcement((TeamInfo("other", "line"),)), timedelta(minutes=1))
     await store.client.set(store.keys.worker(broken), b"\x01 no record", px=60_000)
     assert [team.name for team in await store.workers.teams()] == ["email"]
 
 
-async def test_a_run_is_stopped_though_one_of_its_questions_cannot_be_read(store: Store) -> None:
+async def test_run_with_an_unreadable_question_can_be_stopped(store: Store) -> None:
     """R4: whoever tried was told that a record cannot be read, and the run went on for ever."""
     _, (broken, other) = await at_work(store, "one", "two")
     await break_request(store, broken)
@@ -237,7 +239,7 @@ async def test_a_run_is_stopped_though_one_of_its_questions_cannot_be_read(store
     assert await store.indexes.active_runs(9) == []
 
 
-async def test_a_run_fails_though_one_of_its_questions_cannot_be_read(store: Store) -> None:
+async def test_run_with_an_unreadable_question_can_fail(store: Store) -> None:
     """R4: it was built again every few seconds, for ever."""
     lease, (broken, other) = await at_work(store, "one", "two")
     await break_request(store, broken)
@@ -246,7 +248,7 @@ async def test_a_run_fails_though_one_of_its_questions_cannot_be_read(store: Sto
     assert await status_of(store, other) is Status.WITHDRAWN
 
 
-async def test_a_run_with_a_question_of_a_newer_version_is_left_for_one(store: Store) -> None:
+async def test_run_with_a_newer_question_waits_for_newer_code(store: Store) -> None:
     """R4: who cannot read it does not leave it behind with a card that waits."""
     lease, (newer,) = await at_work(store, "one")
     assert await usecases.park(store, lease, frozenset({newer.id}))
@@ -259,7 +261,7 @@ async def test_a_run_with_a_question_of_a_newer_version_is_left_for_one(store: S
     assert await run_of(store) == parked
 
 
-async def test_a_parked_run_goes_on_to_its_end_if_a_question_of_it_cannot_be_read(store: Store) -> None:
+async def test_parked_run_with_an_unreadable_question_can_continue(store: Store) -> None:
     """R5: what was decided beside it was asked for every few seconds, and no worker took the run."""
     lease, both = await at_work(store, "one", "two")
     assert await usecases.park(store, lease, frozenset(one.id for one in both))
@@ -270,21 +272,21 @@ async def test_a_parked_run_goes_on_to_its_end_if_a_question_of_it_cannot_be_rea
 
 
 @pytest.mark.parametrize("head", [b"", b"x 2", b"-1 2"])
-def test_record_without_a_version_that_counts_is_refused(head: bytes) -> None:
+def test_record_without_a_positive_version_is_refused(head: bytes) -> None:
     """R3: of two clicks at once the later would not find that somebody was faster."""
     with pytest.raises(UnknownSchema, match="no version that counts"):
         Codec(Request).read(head + b"\n{}")
 
 
 @pytest.mark.parametrize("raw", [b"1 \x1b[2J\n{}", b'1 2\n{"\x1b[2J": 1}', "1 \u202e2\n{}".encode()])
-def test_error_about_a_record_shows_stored_text_in_ascii(raw: bytes) -> None:
+def test_record_error_shows_stored_text_in_ascii(raw: bytes) -> None:
     """R15: it ends in logs and terminals, where it could move the cursor or turn the line around."""
     with pytest.raises(UnknownSchema) as unread:
         Codec(Run).read(raw)
     assert str(unread.value).isascii() and str(unread.value).isprintable()
 
 
-async def test_error_about_a_field_shows_its_stored_name_in_ascii(store: Store) -> None:
+async def test_field_error_shows_its_stored_name_in_ascii(store: Store) -> None:
     """R15"""
     await at_work(store)
     kind = Codec(Run)

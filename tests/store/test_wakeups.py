@@ -11,9 +11,7 @@ from tests.sample_requests import attempt, question
 from tests.store_fixtures import NoQueue
 
 
-async def test_nobody_looks_at_the_deadlines_because_of_a_decision(
-    store: Store, lease: Lease, wakeups: Wakeups
-) -> None:
+async def test_decision_does_not_wake_the_deadline_keeper(store: Store, lease: Lease, wakeups: Wakeups) -> None:
     """R20: only a new deadline is one that may be nearer than all others."""
     wakeups.due.clear()
     asked = await usecases.ask(store, lease, question())

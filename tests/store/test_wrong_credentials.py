@@ -35,7 +35,7 @@ def at(url: str, credentials: str) -> str:
         (":wrong@", "the password or the user in REDIS_URL is wrong"),
     ],
 )
-async def test_a_refused_password_ends_the_start_at_once(guarded: str, credentials: str, says: str) -> None:
+async def test_refused_password_ends_the_start_immediately(guarded: str, credentials: str, says: str) -> None:
     """R46: nothing waits for a password that nobody will correct meanwhile, and no text has it."""
     async with connect(at(guarded, credentials)) as client:
         store = Store(client, "t")
@@ -54,7 +54,7 @@ async def test_readyz_names_the_cause_without_an_address() -> None:
         assert await health.problem_of(store) == ("The store (Redis) does not answer: Connection refused.", None)
 
 
-async def test_a_wrong_eviction_policy_ends_the_start(store: Store) -> None:
+async def test_wrong_eviction_policy_ends_the_start(store: Store) -> None:
     await store.client.config_set("maxmemory-policy", "allkeys-lru")
     try:
         with pytest.raises(StoreUnsafe, match="Set `maxmemory-policy noeviction`"):

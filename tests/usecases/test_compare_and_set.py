@@ -28,16 +28,17 @@ async def _one_more(store: Store) -> Swap[int]:
     return Swap(Change(settings={GENERAL: Put(replace(seen.value, quorum=quorum), seen.version)}), quorum)
 
 
-async def test_of_many_at_once_each_computes_from_what_the_one_before_stored(store: Store) -> None:
+async def test_concurrent_updates_each_build_on_the_last(store: Store) -> None:
     """R3: nobody's change is lost, and none is stored twice."""
     outcomes = await asyncio.gather(*(update(store, lambda: _one_more(store)) for _ in range(30)))
     assert sorted(outcome.value for outcome in outcomes) == list(range(1, 31))
     assert (await store.settings(GENERAL)).value.quorum == 30
 
 
-async def test_who_is_outrun_for_ever_is_told_that_nothing_changed(
+async def test_update_gives_up_after_max_attempts_and_changes_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Other writers were faster each time; the error says so."""
     monkeypatch.setattr(compare_and_set, "TRIES", 3)
     tries: list[Seen[ChannelSettings]] = []
 
@@ -52,7 +53,7 @@ async def test_who_is_outrun_for_ever_is_told_that_nothing_changed(
     assert (await store.settings(GENERAL)).version == 0
 
 
-async def test_an_attempt_that_comes_again_counts_once_and_gets_what_stands(store: Store) -> None:
+async def test_repeated_proposal_counts_once_and_returns_the_state(store: Store) -> None:
     """R8: what is proposed says what a repeat gets."""
 
     async def propose() -> Swap[int]:
@@ -63,7 +64,7 @@ async def test_an_attempt_that_comes_again_counts_once_and_gets_what_stands(stor
     assert await update(store, propose) == Update(1, Committed.REPEATED)
 
 
-async def test_what_is_refused_is_on_record_once_and_raises_each_time(store: Store) -> None:
+async def test_refusal_is_logged_once_and_always_raised(store: Store) -> None:
     """R8, R25: however often it is delivered."""
     record = Change(events=(Event(EventType.SETTINGS_REFUSED, NOW),), once=ONCE)
 
@@ -76,7 +77,7 @@ async def test_what_is_refused_is_on_record_once_and_raises_each_time(store: Sto
     assert await store.client.xlen(store.keys.events) == 1
 
 
-async def test_whoever_lost_the_run_is_told_and_tries_no_more(store: Store, lease: Lease) -> None:
+async def test_worker_without_the_run_stops_trying(store: Store, lease: Lease) -> None:
     """R4: another worker has it."""
     tries: list[Run] = []
 
@@ -89,7 +90,7 @@ async def test_whoever_lost_the_run_is_told_and_tries_no_more(store: Store, leas
     assert tries == []
 
 
-async def test_a_claim_between_read_and_write_refuses_the_write(store: Store, lease: Lease) -> None:
+async def test_claim_between_read_and_write_refuses_the_write(store: Store, lease: Lease) -> None:
     """R4: whatever was judged on a run is stored only while nobody else has claimed it."""
     claimed: list[Lease] = []
 

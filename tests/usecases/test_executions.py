@@ -46,14 +46,14 @@ async def claimed(store: Store, lease: Lease, by: int = 1) -> Lease:
     return later
 
 
-async def test_repeated_begin_is_granted_once(store: Store, lease: Lease) -> None:
+async def test_repeated_begin_of_an_execution_is_granted_once(store: Store, lease: Lease) -> None:
     """R8: the first answer may have been lost."""
     request = await decided(store, lease)
     assert [await executions.begin(store, lease, begins(request)) for _ in range(3)] == [Begun.GRANTED] * 3
     assert len((await run_of(store, lease)).grants) == 1
 
 
-async def test_later_fence_hears_that_it_was_granted_before(store: Store, lease: Lease) -> None:
+async def test_later_fence_hears_of_the_earlier_grant(store: Store, lease: Lease) -> None:
     """R4: the worker before may have acted, so it goes to people."""
     request = await decided(store, lease)
     await executions.begin(store, lease, begins(request))
@@ -96,7 +96,7 @@ async def doubt_about(store: Store, lease: Lease, of: Request, kind: Kind = Kind
     return await usecases.ask(store, lease, about)
 
 
-async def test_another_execution_needs_a_person(store: Store, lease: Lease) -> None:
+async def test_second_execution_needs_a_persons_answer(store: Store, lease: Lease) -> None:
     request = await decided(store, lease)
     await executions.begin(store, lease, begins(request))
     other = begins(request, execution=AGAIN)
@@ -112,7 +112,7 @@ async def test_another_execution_needs_a_person(store: Store, lease: Lease) -> N
 
 
 @pytest.mark.parametrize(("failed", "answer"), [(False, Begun.DONE), (True, Begun.GRANTED)])
-async def test_late_outcome_counts_more_than_a_wish_to_repeat(
+async def test_reported_outcome_overrides_a_permitted_repeat(
     store: Store, lease: Lease, failed: bool, answer: Begun
 ) -> None:
     """R8: people answered the doubt, and then a worker that had only slept reported that it is done."""
@@ -126,7 +126,7 @@ async def test_late_outcome_counts_more_than_a_wish_to_repeat(
     assert await executions.begin(store, later, again) is answer
 
 
-async def test_another_kind_of_question_lets_nothing_run_again(store: Store, lease: Lease) -> None:
+async def test_other_kinds_of_questions_allow_no_second_execution(store: Store, lease: Lease) -> None:
     """R23: silence or a policy may approve those."""
     request = await decided(store, lease)
     await executions.begin(store, lease, begins(request))
@@ -136,7 +136,7 @@ async def test_another_kind_of_question_lets_nothing_run_again(store: Store, lea
     assert await executions.begin(store, lease, again) is Begun.TAKEN
 
 
-async def test_doubt_about_another_action_lets_nothing_run_again(store: Store, lease: Lease) -> None:
+async def test_doubt_about_another_action_allows_no_second_execution(store: Store, lease: Lease) -> None:
     request, other = await decided(store, lease), await decided(store, lease, replace(call(), asked=1))
     for one in (request, other):
         await executions.begin(store, lease, begins(one))
@@ -146,7 +146,7 @@ async def test_doubt_about_another_action_lets_nothing_run_again(store: Store, l
     assert await executions.begin(store, lease, again) is Begun.TAKEN
 
 
-async def test_begin_compares_what_runs_with_the_decision(store: Store, lease: Lease) -> None:
+async def test_begin_compares_the_call_with_the_decision(store: Store, lease: Lease) -> None:
     """R13, R37"""
     request = await decided(store, lease)
     changed = begins(request, digest=digest_of("something else"))
@@ -216,14 +216,14 @@ async def test_late_report_is_kept_as_evidence(
     assert [(event.type, event.request) for event in told] == [(EventType.ACTION_REPORTED, request.id)]
 
 
-async def test_report_of_what_was_never_granted_is_refused(store: Store, lease: Lease) -> None:
+async def test_report_of_an_ungranted_execution_is_refused(store: Store, lease: Lease) -> None:
     request = await decided(store, lease)
     with pytest.raises(InvalidInput, match="Nothing was reported"):
         await executions.report(store, lease, Report(execution_of(request.id), "Paid."))
 
 
 @pytest.mark.parametrize("ends", [stopped, finished])
-async def test_end_tells_of_an_action_without_an_outcome(
+async def test_run_end_reports_an_unknown_outcome(
     store: Store, lease: Lease, ends: Callable[[Store, Lease], Awaitable[None]]
 ) -> None:
     request, other = await decided(store, lease), await decided(store, lease, replace(call(), asked=1))
@@ -235,7 +235,7 @@ async def test_end_tells_of_an_action_without_an_outcome(
     assert reported == {request.id: UNKNOWN, other.id: ""}
 
 
-async def test_end_does_not_repeat_what_people_were_asked(store: Store, lease: Lease) -> None:
+async def test_run_end_omits_outcomes_that_people_were_asked_about(store: Store, lease: Lease) -> None:
     request = await decided(store, lease)
     await executions.begin(store, lease, begins(request))
     await doubt_about(store, lease, request)
@@ -243,7 +243,7 @@ async def test_end_does_not_repeat_what_people_were_asked(store: Store, lease: L
     assert (await run_of(store, lease)).reported == ()
 
 
-async def test_reason_why_nothing_is_done_is_told_once(store: Store, lease: Lease) -> None:
+async def test_reason_for_no_execution_is_reported_once(store: Store, lease: Lease) -> None:
     """R45"""
     request = await decided(store, lease)
     for _ in range(2):

@@ -51,7 +51,7 @@ async def give(
     return (await store.permissions())[-1].value
 
 
-async def test_approval_and_permission_are_one_step(store: Store, lease: Lease) -> None:
+async def test_approval_and_permission_are_stored_in_one_step(store: Store, lease: Lease) -> None:
     """R3, R24: the same click twice gives one."""
     of = await usecases.ask(store, lease, call())
     for _ in range(2):
@@ -67,7 +67,7 @@ async def test_approval_and_permission_are_one_step(store: Store, lease: Lease) 
     assert timedelta(minutes=59) < timedelta(milliseconds=left) <= timedelta(hours=1)
 
 
-async def test_two_who_approve_at_once_give_one_permission(store: Store, lease: Lease) -> None:
+async def test_simultaneous_approvals_give_one_permission(store: Store, lease: Lease) -> None:
     """R3: the loser's wish is lost with their click."""
     of = await usecases.ask(store, lease, call())
     tries = [usecases.decide(store, NoQueue(), of.id, attempt(of, user, permission=HOUR)) for user in (BOB, CAROL)]
@@ -76,7 +76,7 @@ async def test_two_who_approve_at_once_give_one_permission(store: Store, lease: 
     assert len(await store.permissions()) == 1
 
 
-async def test_a_use_is_decided_counted_and_on_record_in_one_step(store: Store, lease: Lease) -> None:
+async def test_permission_use_is_decided_counted_and_logged_together(store: Store, lease: Lease) -> None:
     """R24, R25: and the run that waits has its answer."""
     permission = await give(store, lease)
     asked = await usecases.ask(store, await new_run(store, "rlater"), call())
@@ -91,7 +91,7 @@ async def test_a_use_is_decided_counted_and_on_record_in_one_step(store: Store, 
     assert done in await store.indexes.undelivered(10, timedelta(0))
 
 
-async def test_what_it_does_not_cover_waits_for_people(store: Store, lease: Lease) -> None:
+async def test_uncovered_request_waits_for_people(store: Store, lease: Lease) -> None:
     """R24"""
     await give(store, lease)
     later = await new_run(store, "rlater")
@@ -102,7 +102,7 @@ async def test_what_it_does_not_cover_waits_for_people(store: Store, lease: Leas
         assert seen is not None and seen.value.status is Status.PENDING
 
 
-async def test_twenty_uses_at_once_are_counted_each(store: Store, lease: Lease) -> None:
+async def test_twenty_simultaneous_uses_are_all_counted(store: Store, lease: Lease) -> None:
     """R3, R24"""
     await give(store, lease, PermissionChoice(Scope.TOOL, Span.DAY))
     later = await new_run(store, "rlater")
@@ -112,7 +112,7 @@ async def test_twenty_uses_at_once_are_counted_each(store: Store, lease: Lease) 
     assert (await store.permissions())[0].value.used == 20
 
 
-async def test_the_narrowest_that_covers_it_is_used(store: Store, lease: Lease) -> None:
+async def test_narrowest_covering_permission_is_used(store: Store, lease: Lease) -> None:
     await give(store, lease, PermissionChoice(Scope.TOOL, Span.DAY))
     exact = await give(store, lease, PermissionChoice(Scope.CALL, Span.DAY), replace(call(), asked=1))
     asked = await usecases.ask(store, await new_run(store, "rlater"), call())
@@ -125,7 +125,7 @@ async def _gone(store: Store) -> bool | None:
     return None if await store.permissions() else True
 
 
-async def test_one_that_ended_is_gone_and_leaves_the_index_with_the_next(store: Store, lease: Lease) -> None:
+async def test_expired_permission_leaves_the_index_with_the_next_grant(store: Store, lease: Lease) -> None:
     """R20, R24"""
     of = await usecases.ask(store, lease, call())
     now = await store.now()
@@ -148,7 +148,7 @@ async def test_one_that_ended_is_gone_and_leaves_the_index_with_the_next(store: 
     ("user", "admin", "may"),
     [(BOB, False, True), (CAROL, False, True), (DAVE, True, True), (DAVE, False, False), (ALICE, False, False)],
 )
-async def test_the_giver_reviewers_and_admins_revoke(
+async def test_giver_reviewers_and_admins_revoke_a_permission(
     store: Store, lease: Lease, user: UserId, admin: bool, may: bool
 ) -> None:
     """R24, R25: from then on people are asked; who may not is on record."""
@@ -168,7 +168,7 @@ async def test_the_giver_reviewers_and_admins_revoke(
     assert (await kinds(store)).count(EventType.ATTEMPT_REFUSED) == (not may)
 
 
-async def test_somebody_of_another_workspace_or_who_left_revokes_nothing(store: Store, lease: Lease) -> None:
+async def test_departed_or_foreign_person_revokes_no_permission(store: Store, lease: Lease) -> None:
     """R9, R25: the record says why not."""
     permission = await give(store, lease)
     for actor in (replace(Actor(HERE, BOB), is_deactivated=True), replace(Actor(HERE, CAROL), checked=False)):
@@ -181,7 +181,7 @@ async def test_somebody_of_another_workspace_or_who_left_revokes_nothing(store: 
         await permission_use.revoke(store, PermissionId("pnothing"), Actor(HERE, BOB), frozenset())
 
 
-async def test_a_use_and_a_revocation_at_once_are_one_after_the_other(store: Store, lease: Lease) -> None:
+async def test_simultaneous_use_and_revocation_agree(store: Store, lease: Lease) -> None:
     """R3, R24: whichever is first, the count and the decision agree."""
     for number in range(10):
         permission = await give(store, lease, asked=replace(call(), asked=number))
@@ -195,7 +195,7 @@ async def test_a_use_and_a_revocation_at_once_are_one_after_the_other(store: Sto
         assert kept is not None and kept.value.used == (done is not None)
 
 
-async def test_a_giver_whom_the_channel_does_not_name_any_more_allows_nothing(store: Store, lease: Lease) -> None:
+async def test_permission_of_a_former_reviewer_allows_nothing(store: Store, lease: Lease) -> None:
     """R9, R24"""
     await give(store, lease)
     await store.set_defaults(replace(rules(), reviewers=replace(rules().reviewers, users=frozenset({CAROL}))))
@@ -203,7 +203,7 @@ async def test_a_giver_whom_the_channel_does_not_name_any_more_allows_nothing(st
 
 
 @pytest.mark.parametrize("changed", ["risk", "reviewers"])
-async def test_a_permission_does_not_cover_what_is_asked_under_stricter_rules(
+async def test_permission_does_not_cover_requests_under_stricter_rules(
     store: Store, lease: Lease, changed: str
 ) -> None:
     """R9, R24: the settings and the policy that are in force say who is asked."""
@@ -225,7 +225,7 @@ async def script_run(store: Store, name: str, team: str) -> Lease:
     return lease
 
 
-async def test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team(store: Store, lease: Lease) -> None:
+async def test_program_named_like_a_team_cannot_use_its_permission(store: Store, lease: Lease) -> None:
     """R24: what was allowed to the team that runs in Slack."""
     await give(store, lease, PermissionChoice(Scope.TOOL, Span.HOUR))
     asked = await usecases.ask(store, await script_run(store, "slater", "email"), call())
@@ -240,7 +240,7 @@ async def test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team(stor
     assert done.decision.standing.permission != own.decision.standing.permission
 
 
-async def test_a_permission_of_a_program_is_its_keys_alone(store: Store) -> None:
+async def test_permission_of_a_program_belongs_to_its_key(store: Store) -> None:
     """R24: neither another key's, nor a script's that takes the key's name."""
     await store.set_workspace(HERE)
     now = await store.now()

@@ -62,7 +62,8 @@ async def undelivered(store: Store) -> list[RequestId]:
     return [request.id for request in await store.indexes.undelivered(10, NOW)]
 
 
-async def test_a_parked_run_has_no_lease_and_its_last_holder_changes_nothing(store: Store, lease: Lease) -> None:
+async def test_parked_run_has_no_lease_for_its_last_holder(store: Store, lease: Lease) -> None:
+    """A call with the lease of before is refused, and the run stays as it is."""
     asked = await usecases.ask(store, lease, question())
     assert await park(store, lease, asked)
     assert await status(store, lease) is runs.Status.PARKED
@@ -75,7 +76,7 @@ async def test_a_parked_run_has_no_lease_and_its_last_holder_changes_nothing(sto
     assert (await usecases.begin(store, later(lease))).status is runs.Status.WAITING
 
 
-async def test_a_decision_that_comes_while_a_run_parks_keeps_it_in_memory(store: Store, lease: Lease) -> None:
+async def test_decision_during_parking_keeps_the_run_in_memory(store: Store, lease: Lease) -> None:
     """R5: the step that parks finds it, however late it came."""
     asked = await usecases.ask(store, lease, question())
     queue = Noting()
@@ -94,7 +95,8 @@ async def test_a_decision_that_comes_while_a_run_parks_keeps_it_in_memory(store:
     assert await undelivered(store) == []
 
 
-async def test_a_vote_that_decides_nothing_does_not_keep_a_run_in_memory(store: Store, lease: Lease) -> None:
+async def test_undeciding_vote_does_not_prevent_parking(store: Store, lease: Lease) -> None:
+    """The vote is stored while the run parks, and quorum is not reached."""
     await store.set_defaults(rules(quorum=2))
     asked = await usecases.ask(store, lease, question())
     votes: list[Request] = []
@@ -109,7 +111,8 @@ async def test_a_vote_that_decides_nothing_does_not_keep_a_run_in_memory(store: 
     assert len(votes) == 1
 
 
-async def test_a_run_that_asks_nothing_or_has_an_answer_is_not_parked(store: Store, lease: Lease) -> None:
+async def test_run_without_an_open_question_is_not_parked(store: Store, lease: Lease) -> None:
+    """R5: nor is a run that has an undelivered answer."""
     assert not await park(store, lease)
     first = await usecases.ask(store, lease, question())
     second = await usecases.ask(store, lease, question(asked=1))
@@ -117,7 +120,7 @@ async def test_a_run_that_asks_nothing_or_has_an_answer_is_not_parked(store: Sto
     assert not await park(store, lease, first, second)
 
 
-async def test_a_decision_that_nobody_got_to_again_does_not_keep_a_run_in_memory(store: Store, lease: Lease) -> None:
+async def test_unclaimed_old_decision_does_not_prevent_parking(store: Store, lease: Lease) -> None:
     """The code changed: the run asks how to go on, and an answer of before has nobody who waits for it yet."""
     old, new = [await usecases.ask(store, lease, question(asked=n)) for n in range(2)]
     await usecases.decide(store, NoQueue(), old.id, attempt(old))
@@ -131,7 +134,7 @@ async def test_a_decision_that_nobody_got_to_again_does_not_keep_a_run_in_memory
     assert (await usecases.ask(store, again, question(asked=0))).status is Status.APPROVED
 
 
-async def test_a_decision_asks_for_a_parked_run_by_a_signal_of_its_own(store: Store, lease: Lease) -> None:
+async def test_decision_signals_the_parked_run(store: Store, lease: Lease) -> None:
     """R5; and R8: the same click again asks again, because the first may have died before it could."""
     queue = Noting()
     asked = [await usecases.ask(store, lease, question(asked=n)) for n in range(2)]
@@ -142,13 +145,13 @@ async def test_a_decision_asks_for_a_parked_run_by_a_signal_of_its_own(store: St
     assert queue.asked == [(lease.run, asked[0].id)] * 2 + [(lease.run, asked[1].id)]
 
 
-async def test_a_decision_of_a_run_in_memory_asks_for_nothing(store: Store, lease: Lease) -> None:
+async def test_decision_of_a_run_in_memory_signals_nothing(store: Store, lease: Lease) -> None:
     asked, queue = await usecases.ask(store, lease, question()), Noting()
     await usecases.decide(store, queue, asked.id, attempt(asked))
     assert queue.asked == []
 
 
-async def test_a_decision_counts_though_nobody_could_be_asked_to_go_on(store: Store, lease: Lease) -> None:
+async def test_decision_counts_although_the_queue_is_away(store: Store, lease: Lease) -> None:
     """R5: what was decided and not delivered is found."""
     asked = await usecases.ask(store, lease, question())
     await park(store, lease, asked)
@@ -157,14 +160,14 @@ async def test_a_decision_counts_though_nobody_could_be_asked_to_go_on(store: St
     assert await store.indexes.undelivered(10, timedelta(seconds=30)) == []
 
 
-async def test_a_start_counts_though_no_worker_could_be_asked_to_take_it(store: Store) -> None:
+async def test_start_counts_although_the_queue_is_away(store: Store) -> None:
     """R5: nobody is told to try again, or the task would be done twice; the run that no worker holds is found."""
     run = await start_run(store, "rlost", queue=Broken())
     assert run.status is runs.Status.QUEUED
     assert run.id in await Unheld(store).since(NOW)
 
 
-async def test_a_deadline_brings_a_parked_run_back(store: Store, lease: Lease, wakeups: Wakeups) -> None:
+async def test_deadline_brings_a_parked_run_back(store: Store, lease: Lease, wakeups: Wakeups) -> None:
     """R5, R20."""
     await store.set_defaults(rules(timeout=timedelta(milliseconds=50)))
     asked, queue = await usecases.ask(store, lease, question()), Noting()
@@ -178,7 +181,8 @@ async def test_a_deadline_brings_a_parked_run_back(store: Store, lease: Lease, w
     keeper.cancel()
 
 
-async def test_a_run_comes_back_to_wait_for_what_is_still_open(store: Store, lease: Lease) -> None:
+async def test_awakened_run_waits_for_its_open_questions(store: Store, lease: Lease) -> None:
+    """It may be parked again when the first answer is delivered."""
     asked = [await usecases.ask(store, lease, question(asked=n)) for n in range(2)]
     await park(store, lease, *asked)
     seen = await store.run(lease.run)
@@ -193,9 +197,7 @@ async def test_a_run_comes_back_to_wait_for_what_is_still_open(store: Store, lea
 
 
 @pytest.mark.parametrize("parked", [True, False])
-async def test_a_run_that_ended_while_its_lease_was_claimed_is_not_begun(
-    store: Store, lease: Lease, parked: bool
-) -> None:
+async def test_run_that_ended_during_the_claim_is_not_begun(store: Store, lease: Lease, parked: bool) -> None:
     """R5: what a worker read before it had the lease is no reason to go on."""
     asked = await usecases.ask(store, lease, question())
     assert not parked or await park(store, lease, asked)
@@ -206,7 +208,7 @@ async def test_a_run_that_ended_while_its_lease_was_claimed_is_not_begun(
         await usecases.begin(store, replace(other, fence=other.fence + 1))
 
 
-async def test_parked_runs_are_listed_for_people_and_not_for_workers(store: Store, lease: Lease) -> None:
+async def test_parked_runs_are_listed_for_people_only(store: Store, lease: Lease) -> None:
     """R22: what is looked at now and then does not grow with the runs that are parked."""
     other = await new_run(store, "rother")
     await park(store, lease, await usecases.ask(store, lease, question()))
@@ -217,7 +219,7 @@ async def test_parked_runs_are_listed_for_people_and_not_for_workers(store: Stor
     assert set(await Unheld(store).since(NOW)) == {lease.run, other.run}
 
 
-async def test_a_run_that_a_worker_announces_is_held(store: Store, lease: Lease) -> None:
+async def test_run_that_a_worker_announces_counts_as_held(store: Store, lease: Lease) -> None:
     """R5: it is asked for once nobody has announced it for the whole time, by the clock of the store."""
     worker, unheld = WorkerId("worker"), Unheld(store)
     holding = Announcement((TeamInfo("email", "writes a mail"),), (lease.run,))
@@ -233,9 +235,8 @@ async def test_a_run_that_a_worker_announces_is_held(store: Store, lease: Lease)
 
 
 @pytest.mark.parametrize("how", ["stopped", "finished", "asked again"])
-async def test_a_decision_that_nobody_waits_for_any_more_is_not_looked_for(
-    store: Store, lease: Lease, how: str
-) -> None:
+async def test_decision_of_an_ended_wait_is_not_redelivered(store: Store, lease: Lease, how: str) -> None:
+    """R5: the run has ended, or asked something else."""
     asked = await usecases.ask(store, lease, question())
     await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
     if how == "stopped":

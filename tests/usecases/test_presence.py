@@ -68,9 +68,7 @@ async def happened(store: Store, kind: EventType, times: int) -> list[Event]:
     return found
 
 
-async def test_the_keeper_reminds_raises_and_settles_each_at_its_time(
-    store: Store, lease: Lease, wakeups: Wakeups
-) -> None:
+async def test_deadlines_remind_escalate_and_settle_in_time(store: Store, lease: Lease, wakeups: Wakeups) -> None:
     """R20: the index holds what comes next, whatever it is."""
     minutes = timedelta(minutes=1)
     step = replace(NEXT, after=20 * minutes)
@@ -91,9 +89,7 @@ async def test_the_keeper_reminds_raises_and_settles_each_at_its_time(
     assert await store.client.zcard(store.keys.pending) == 0
 
 
-async def test_many_things_due_at_once_after_an_outage_are_one_reminder_and_one_escalation(
-    store: Store, lease: Lease, wakeups: Wakeups
-) -> None:
+async def test_overdue_steps_make_one_reminder_and_one_escalation(store: Store, lease: Lease, wakeups: Wakeups) -> None:
     """R20, R26"""
     steps = (replace(NEXT, after=timedelta(minutes=30)), Escalation(timedelta(hours=1), Reviewers(frozenset({CAROL}))))
     await configure(store, timeout=timedelta(days=1), remind_after=timedelta(minutes=1), escalation=steps)
@@ -108,7 +104,7 @@ async def test_many_things_due_at_once_after_an_outage_are_one_reminder_and_one_
     assert due == [] and following is not None and following > now
 
 
-async def test_a_request_past_its_deadline_is_settled_and_not_raised(store: Store, lease: Lease) -> None:
+async def test_request_past_its_deadline_is_settled_and_not_escalated(store: Store, lease: Lease) -> None:
     """R20, R6"""
     await configure(store, timeout=timedelta(hours=1), remind_after=SOON, escalation=(NEXT,))
     asked = await asked_before(store, await usecases.ask(store, lease, question()), timedelta(hours=2))
@@ -117,7 +113,7 @@ async def test_a_request_past_its_deadline_is_settled_and_not_raised(store: Stor
     assert await of_type(store, EventType.REQUEST_ESCALATED) == []
 
 
-async def test_who_may_not_decide_before_an_escalation_may_after_it(store: Store, lease: Lease) -> None:
+async def test_escalation_reviewer_may_decide_only_after_it(store: Store, lease: Lease) -> None:
     """R9, R3: the click is judged by what the store holds; the first reviewers may decide as before."""
     await configure(store, timeout=timedelta(days=1), escalation=(replace(NEXT, after=timedelta(hours=1)),))
     asked = await usecases.ask(store, lease, question())
@@ -130,7 +126,7 @@ async def test_who_may_not_decide_before_an_escalation_may_after_it(store: Store
     assert done.status is Status.APPROVED
 
 
-async def test_a_wait_without_end_is_reminded_of_and_never_settled(store: Store, lease: Lease) -> None:
+async def test_request_without_a_deadline_is_reminded_and_never_settled(store: Store, lease: Lease) -> None:
     """R20"""
     await configure(store, on_timeout=OnTimeout.WAIT, remind_after=timedelta(hours=1))
     asked = await asked_before(store, await usecases.ask(store, lease, question()), timedelta(days=100))
@@ -138,9 +134,7 @@ async def test_a_wait_without_end_is_reminded_of_and_never_settled(store: Store,
     assert pending is not None and (pending.status, pending.reminded) == (Status.PENDING, 1)
 
 
-async def test_a_snooze_moves_what_is_due_and_counts_once_however_often_it_is_delivered(
-    store: Store, lease: Lease
-) -> None:
+async def test_snooze_delivered_repeatedly_counts_once(store: Store, lease: Lease) -> None:
     """R8"""
     await configure(store, timeout=timedelta(days=2), remind_after=timedelta(minutes=10))
     asked = await usecases.ask(store, lease, question())
@@ -154,7 +148,7 @@ async def test_a_snooze_moves_what_is_due_and_counts_once_however_often_it_is_de
     assert (await as_it_is(store, asked)).snoozed_by == BOB
 
 
-async def test_two_who_look_at_once_are_both_noted_and_a_third_decides(store: Store, lease: Lease) -> None:
+async def test_simultaneous_viewers_are_both_noted(store: Store, lease: Lease) -> None:
     """R3, R25: the refused one is in the record."""
     asked = await usecases.ask(store, lease, question())
     await asyncio.gather(
@@ -170,7 +164,7 @@ async def test_two_who_look_at_once_are_both_noted_and_a_third_decides(store: St
         await presence.look(store, asked.id, CAROL_HERE, AttemptId("c4"))
 
 
-async def test_absences_of_many_at_once_are_all_kept_and_end_when_people_come_back(store: Store) -> None:
+async def test_simultaneous_absences_are_kept_and_end_on_return(store: Store) -> None:
     """R25: each with an event."""
     until = await store.now() + timedelta(days=3)
     people = [BOB_HERE, CAROL_HERE]

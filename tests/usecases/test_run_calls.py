@@ -26,7 +26,7 @@ WRONG: list[RunCall[Any]] = [
 ]
 
 
-async def test_odd_values_of_a_call_are_refused(store: Store, lease: Lease, subtests: pytest.Subtests) -> None:
+async def test_invalid_values_in_a_call_are_refused(store: Store, lease: Lease, subtests: pytest.Subtests) -> None:
     """R28, R29, R9: they are the caller's mistake; and only people stop a run."""
     before = await store.run(lease.run)
     for wrong in WRONG:
@@ -38,7 +38,7 @@ async def test_odd_values_of_a_call_are_refused(store: Store, lease: Lease, subt
     assert after.value == before.value
 
 
-async def test_too_long_question_is_refused_with_a_sentence(store: Store, lease: Lease) -> None:
+async def test_too_long_question_is_refused_with_a_reason(store: Store, lease: Lease) -> None:
     """R14, R21"""
     with pytest.raises(GivenUp, match="Nobody was asked"):
         await usecases.ask(store, lease, question("x" * (LONGEST_CONTENT + 1)))

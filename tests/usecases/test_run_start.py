@@ -16,7 +16,7 @@ from tests.sample_requests import ALICE, GENERAL, HERE
 from tests.store_fixtures import NoQueue
 
 
-async def test_two_starts_that_waited_for_the_same_store_are_one_run(store: Store) -> None:
+async def test_concurrent_starts_after_an_outage_make_one_run(store: Store) -> None:
     """R8: Slack called the first one failed while Redis was away; both go on when it is back."""
     all_there, stored = asyncio.Barrier(2), store.commit
     waited: set[object] = set()
@@ -48,7 +48,7 @@ async def test_two_starts_that_waited_for_the_same_store_are_one_run(store: Stor
     assert [run.id for run in await store.indexes.active_runs(9)] == [first.id]
 
 
-async def test_a_program_is_told_that_the_app_is_not_in_its_channel(store: Store) -> None:
+async def test_program_start_is_refused_where_the_app_is_missing(store: Store) -> None:
     """R21: its run would be told of nowhere."""
     await store.set_workspace(HERE)
     await store.set_channels({"general": GENERAL})
@@ -60,7 +60,7 @@ async def test_a_program_is_told_that_the_app_is_not_in_its_channel(store: Store
     assert await store.indexes.active_runs(9) == [started]
 
 
-async def test_a_script_that_starts_its_run_again_gets_the_run_that_is_stored(store: Store) -> None:
+async def test_repeated_program_start_returns_the_stored_run(store: Store) -> None:
     """R8: the first reply was lost; salts and times of a second start are of no run."""
     await store.set_workspace(HERE)
     program = Start(GENERAL, ALICE, TeamName("script"), "ask")

@@ -54,7 +54,7 @@ async def asked_long_ago(store: Store, lease: Lease) -> Request:
     ],
     ids=["no card", "not known", "too late", "as fast as Slack is", "at once"],
 )
-async def test_silence_approves_only_what_stood_in_its_channel_for_the_whole_time(
+async def test_silence_approves_only_cards_visible_for_the_whole_time(
     card: timedelta | str | None, status: Status, store: Store, lease: Lease
 ) -> None:
     """R32: else it expires, and the record says why."""
@@ -73,7 +73,7 @@ async def test_silence_approves_only_what_stood_in_its_channel_for_the_whole_tim
     assert told.data["words"] == settled.decision.words == (request_endings.UNSEEN if status is Status.EXPIRED else "")
 
 
-async def test_a_card_that_goes_in_the_moment_of_the_step_approves_nothing(
+async def test_card_deleted_during_settlement_approves_nothing(
     store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R32, R3: the card is looked at in the step that settles."""
@@ -96,7 +96,7 @@ async def test_a_card_that_goes_in_the_moment_of_the_step_approves_nothing(
     assert settled is not None and settled.status is Status.EXPIRED
 
 
-def test_where_silence_approves_time_counts_from_the_card() -> None:
+def test_silent_approval_counts_time_from_the_card() -> None:
     """R32: people have all of it, however late Slack took the card; nobody's time gets shorter."""
     silent = request(on_timeout=OnTimeout.APPROVE)
     late = request_endings.stands(silent, later(minutes=10), later(minutes=11)).request
@@ -109,9 +109,7 @@ def test_where_silence_approves_time_counts_from_the_card() -> None:
     assert request_endings.seen_long_enough(late, NOW, later(minutes=60))
 
 
-async def test_slack_is_away_past_the_deadline_and_nothing_is_approved(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_outage_past_the_deadline_approves_nothing(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R32, R21: the card that comes then is settled, and says why; so does the thread."""
     asked = await asked_long_ago(store, lease)
     slack.faults.add("server_error", on="chat.postMessage", times=None)
@@ -126,9 +124,7 @@ async def test_slack_is_away_past_the_deadline_and_nothing_is_approved(
     assert not slack.channel("#approvals").messages
 
 
-async def test_a_card_that_slack_took_late_gives_people_all_of_their_time(
-    slack: LocalSlack, store: Store, lease: Lease
-) -> None:
+async def test_late_card_extends_the_deadline(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R32: the card says until when."""
     await store.set_defaults(rules(on_timeout=OnTimeout.APPROVE))
     asked = await usecases.ask(store, lease, question())
@@ -195,7 +191,7 @@ TAKEN_AWAY: dict[str, Callable[[LocalSlack, Message], object]] = {
 
 
 @pytest.mark.parametrize("meanwhile", ["nothing happened", *TAKEN_AWAY])
-async def test_silence_does_not_approve_what_somebody_took_away(
+async def test_silence_does_not_approve_a_deleted_card(
     slack: LocalSlack, store: Store, lease: Lease, wakeups: Wakeups, directory: Directory, meanwhile: str
 ) -> None:
     """R32: the card is looked for in Slack just before; the record and the run's thread say why, not that it waits."""
@@ -223,9 +219,7 @@ async def test_silence_does_not_approve_what_somebody_took_away(
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-async def test_silence_approves_a_card_that_lost_its_metadata_as_a_vote_redrew_it(
-    store: Store, lease: Lease, deleted: bool
-) -> None:
+async def test_silence_approves_a_card_that_lost_its_metadata(store: Store, lease: Lease, deleted: bool) -> None:
     """R32: Slack does not say whether a response URL leaves a message its metadata. Who took it away is told apart."""
     async with (
         LocalSlack(**UNHURRIED, replacing_drops_metadata=True) as slack,
@@ -241,7 +235,7 @@ async def test_silence_approves_a_card_that_lost_its_metadata_as_a_vote_redrew_i
 
 
 @pytest.mark.parametrize(("unanswered", "status"), [(2, Status.APPROVED), (None, Status.EXPIRED)])
-async def test_what_slack_does_not_say_is_asked_again_and_not_for_ever(
+async def test_unanswered_card_look_up_is_retried_with_a_limit(
     slack: LocalSlack, store: Store, lease: Lease, directory: Directory, unanswered: int | None, status: Status
 ) -> None:
     """R32, R21: not knowing is not approving; nor is it waiting for ever."""
@@ -254,7 +248,7 @@ async def test_what_slack_does_not_say_is_asked_again_and_not_for_ever(
     assert became[2].decision.words == ("" if status is Status.APPROVED else request_endings.UNSEEN)
 
 
-async def test_a_click_that_comes_too_late_approves_nothing_unlooked_at(store: Store, lease: Lease) -> None:
+async def test_late_click_cannot_approve_without_a_card_look_up(store: Store, lease: Lease) -> None:
     """R32, R7: who cannot look leaves it to who can, and says what comes of it."""
     asked = await asked_long_ago(store, lease)
     await place_card(store, asked)

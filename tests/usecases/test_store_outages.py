@@ -8,7 +8,7 @@ from countersign.domain.errors import StoreUnavailable
 from countersign.usecases import store_outages
 
 
-async def test_who_waits_for_the_store_says_so_once_and_what_to_do(
+async def test_store_wait_logs_the_cause_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the call is made again until it answers."""

@@ -38,7 +38,9 @@ async def kinds(store: Store) -> list[EventType]:
     return [event.type for event in await events(store)]
 
 
-async def test_fifty_clicks_at_once_over_two_processes_decide_once(store: Store, lease: Lease, redis_url: str) -> None:
+async def test_fifty_simultaneous_clicks_on_two_processes_decide_once(
+    store: Store, lease: Lease, redis_url: str
+) -> None:
     """R3: one wins, 49 are told who did; all of them were judged when nobody had decided yet."""
     asked = await usecases.ask(store, lease, question())
     seen = await store.request(asked.id)
@@ -68,9 +70,7 @@ async def test_fifty_clicks_at_once_over_two_processes_decide_once(store: Store,
 
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
-async def test_the_same_click_delivered_five_times_is_one_vote_and_one_record(
-    store: Store, lease: Lease, verb: Verb
-) -> None:
+async def test_redelivered_click_is_one_vote_and_one_event(store: Store, lease: Lease, verb: Verb) -> None:
     """R8, R25: counted once when it counts, recorded once when it does not."""
     asked = await usecases.ask(store, lease, question())
     for _ in range(5):
@@ -84,7 +84,7 @@ async def test_the_same_click_delivered_five_times_is_one_vote_and_one_record(
     assert found.count(EventType.REQUEST_DECIDED) == 1
 
 
-async def test_a_refused_attempt_is_in_the_record_with_who_and_why(store: Store, lease: Lease) -> None:
+async def test_refused_click_is_logged_with_user_and_reason(store: Store, lease: Lease) -> None:
     """R25."""
     asked = await usecases.ask(store, lease, question())
     with pytest.raises(Refused) as refused:
@@ -95,7 +95,7 @@ async def test_a_refused_attempt_is_in_the_record_with_who_and_why(store: Store,
     assert last.data["words"] == "never"
 
 
-async def test_a_window_opens_for_what_may_count_and_why_it_does_not_is_on_record(store: Store, lease: Lease) -> None:
+async def test_window_opening_is_refused_and_logged_for_non_reviewers(store: Store, lease: Lease) -> None:
     """R13, R25: what is still to be entered in it keeps no window closed."""
     asked = await usecases.ask(store, lease, question())
     seen = await store.request(asked.id)
@@ -109,16 +109,14 @@ async def test_a_window_opens_for_what_may_count_and_why_it_does_not_is_on_recor
     assert (last.type, last.user, last.data["refusal"]) == (EventType.ATTEMPT_REFUSED, DAVE, "not_a_reviewer")
 
 
-async def test_an_unknown_request_is_said_to_be_unknown(store: Store, lease: Lease) -> None:
+async def test_unknown_request_is_reported_as_gone(store: Store, lease: Lease) -> None:
     """R7."""
     asked = await usecases.ask(store, lease, question())
     with pytest.raises(NotFound, match="no longer exists"):
         await usecases.decide(store, NoQueue(), RequestId("qnothing"), attempt(asked))
 
 
-async def test_a_request_is_stored_before_anything_is_posted_and_asking_again_finds_it(
-    store: Store, lease: Lease
-) -> None:
+async def test_repeated_question_returns_its_stored_request(store: Store, lease: Lease) -> None:
     """R2: own id first; a rebuilt run that asks the same gets the same request, also when it was decided meanwhile."""
     asked = await usecases.ask(store, lease, question())
     assert await usecases.ask(store, lease, question()) == asked
@@ -127,7 +125,7 @@ async def test_a_request_is_stored_before_anything_is_posted_and_asking_again_fi
     assert (await kinds(store)).count(EventType.REQUEST_ASKED) == 1
 
 
-async def test_other_words_in_the_same_place_withdraw_what_was_asked_before(store: Store, lease: Lease) -> None:
+async def test_changed_question_withdraws_the_earlier_one(store: Store, lease: Lease) -> None:
     """R1: an old card can no longer approve what the run asks now."""
     old = await usecases.ask(store, lease, question("delete a file"))
     new = await usecases.ask(store, lease, question("delete all files"))
@@ -138,9 +136,8 @@ async def test_other_words_in_the_same_place_withdraw_what_was_asked_before(stor
     assert (await usecases.decide(store, NoQueue(), new.id, attempt(new))).status is Status.APPROVED
 
 
-async def test_a_run_waits_while_something_is_asked_and_goes_on_when_all_is_answered(
-    store: Store, lease: Lease
-) -> None:
+async def test_run_waits_until_all_its_questions_are_answered(store: Store, lease: Lease) -> None:
+    """The last delivered answer sets it running again."""
     first = await usecases.ask(store, lease, question())
     second = await usecases.ask(store, lease, question(agent="other"))
     for asked, expected in ((second, runs.Status.WAITING), (first, runs.Status.RUNNING)):
@@ -148,7 +145,7 @@ async def test_a_run_waits_while_something_is_asked_and_goes_on_when_all_is_answ
         assert (await usecases.note_delivery(store, lease, done.id)).status is expected
 
 
-async def test_decided_and_delivered_are_two_events(store: Store, lease: Lease) -> None:
+async def test_decision_and_delivery_are_two_events(store: Store, lease: Lease) -> None:
     """R5."""
     asked = await usecases.ask(store, lease, question())
     done = await usecases.decide(store, NoQueue(), asked.id, attempt(asked))
@@ -158,7 +155,7 @@ async def test_decided_and_delivered_are_two_events(store: Store, lease: Lease) 
     assert (await kinds(store)).count(EventType.DECISION_DELIVERED) == 1
 
 
-async def test_deadlines_are_kept_while_somebody_waits(
+async def test_request_expires_at_its_deadline(
     store: Store, lease: Lease, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R17, R20: expired, not rejected, at its time, whenever the keeper looks again by itself; a later click changes
@@ -179,7 +176,7 @@ async def test_deadlines_are_kept_while_somebody_waits(
     assert await store.client.zcard(store.keys.pending) == 0
 
 
-async def test_a_late_click_settles_a_request_that_nobody_expired(store: Store, lease: Lease) -> None:
+async def test_late_click_settles_an_overdue_request(store: Store, lease: Lease) -> None:
     """R20: the server's clock refuses it, whether or not anybody swept."""
     await configure(store, timeout=timedelta(0))
     asked = await usecases.ask(store, lease, question())
@@ -190,9 +187,7 @@ async def test_a_late_click_settles_a_request_that_nobody_expired(store: Store, 
     assert seen.value.status is Status.EXPIRED
 
 
-async def test_the_script_refuses_a_decision_that_was_judged_in_time_and_arrives_late(
-    store: Store, lease: Lease
-) -> None:
+async def test_commit_script_refuses_a_decision_after_the_deadline(store: Store, lease: Lease) -> None:
     """R20: between reading the clock and writing, the deadline may pass."""
     asked = await usecases.ask(store, lease, question())
     seen = await store.request(asked.id)
@@ -205,9 +200,7 @@ async def test_the_script_refuses_a_decision_that_was_judged_in_time_and_arrives
     assert still.value.status is Status.PENDING
 
 
-async def test_a_click_that_was_judged_in_time_and_is_stored_late_is_refused_and_settles(
-    store: Store, lease: Lease
-) -> None:
+async def test_click_judged_in_time_but_stored_late_is_refused(store: Store, lease: Lease) -> None:
     """R20: the verb asks the script to look at the clock once more."""
     await configure(store, timeout=timedelta(0))
     asked = await usecases.ask(store, lease, question())
@@ -221,7 +214,7 @@ async def test_a_click_that_was_judged_in_time_and_is_stored_late_is_refused_and
     assert still.value.status is Status.EXPIRED
 
 
-async def test_a_lost_lease_writes_nothing(store: Store, lease: Lease) -> None:
+async def test_lost_lease_writes_nothing(store: Store, lease: Lease) -> None:
     old = replace(lease, fence=lease.fence - 1)
     with pytest.raises(LeaseLost):
         await usecases.ask(store, old, question())
@@ -230,7 +223,7 @@ async def test_a_lost_lease_writes_nothing(store: Store, lease: Lease) -> None:
     assert EventType.REQUEST_ASKED not in await kinds(store)
 
 
-async def test_what_is_settled_ends_by_itself_and_what_waits_does_not(store: Store, lease: Lease) -> None:
+async def test_settled_keys_expire_and_pending_keys_do_not(store: Store, lease: Lease) -> None:
     """R4: a request outlasts any weekend; a month after its end nothing is left of it, nor of its run."""
     asked = await usecases.ask(store, lease, question())
     keys = [store.keys.request(asked.id), store.keys.run(lease.run)]
@@ -242,7 +235,7 @@ async def test_what_is_settled_ends_by_itself_and_what_waits_does_not(store: Sto
     assert all([month - 60 < await store.client.ttl(key) <= month for key in keys])
 
 
-async def test_a_stopped_run_takes_its_questions_back_in_the_same_step(store: Store, lease: Lease) -> None:
+async def test_stopped_run_withdraws_its_questions_in_one_step(store: Store, lease: Lease) -> None:
     """R6: every path settles the card."""
     asked = await usecases.ask(store, lease, question())
     with pytest.raises(InvalidInput, match="It is still running"):
@@ -257,7 +250,7 @@ async def test_a_stopped_run_takes_its_questions_back_in_the_same_step(store: St
     assert (await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())) == stopped
 
 
-async def test_the_same_start_delivered_twice_is_one_run(store: Store, lease: Lease) -> None:
+async def test_start_delivered_twice_makes_one_run(store: Store, lease: Lease) -> None:
     """R8."""
     await new_run_again(store, lease)
     assert (await kinds(store)).count(EventType.RUN_QUEUED) == 1
@@ -275,9 +268,8 @@ async def new_run_again(store: Store, lease: Lease) -> None:
         ("nope", "x", "no team “nope”"),
     ],
 )
-async def test_a_start_that_cannot_be_is_refused_and_starts_nothing(
-    store: Store, team: str, task: str, said: str
-) -> None:
+async def test_invalid_start_is_refused_and_starts_nothing(store: Store, team: str, task: str, said: str) -> None:
+    """An unknown team, an empty task and the like."""
     with pytest.raises(InvalidInput, match=said):
         await start_run(store, "r1", team=team, task=task)
     assert await store.run(RunId("r1")) is None
@@ -287,7 +279,7 @@ async def none_wrong(_: object) -> list[Sentence]:
     return []
 
 
-async def test_settings_are_changed_by_those_who_may_and_others_change_nothing(store: Store) -> None:
+async def test_only_permitted_people_change_settings(store: Store) -> None:
     """R9, R10, R25: refused attempts are in the record."""
     who = Actor(HERE, BOB)
     _, after, *_ = await change_settings(
@@ -310,7 +302,7 @@ async def test_settings_are_changed_by_those_who_may_and_others_change_nothing(s
     ]
 
 
-async def test_a_request_keeps_the_rules_it_was_asked_under(store: Store, lease: Lease) -> None:
+async def test_request_keeps_the_rules_it_was_asked_under(store: Store, lease: Lease) -> None:
     asked = await usecases.ask(store, lease, question())
     admin = Actor(HERE, BOB, is_admin=True)
     await change_settings(store, admin, lambda s: replace(s, reviewers=Reviewers(frozenset({DAVE}))))
@@ -319,9 +311,7 @@ async def test_a_request_keeps_the_rules_it_was_asked_under(store: Store, lease:
     assert (await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))).status is Status.APPROVED
 
 
-async def test_a_decision_wakes_who_waits_and_so_does_one_made_before(
-    store: Store, lease: Lease, wakeups: Wakeups
-) -> None:
+async def test_settled_request_wakes_its_waiter(store: Store, lease: Lease, wakeups: Wakeups) -> None:
     """R5: subscribe, then read."""
     asked = await usecases.ask(store, lease, question())
     waiting = asyncio.create_task(wakeups.settled(asked.id))
@@ -347,9 +337,7 @@ class Cutting(Store):
         self._commit = cut  # type: ignore[assignment]
 
 
-async def test_a_decision_made_while_the_subscription_was_cut_is_read_back(
-    store: Store, lease: Lease, wakeups: Wakeups
-) -> None:
+async def test_decision_during_a_cut_subscription_is_read_back(store: Store, lease: Lease, wakeups: Wakeups) -> None:
     """R5: a hint may be lost, the state may not."""
     with repaired(Repair.HINT_LOST, 3):
         for n in range(3):
@@ -363,7 +351,7 @@ async def test_a_decision_made_while_the_subscription_was_cut_is_read_back(
                 assert (await waiting).status is Status.APPROVED
 
 
-async def test_a_deadline_that_passed_while_nobody_was_there_is_kept_at_the_start_and_logged(
+async def test_missed_deadline_is_settled_at_the_start_and_logged(
     store: Store, lease: Lease, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R5, R20: by whichever process is back first."""
@@ -384,7 +372,7 @@ async def test_a_deadline_that_passed_while_nobody_was_there_is_kept_at_the_star
         metrics.happened(EVENTS.load(raw))
 
 
-async def test_a_cancellation_that_arrives_with_a_reply_is_not_lost(store: Store, lease: Lease) -> None:
+async def test_cancellation_arriving_with_a_redis_reply_is_kept(store: Store, lease: Lease) -> None:
     """Redis-py 8.1 swallows some; a process that cancels its tasks at the end would hang."""
 
     async def reading() -> None:

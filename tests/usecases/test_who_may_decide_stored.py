@@ -17,7 +17,7 @@ SAMPLE = [row for row in DECIDING if "nights" not in row.request][::13]
 
 
 @pytest.mark.parametrize("row", SAMPLE, ids=str)
-async def test_the_stores_step_says_what_the_tables_say(row: Row, store: Store, lease: Lease) -> None:
+async def test_store_decides_as_the_tables_say(row: Row, store: Store, lease: Lease) -> None:
     """R3, R9, R20: identity, content and deadline are judged on what the store holds, by its own clock."""
     passed = scene(row).now - NOW
     asked = scene(row, await store.now() - passed).request
@@ -37,6 +37,7 @@ async def test_the_stores_step_says_what_the_tables_say(row: Row, store: Store, 
         assert done.status == row.answer
 
 
-def test_the_sample_is_of_twenty_lines_and_of_most_tables() -> None:
+def test_store_sample_has_twenty_lines_from_most_tables() -> None:
+    """The sample of the tables in `tests/data/who_may_decide.md`."""
     assert len(SAMPLE) >= 20
     assert len({row.group for row in SAMPLE}) >= 8

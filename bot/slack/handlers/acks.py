@@ -9,7 +9,8 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from slack_bolt.async_app import AsyncAck
@@ -38,25 +39,25 @@ class Ack(AsyncAck):
         self._body = body
 
     async def __call__(self, **content: Any) -> BoltResponse:  # type: ignore[override]  # we pass names only
-        follows: Awaitable[None] | None = None
+        follows: Callable[[], Awaitable[None]] | None = None
         if size_of(content) > LARGEST:
             content, follows = self._small(content)
         response = await self._ack(**content)
         if not self._acked.done():
             self._acked.set_result(None)
         if follows is not None:
-            await follows
+            await follows()
         return response
 
-    def _small(self, content: dict[str, Any]) -> tuple[dict[str, Any], Awaitable[None] | None]:
-        """Return the small content to ack, and the coroutine that delivers the rest."""
+    def _small(self, content: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], Awaitable[None]] | None]:
+        """Return the small content to ack, and the function that delivers the rest."""
         if (view := content.get("view")) is not None:
             name = secrets.token_hex(16)
-            return {**content, "view": {**modal_parts.loading(), "external_id": name}}, self._fill(name, view)
+            return {**content, "view": {**modal_parts.loading(), "external_id": name}}, partial(self._fill, name, view)
         if (errors := content.get("errors")) is not None:
             return {**content, "errors": _fitting(errors)}, None
         reply = Reply(content.get("text", ""), blocks=content.get("blocks"))
-        return {}, tell(self._services.client, self._body, reply)
+        return {}, partial(tell, self._services.client, self._body, reply)
 
     async def _fill(self, name: str, view: modal_parts.View) -> None:
         """Put the view into the small window.

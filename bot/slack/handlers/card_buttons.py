@@ -6,6 +6,7 @@ A deciding click is stored first, then acked; no click is ignored silently (R7).
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from countersign import usecases
@@ -39,6 +40,8 @@ from .modal_opening import open_modal
 from .payloads import attempt_id, sender
 
 Window = Callable[[Request, ChannelId], View]
+Preparing = Callable[[], Awaitable[PreparedAttempt]]
+"""Begins to prepare an attempt, in the task that draws its window."""
 _BUTTONS: Final = {
     control_values.REVIEW: Verb.APPROVE,
     control_values.REJECT: Verb.REJECT,
@@ -89,7 +92,7 @@ async def click(services: Services, body: dict[str, Any]) -> Reply:
     if name.startswith(control_values.CHOOSE):
         return await _choose(services, body, handle, control_values.option_number(value))
     if name in _BUTTONS:
-        return await _open(services, body, prepare(services, body, handle, _BUTTONS[name]))
+        return await _open(services, body, partial(prepare, services, body, handle, _BUTTONS[name]))
     _log.warning("An unknown button was clicked: %s", name)
     return _UNKNOWN_BUTTON
 
@@ -98,13 +101,13 @@ async def _approve(services: Services, body: dict[str, Any], handle: Handle | No
     seen = await request_of_attempt(services, body, handle, Verb.APPROVE)
     # A made-up button gets the window too.
     if not complete(seen.value.question) or is_asked(seen.value, Verb.APPROVE):
-        return await _open(services, body, prepare(services, body, handle, Verb.APPROVE, seen=seen))
+        return await _open(services, body, partial(prepare, services, body, handle, Verb.APPROVE, seen=seen))
     return await decide(services, body, await prepare(services, body, handle, Verb.APPROVE, seen=seen))
 
 
 async def _choose(services: Services, body: dict[str, Any], handle: Handle | None, number: int | None) -> Reply:
     if number is None:
-        return await _open(services, body, prepare(services, body, handle, Verb.CHOOSE))
+        return await _open(services, body, partial(prepare, services, body, handle, Verb.CHOOSE))
     prepared = await prepare(services, body, handle, Verb.CHOOSE)
     options = prepared.request.question.options
     chosen = options[number : number + 1] if number >= 0 else ()
@@ -148,7 +151,7 @@ async def _window_of_item(
     if item == MenuItem.MORE:
         return _more(services, body, handle)
     wish, alone = _LEAST if item == MenuItem.PERMIT else None, item == MenuItem.BREAK_GLASS
-    preparing = prepare(services, body, handle, _MENU[item], wish=wish, break_glass=alone)
+    preparing = partial(prepare, services, body, handle, _MENU[item], wish=wish, break_glass=alone)
     return _window(services, body, preparing, _WINDOWS.get(item))
 
 
@@ -163,16 +166,16 @@ async def _more(services: Services, body: dict[str, Any], handle: Handle) -> Vie
     return services.cards.carrying(window, body)
 
 
-async def _open(services: Services, body: dict[str, Any], preparing: Awaitable[PreparedAttempt]) -> Reply:
+async def _open(services: Services, body: dict[str, Any], preparing: Preparing) -> Reply:
     """Open the window that completes this attempt, or say why it cannot count."""
     return await open_modal(services.client, body, _window(services, body, preparing))
 
 
 async def _window(
-    services: Services, body: dict[str, Any], preparing: Awaitable[PreparedAttempt], window: Window | None = None
+    services: Services, body: dict[str, Any], preparing: Preparing, window: Window | None = None
 ) -> View | Reply:
     """Draw the window that completes the attempt, high-risk content first."""
-    seen, attempt = await preparing
+    seen, attempt = await preparing()
     refusal = await usecases.why_no_window(services.store, services.queue, seen, attempt, services.cards.held)
     if refusal is not None:
         replace_card(services, seen.value.id)

@@ -19,7 +19,6 @@ from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Actor, why_nobody
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.policy.loosening import may_alone
 from countersign.usecases import permission_use
 from countersign.usecases.overview import Listed, Overview, with_links
 from countersign.usecases.ports import Message, Store
@@ -151,7 +150,7 @@ class HomePublisher:
         absent = absences.value.behind(actor.workspace, user, absences.now)
         others = await asyncio.gather(*(self._directory.actor(u, groups) for u in absent))
         actor = replace(actor, stands_for=tuple(others))
-        key = self._public_key() if may_alone(actor, self._admins) else ""
+        key = self._public_key() if actor.administers(self._admins) else ""
         now = await self._store.now()
         return Reader(actor, now, self._store, self.overview, self._link, tuple(sorted(unknown)), key)
 

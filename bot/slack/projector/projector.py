@@ -37,8 +37,6 @@ OVERLOOKED: Final = timedelta(seconds=10)
 GRACE: Final = 16
 """Half seconds that running drawings get to end on shutdown: only they know whether they posted a second copy or drew
 over something newer. Counted, not measured: a frozen process would find its time used up on waking."""
-_MOST_WITHOUT_WORKER: Final = 1000
-"""Largest number of runs that are marked as without a worker; if no worker is up, there may be many."""
 _IN_HAND: Final = 20_000
 """Largest number of events in memory; the rest stay in the stream. Events of notes may wait for minutes behind
 cards."""

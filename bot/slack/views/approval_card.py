@@ -150,8 +150,8 @@ def batch(
     small["elements"].append(mrkdwn(states))
     if lost := [str(number) for number, row in enumerate(rows, 1) if row.id in unfiled]:
         small["elements"].append(mrkdwn(f"{UNFILED} (row {', '.join(lost)})"))
-    asked_for = button_labels.list_tools(rows)
-    blocks = [headline(team, f"{_cut(asked_for)}?" if waiting else _cut(asked_for)), small]
+    asked_for = _cut(button_labels.list_tools(rows)) + "?" * bool(waiting)
+    blocks = [headline(team, asked_for), small]
     for number, row in enumerate(rows, 1):
         title, *rest = _row(number, row, several[row.run][0] if several else run, pages)
         rest = [about(block, f"{number}. {as_question(row.question)}") for block in rest]

@@ -267,12 +267,10 @@ def outcomes(listed: Listed, now: datetime) -> list[Block]:
             at = f" · {link(card, 'open')}" if card else ""
             run = listed.runs.get(request.run)
             line = f"{settled_line(request, request.decision, run, now)} · for {for_whom(request)}{at}"
-            more = why_failed(request, run) or ", ".join(request.decision.chosen)
-            blocks.append(
-                context(
-                    plain(gist(request.question), _TITLE), mrkdwn(line), *([plain(typed(more), _TITLE)] if more else ())
-                )
-            )
+            why, title = why_failed(request, run), gist(request.question)
+            if request.decision.chosen:
+                title += f" – {typed(', '.join(request.decision.chosen))}"
+            blocks.append(context(plain(title, _TITLE), mrkdwn(line), *([plain(typed(why), _TITLE)] if why else ())))
     return blocks
 
 

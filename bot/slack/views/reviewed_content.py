@@ -4,6 +4,7 @@ A card that does not show all of it has no button that approves: its button open
 """
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -45,6 +46,8 @@ _PART_BLOCKS: Final = 80
 """Bytes and blocks of one of several views."""
 _NAMED: Final = 3
 _CLAIM: Final = "The agent says:"
+_OUR_SIGNS: Final = re.compile("([\u26a0\U0001f6a8\U0001f512])\ufe0f?")
+"""⚠ and others that begin our own warnings, as text or as an emoji."""
 UNFILED: Final = ":warning: the file with the full request couldn't be uploaded"
 
 
@@ -95,8 +98,7 @@ def shown_question(question: Question) -> ShownQuestion:
     tool = typed(question.call.tool) if question.call is not None and question.kind is not Kind.CODE else ""
     if one_line(tool, TOOL) != tool:
         text = f"Tool: {visible(tool)}\n\n{text}"
-    # A line break in a claim could make it look like a note of ours.
-    notes = tuple(one_line(note, sys.maxsize) if question.claimed else visible(note).strip() for note in question.notes)
+    notes = tuple(_claim(note) if question.claimed else visible(note).strip() for note in question.notes)
     everything = "\n".join([question.title, question.content, *question.options, *question.notes])
     open_text = "" if everything.isascii() else hide(everything)[0]
     since = "\n".join(changed_lines(visible(question.before), content)) if question.before else None
@@ -112,6 +114,14 @@ def shown_question(question: Question) -> ShownQuestion:
         tuple(odd_words(open_text)),
         tuple(odd_signs(open_text)),
     )
+
+
+def _claim(note: str) -> str:
+    """Write a note of an agent or program so that nothing in it looks like a warning of ours (R42).
+
+    It has no line of its own, and our signs are spelled out.
+    """
+    return _OUR_SIGNS.sub(lambda sign: f"⟦U+{ord(sign[1]):04X}⟧", one_line(note, sys.maxsize))
 
 
 def _guessed(question: Question, everything: str, secrets: int) -> int:

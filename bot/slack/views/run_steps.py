@@ -27,7 +27,7 @@ _COMPARED: Final = 2_000
 """Characters of a text that are read to tell whether it was said: it may be long, and is drawn often."""
 _TASK: Final = 150
 _SESSION: Final = 80
-_BELOW: Final = "Each step is below, with its answer."
+_BELOW: Final = "Each step has a card in this thread, with its answer."
 """All that is left of a list that was posted before the first card of a conversation."""
 SILENT_AFTER: Final = timedelta(seconds=40)
 """A run that no worker has held for this long is shown as waiting for a worker."""

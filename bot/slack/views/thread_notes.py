@@ -17,7 +17,7 @@ from countersign.domain.slash_commands import NAMES
 from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 
 from .block_kit import TITLE, WORDS, Block, Drawing, button, context, data, mrkdwn, plain, words
-from .button_labels import STOP_RUN, state_of
+from .button_labels import STATES, STOP_RUN, state_of
 from .request_text import decision_sentence, expiry, mentioned, named, run_state
 from .slack_markup import elements, escape, mention
 
@@ -78,6 +78,8 @@ def outcome_note(run: Run, *, filed: bool = True, said: bool = False) -> Drawing
         heading, final = first, final.removeprefix(first).strip()
     short, cut, rest = ("", 0, "") if final.startswith(result) else shorten(result, WORDS)
     final = "" if said else final
+    if run.stopped_by and result == f"{STATES[run.status].partition(' ')[2]}.":
+        short = ""
     blocks = [words(f"{state_of(run)}{by}"), *([data([p for p in (short, rest) if p])] if short else [])]
     beginning, hidden, end = shorten(final, _FINAL)
     if beginning:

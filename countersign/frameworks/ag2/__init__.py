@@ -6,17 +6,22 @@ one each time.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
-from functools import partial
 from typing import Any
 
-from countersign.client.client import AsyncClient
-from countersign.client.client import question as asked
-from countersign.client.exchange import LONGEST_REPORT, Act, AlreadyRan, NotApproved, failure
-from countersign.client.idempotency_keys import QuestionKeys
-from countersign.domain.errors import NotShown
-from countersign.domain.json_arguments import read_arguments
+from countersign.client import (
+    LONGEST_REPORT,
+    AlreadyRan,
+    AsyncClient,
+    Call,
+    NotApproved,
+    NotShown,
+    Question,
+    QuestionKeys,
+    failure,
+    read_arguments,
+)
 from countersign.frameworks import extra
 
 with extra("ag2"):
@@ -54,17 +59,19 @@ def with_approval(
             arguments = read_arguments(event.arguments)
         except NotShown as why:
             return ToolResultEvent.from_call(event, str(why))
-        call = {"tool": event.name, "arguments": arguments, "schema": schema}
-        body = asked(channel, call=call, requester=requester)
+        key = keys.next(event.name, arguments)
+        call = Call(channel, event.name, arguments, schema, requester=requester, key=key)
+
+        def act(approved: Mapping[str, Any]) -> Awaitable[ToolResultType]:
+            exactly = copy(event)
+            exactly.serialized_arguments = dict(approved)
+            exactly.arguments = json.dumps(exactly.serialized_arguments)
+            return call_next(exactly, context)
+
         async with AsyncClient() as client:
-            key = keys.next(event.name, arguments)
-            decision = await client.judge(body, key=key)
-            approved = copy(event)
-            approved.serialized_arguments = dict(decision.arguments or {})
-            approved.arguments = json.dumps(approved.serialized_arguments)
-            act = Act(partial(call_next, approved, context), body, key, idempotent, _outcome)
+            decision = await client.judge(call)
             try:
-                return await client.perform(decision, act)
+                return await client.perform(decision, call, act, idempotent=idempotent, outcome=_outcome)
             except (AlreadyRan, NotApproved) as over:
                 return ToolResultEvent.from_call(event, str(over))
 
@@ -81,9 +88,9 @@ def slack_hook(channel: str, *, run: str = "", requester: str = "") -> Callable[
     keys = QuestionKeys(run)
 
     async def hook(event: HumanInputRequest) -> str:
-        body = asked(channel, "", event.content, requester=requester)
+        asked = Question(channel, "", event.content, requester=requester, key=keys.next(event.content))
         async with AsyncClient() as client:
-            decision = await client.judge(body, key=keys.next(event.content))
+            decision = await client.judge(asked)
         if decision.approved:
             return "yes"
         words = decision.outcome == "answered" and not isinstance(event, ToolApprovalRequest)
@@ -98,9 +105,9 @@ def ask_human(channel: str, *, run: str = "", requester: str = "") -> FunctionTo
 
     async def ask_human(question: str, options: Sequence[str] = ()) -> str:
         """Ask people, and wait. Leave options empty if they are to answer in words."""
-        body = asked(channel, "", question, options=list(options), requester=requester)
+        key = keys.next(question, list(options))
         async with AsyncClient() as client:
-            return (await client.judge(body, key=keys.next(question, list(options)))).text
+            return (await client.judge(Question(channel, "", question, options, requester=requester, key=key))).text
 
     return tool(ask_human)
 

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from countersign.frameworks import extra
-from countersign.frameworks.ag2_classic.messages import Call
+from countersign.frameworks.ag2_classic.messages import FunctionCall
 from countersign.frameworks.ag2_classic.questions import Executed, People
 
 with extra("ag2-classic"):
@@ -50,12 +50,12 @@ def ask_in_slack(channel: str, *, run: str = "", requester: str = "") -> ExitSta
         return before(prompt) if agent is None else people.answer(agent, str(prompt))
 
     def execute_function(
-        self: ConversableAgent, func_call: Call, call_id: str | None = None, verbose: bool = False
+        self: ConversableAgent, func_call: FunctionCall, call_id: str | None = None, verbose: bool = False
     ) -> Executed:
         return people.execute(self, call_id, func_call, lambda call: _EXECUTE(self, call, call_id, verbose))
 
     async def a_execute_function(
-        self: ConversableAgent, func_call: Call, call_id: str | None = None, verbose: bool = False
+        self: ConversableAgent, func_call: FunctionCall, call_id: str | None = None, verbose: bool = False
     ) -> Executed:
         return await people.a_execute(self, call_id, func_call, lambda call: _A_EXECUTE(self, call, call_id, verbose))
 

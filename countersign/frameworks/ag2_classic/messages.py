@@ -14,11 +14,10 @@ with extra("ag2-classic"):
     from autogen.code_utils import content_str
     from autogen.tools.function_utils import get_function_schema
 
-from countersign.domain.errors import NotShown
-from countersign.domain.json_arguments import read_arguments
+from countersign.client import Call
 
 Message = dict[str, Any]
-Call = dict[str, Any]
+FunctionCall = dict[str, Any]
 
 
 def conversation(agent: ConversableAgent, prompt: str) -> list[Message]:
@@ -50,7 +49,7 @@ def code_of(block: Any) -> str:
     return str(getattr(block, "code", None) or block[1])
 
 
-def calls(message: Mapping[str, Any]) -> list[tuple[str, Call]]:
+def calls(message: Mapping[str, Any]) -> list[tuple[str, FunctionCall]]:
     """List the calls of a message, with their ids, in the order of execution."""
     calls = [(str(call.get("id") or ""), call["function"]) for call in message.get("tool_calls") or ()]
     if call := message.get("function_call"):
@@ -58,7 +57,7 @@ def calls(message: Mapping[str, Any]) -> list[tuple[str, Call]]:
     return calls
 
 
-def can_execute(agent: ConversableAgent, call: Call) -> bool:
+def can_execute(agent: ConversableAgent, call: FunctionCall) -> bool:
     """Tell whether the agent would run a function for the call.
 
     Of a call that it cannot read, AG2 tells the model so.
@@ -73,26 +72,22 @@ def can_execute(agent: ConversableAgent, call: Call) -> bool:
         return True
 
 
-def _text(agent: ConversableAgent, call: Call) -> str:
+def _text(agent: ConversableAgent, call: FunctionCall) -> str:
     """The arguments as AG2 reads them."""
     text: str = agent._format_json_str(call.get("arguments") or "{}")  # type: ignore[no-untyped-call]
     return text
 
 
-def shown(agent: ConversableAgent, call: Call) -> dict[str, Any]:
+def shown(agent: ConversableAgent, call: FunctionCall) -> Call:
     """Make the call as people judge it.
 
-    They may change its arguments if their schema is known. Arguments that they couldn't judge stay text, which nobody
-    is asked about: the model reads why.
+    They may change its arguments if their schema is known.
     """
-    name, arguments = call["name"], _text(agent, call)
-    shown: dict[str, Any] = {"tool": name, "arguments": arguments}
-    with suppress(NotShown):
-        shown["arguments"] = read_arguments(arguments)
+    name, parameters = call["name"], None
     with suppress(TypeError, ValueError):  # a function without types is approved or rejected as it is
         schema = get_function_schema(inspect.unwrap(agent.function_map[name]), name=name, description=name)
-        shown["schema"] = schema["function"]["parameters"]
-    return shown
+        parameters = schema["function"]["parameters"]
+    return Call("", name, _text(agent, call), parameters)
 
 
 def code(agent: ConversableAgent, messages: list[Message]) -> Message | None:

@@ -3,19 +3,27 @@
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from autogen import ConversableAgent
 from autogen.io import IOStream
 
-from countersign.client.client import AsyncClient, Client, question
-from countersign.client.exchange import LONGEST_REPORT, Act, AlreadyRan, Decision, NotApproved
-from countersign.client.idempotency_keys import QuestionKeys
-from countersign.client.open_questions import Question
-from countersign.domain.json_arguments import DIFFERS
+from countersign.client import (
+    DIFFERS,
+    LONGEST_REPORT,
+    AlreadyRan,
+    AsyncClient,
+    Call,
+    Client,
+    Decision,
+    NotApproved,
+    Question,
+    QuestionKeys,
+)
 from countersign.frameworks.ag2_classic import messages as ag2_classic_messages
-from countersign.frameworks.ag2_classic.messages import Call, Message, can_execute
+from countersign.frameworks.ag2_classic.messages import FunctionCall, Message, can_execute
 
 STOP: Final = "exit"
 """AG2's own word for the end of a conversation."""
@@ -26,21 +34,16 @@ _RUNS_CODE: Final = "Approve runs the code of this message."
 _EARLIER: Final = "Code of an earlier message, which Approve runs:"
 _TYPES: Final = "Approve is the empty line. Request changes types your words. Reject types “exit”."
 R = TypeVar("R")
+Asked = TypeVar("Asked", Call, Question)
 Executed = tuple[bool, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedAction:
-    """A call, or code, that people judged: the question, its key, and the decision."""
+    """A call, or code, that people judged: the question, and the decision."""
 
-    body: Mapping[str, Any]
-    key: str | None
+    asked: Call | Question
     decision: Decision
-
-    def act(self, execute: Callable[[Call], R]) -> Act[R]:
-        """Execute the call with the arguments that were approved."""
-        exactly = {"name": self.body["call"]["tool"], "arguments": json.dumps(self.decision.arguments)}
-        return Act(lambda: execute(exactly), self.body, self.key, outcome=_outcome)
 
 
 class People:
@@ -69,34 +72,42 @@ class People:
 
         None, as AG2 has it, leaves the choice to the model.
         """
-        body, key = self._choice(messages, agents)
         with Client() as client:
-            return _named(agents, client.judge(body, key=key))
+            return _named(agents, client.judge(self._choice(messages, agents)))
 
     async def a_speaker(self, messages: list[Message], agents: list[Any]) -> Any:
-        body, key = self._choice(messages, agents)
         async with AsyncClient() as client:
-            return _named(agents, await client.judge(body, key=key))
+            return _named(agents, await client.judge(self._choice(messages, agents)))
 
     def execute(
-        self, agent: ConversableAgent, call_id: str | None, call: Call, execute: Callable[[Call], Executed]
+        self,
+        agent: ConversableAgent,
+        call_id: str | None,
+        call: FunctionCall,
+        execute: Callable[[FunctionCall], Executed],
     ) -> Executed:
         if (judged := self._next(agent, call_id)) is None:
             return execute(call)
         with Client() as client:
             try:
-                return client.perform(judged.decision, judged.act(execute))
+                act = partial(_exactly, call, execute)
+                return client.perform(judged.decision, judged.asked, act, outcome=_outcome)
             except (AlreadyRan, NotApproved) as over:
                 return _instead(call, over)
 
     async def a_execute(
-        self, agent: ConversableAgent, call_id: str | None, call: Call, execute: Callable[[Call], Awaitable[Executed]]
+        self,
+        agent: ConversableAgent,
+        call_id: str | None,
+        call: FunctionCall,
+        execute: Callable[[FunctionCall], Awaitable[Executed]],
     ) -> Executed:
         if (judged := self._next(agent, call_id)) is None:
             return await execute(call)
         async with AsyncClient() as client:
             try:
-                return await client.perform(judged.decision, judged.act(execute))
+                act = partial(_exactly, call, execute)
+                return await client.perform(judged.decision, judged.asked, act, outcome=_outcome)
             except (AlreadyRan, NotApproved) as over:
                 return _instead(call, over)
 
@@ -115,16 +126,16 @@ class People:
         if (judged := self._code.pop(id(agent), None)) is None:
             return run()
         with Client() as client:
-            same = all(ag2_classic_messages.code_of(block) in judged.body["message"] for block in blocks)
+            same = all(ag2_classic_messages.code_of(block) in judged.asked.message for block in blocks)
             run = run if same else lambda: (1, DIFFERS)
             try:
-                return client.perform(judged.decision, Act(run, judged.body, judged.key, outcome=_outcome_of_code))
+                return client.perform(judged.decision, judged.asked, lambda _: run(), outcome=_outcome_of_code)
             except (AlreadyRan, NotApproved) as over:
                 return (0 if _succeeded(over) else 1), _reported(over)
 
     def _questions(
         self, agent: ConversableAgent, prompt: str, messages: list[Message]
-    ) -> tuple[Message | None, list[Question]]:
+    ) -> tuple[Message | None, Sequence[Call | Question]]:
         """Make a question for each call of the newest message that Approve would run.
 
         It is returned too; without such calls there is one question, and None.
@@ -138,16 +149,11 @@ class People:
         calls = [call for _, call in ag2_classic_messages.calls(newest) if can_execute(agent, call)]
         if enter and enter[1] != "or" and calls:
             notes = [(_GO_ON if len(calls) == 1 else _ONE_OF_SEVERAL).format(sender=sender)]
-            bodies = [
-                question(
-                    self._channel,
-                    call=ag2_classic_messages.shown(agent, call),
-                    notes=notes,
-                    **about,
-                )
+            asked = [
+                replace(ag2_classic_messages.shown(agent, call), channel=self._channel, notes=notes, **about)
                 for call in calls
             ]
-            return newest, [(body, self._key(body, messages)) for body in bodies]
+            return newest, [self._with_key(one, messages) for one in asked]
         ends = newest and agent._is_termination_msg(newest)
         notes = [(_END if ends or enter[1] == "or" else _GO_ON).format(sender=sender)] if enter else [_TYPES]
         if _yes_or_no(prompt):
@@ -158,38 +164,37 @@ class People:
             text = text if code is newest else f"{text}\n\n{_EARLIER}\n{ag2_classic_messages.text(code)}"
         asks = f"{sender} has finished. End the conversation?" if ends else f"What do you answer {sender}"
         title = asks if enter else prompt.strip(" \n>:")
-        body = question(self._channel, title[:300] or f"The first message of {agent.name}", text, notes=notes, **about)
-        return None, [(body, self._key(body, messages))]
+        title = title[:300] or f"The first message of {agent.name}"
+        return None, [self._with_key(Question(self._channel, title, text, notes=notes, **about), messages)]
 
     def _choice(self, messages: list[Message], agents: list[Any]) -> Question:
         names = [agent.name for agent in agents]
         text = ag2_classic_messages.text(messages[-1]) if messages else ""
-        body = question(self._channel, "Who speaks next?", text, options=names, requester=self._requester)
-        return body, self._key(body, messages)
+        asked = Question(self._channel, "Who speaks next?", text, names, requester=self._requester)
+        return self._with_key(asked, messages)
 
-    def _key(self, body: Mapping[str, Any], messages: list[Message]) -> str | None:
-        """Return the key of this question about these messages."""
-        return self._keys.next(
-            body, [[message.get("name"), ag2_classic_messages.text(message)] for message in messages]
-        )
+    def _with_key(self, asked: Asked, messages: list[Message]) -> Asked:
+        """Give the question about these messages its key."""
+        said = [[message.get("name"), ag2_classic_messages.text(message)] for message in messages]
+        return replace(asked, key=self._keys.next(asked.body, said))
 
     def _answer(
         self,
         agent: ConversableAgent,
         prompt: str,
         calling: Message | None,
-        questions: list[Question],
+        questions: Sequence[Call | Question],
         decisions: list[Decision],
     ) -> str:
         """Answer as a line of the keyboard would."""
-        judged = [JudgedAction(*asked, decision) for asked, decision in zip(questions, decisions, strict=True)]
+        judged = [JudgedAction(asked, decision) for asked, decision in zip(questions, decisions, strict=True)]
         first = judged[0]
         if calling is not None and (len(judged) > 1 or first.decision.approved or first.decision.how == "policy"):
             self._hold(agent, calling, judged)
             return ""  # what was not approved is not executed, and the model reads why
         yes_or_no = _yes_or_no(prompt)
         if first.decision.approved:
-            if _RUNS_CODE in first.body.get("notes", ()):
+            if _RUNS_CODE in first.asked.notes:
                 self._code[id(agent)] = first
             return yes_or_no[0] if yes_or_no else ""
         if first.decision.outcome == "answered" and yes_or_no is None:
@@ -210,13 +215,18 @@ class People:
             self._calls.setdefault((id(agent), call_id), []).append(one)
 
 
+def _exactly(call: FunctionCall, execute: Callable[[FunctionCall], R], approved: Mapping[str, Any]) -> R:
+    """Execute the call with the arguments that were approved."""
+    return execute({"name": call["name"], "arguments": json.dumps(approved)})
+
+
 def _yes_or_no(prompt: str) -> tuple[str, str] | None:
     """The two answers for which a program's own prompt asks."""
     found = re.search(r"[(\[]\s*(y|yes)\s*/\s*(n|no)\s*[)\]]", prompt, re.IGNORECASE)
     return (found[1].lower(), found[2].lower()) if found else None
 
 
-def _instead(call: Call, over: AlreadyRan | NotApproved) -> Executed:
+def _instead(call: FunctionCall, over: AlreadyRan | NotApproved) -> Executed:
     """Make the result of a call that is not executed, for the model."""
     return _succeeded(over), {"name": call.get("name", ""), "role": "function", "content": _reported(over)}
 

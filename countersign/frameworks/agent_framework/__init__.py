@@ -15,11 +15,17 @@ from typing import Any
 
 from pydantic_core import to_json, to_jsonable_python
 
-from countersign.client.exchange import Decision
-from countersign.domain.calls import question_text
-from countersign.domain.errors import InvalidInput, NotShown
-from countersign.domain.json_arguments import DIFFERS, is_approved, read_arguments, written
-from countersign.domain.typed_answers import Keywords
+from countersign.client import (
+    DIFFERS,
+    Decision,
+    InvalidInput,
+    Keywords,
+    NotShown,
+    is_approved,
+    question_text,
+    read_arguments,
+    written,
+)
 from countersign.frameworks import extra
 from countersign.frameworks.run_files import SavedCall, SavedRun
 from countersign.frameworks.saved_runs import ASK_HUMAN, JudgedRun, SavedRuns, judged_run

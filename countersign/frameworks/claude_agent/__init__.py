@@ -7,8 +7,9 @@ permission mode lets pass. `can_use_tool` is not asked about these, so it can't 
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from countersign.client import schema_of
 from countersign.frameworks import extra
-from countersign.frameworks.hooked_calls import HookedCalls, schema_of
+from countersign.frameworks.hooked_calls import HookedCalls
 
 with extra("claude-agent"):
     from claude_agent_sdk import HookMatcher

@@ -6,8 +6,9 @@ ADK runs a plugin's `before_tool_callback` for every agent of a runner, also for
 from collections.abc import Collection
 from typing import Any
 
+from countersign.client import schema_of
 from countersign.frameworks import extra
-from countersign.frameworks.hooked_calls import HookedCalls, schema_of
+from countersign.frameworks.hooked_calls import HookedCalls
 
 with extra("google-adk"):
     from google.adk.plugins.base_plugin import BasePlugin

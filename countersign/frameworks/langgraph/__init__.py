@@ -7,19 +7,29 @@ three. With `leave` it does not wait, and `countersign resume` starts it again w
 """
 
 import asyncio
-import hashlib
 import json
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Final, Literal, ParamSpec, TypeVar
 
-from countersign.client.client import AsyncClient, Client, question
-from countersign.client.exchange import LONGEST_REPORT, Act, AlreadyRan, Decision, NotApproved
-from countersign.domain.calls import asked_in, labelled
-from countersign.domain.errors import InvalidInput
-from countersign.domain.json_arguments import DIFFERS, is_approved
-from countersign.domain.typed_answers import Keywords
+from countersign.client import (
+    DIFFERS,
+    LONGEST_REPORT,
+    AlreadyRan,
+    AsyncClient,
+    Call,
+    Client,
+    Decision,
+    InvalidInput,
+    Keywords,
+    NotApproved,
+    Question,
+    is_approved,
+    key_of,
+    question_text,
+)
 from countersign.frameworks import extra, run_files
 
 with extra("langgraph"):
@@ -63,14 +73,14 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
         """Ask and wait in this thread, then run the call or not."""
         if not self._asks(request):
             return handler(request)
-        body, key = self._question(request), _key_of_call(request)
+        call = self._question(request)
         with Client() as client:
             if self._leave is not None:
-                folder, thread, name = _left(self._leave, request.runtime.config, key)
-                run_files.leave(folder, thread, [client.submit(body, key=name)])
-            decision = client.judge(body, key=key)
+                folder, thread = _left(self._leave, request.runtime.config, call)
+                run_files.leave(folder, thread, [client.submit(call)])
+            decision = client.judge(call)
             try:
-                return client.perform(decision, self._act(request, decision, handler))
+                return client.perform(decision, call, partial(_exactly, request, handler), **self._rules(request))
             except (AlreadyRan, NotApproved) as over:
                 return _instead(request, over)
 
@@ -80,33 +90,29 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
         """Ask and wait in this task, then run the call or not."""
         if not self._asks(request):
             return await handler(request)
-        body, key = self._question(request), _key_of_call(request)
+        call = self._question(request)
         async with AsyncClient() as client:
             if self._leave is not None:
-                folder, thread, name = _left(self._leave, request.runtime.config, key)
-                run_files.leave(folder, thread, [await client.submit(body, key=name)])
-            decision = await client.judge(body, key=key)
+                folder, thread = _left(self._leave, request.runtime.config, call)
+                run_files.leave(folder, thread, [await client.submit(call)])
+            decision = await client.judge(call)
             try:
-                return await client.perform(decision, self._act(request, decision, handler))
+                return await client.perform(decision, call, partial(_exactly, request, handler), **self._rules(request))
             except (AlreadyRan, NotApproved) as over:
                 return _instead(request, over)
 
-    def _act(self, request: ToolCallRequest, decision: Decision, handler: Callable[[ToolCallRequest], R]) -> Act[R]:
-        """The call as it was approved. A tool that itself stops the graph runs again when that goes on."""
-        approved = request.override(tool_call={**request.tool_call, "args": dict(decision.arguments or {})})
+    def _rules(self, request: ToolCallRequest) -> dict[str, Any]:
+        """How the call is performed. A tool that itself stops the graph runs again when that continues."""
         again = request.tool_call["name"] in self._idempotent
-        act = partial(handler, approved), self._question(request), _key_of_call(request)
-        return Act(*act, again, _outcome, unfinished=(GraphBubbleUp,))
+        return {"idempotent": again, "outcome": _outcome, "did_nothing": (GraphBubbleUp,)}
 
     def _asks(self, request: ToolCallRequest) -> bool:
         return self._tools is None or request.tool_call["name"] in self._tools
 
-    def _question(self, request: ToolCallRequest) -> dict[str, Any]:
+    def _question(self, request: ToolCallRequest) -> Call:
         name, arguments = request.tool_call["name"], request.tool_call["args"]
-        call: dict[str, Any] = {"tool": name, "arguments": arguments}
-        if request.tool is not None:
-            call["schema"] = request.tool.get_input_jsonschema()
-        return question(self._channel, call=call, requester=self._requester)
+        schema = None if request.tool is None else request.tool.get_input_jsonschema()
+        return Call(self._channel, name, arguments, schema, requester=self._requester, key=_key_of_call(request))
 
 
 async def adecide(
@@ -138,12 +144,12 @@ async def adecide(
     schemas = {one.name: one.get_input_jsonschema() for one in made}
     async with AsyncClient() as client:
 
-        def questions(stop: Interrupt) -> list[tuple[dict[str, Any], str | None]]:
+        def questions(stop: Interrupt) -> list[Call | Question]:
             asked = enumerate(_questions(channel, stop, schemas))
-            return [(body, _key(config, stop.id, str(place))) for place, body in asked]
+            return [replace(one, key=_key(config, stop.id, str(place))) for place, one in asked]
 
         async def answer(stop: Interrupt) -> Any:
-            waits = [client.judge(body, key=key) for body, key in questions(stop)]
+            waits = [client.judge(one) for one in questions(stop)]
             decisions = await asyncio.gather(*waits)
             if _holds_calls(stop.value):
                 asked = zip(decisions, stop.value["action_requests"], stop.value["review_configs"], strict=True)
@@ -154,9 +160,9 @@ async def adecide(
             return _answer(*decisions, in_words=in_words, whole=whole, keywords=keywords)
 
         if leave is not None and stops:
-            every = [(body, *_left(leave, config, key)) for stop in stops for body, key in questions(stop)]
-            _, folder, thread, _ = every[0]
-            run_files.leave(folder, thread, [await client.submit(body, key=key) for body, _, _, key in every])
+            every = [one for stop in stops for one in questions(stop)]
+            folder, thread = _left(leave, config, every[0])
+            run_files.leave(folder, thread, [await client.submit(one) for one in every])
         answers = await asyncio.gather(*map(answer, stops))
     return Command(resume={stop.id: one for stop, one in zip(stops, answers, strict=True)}) if stops else None
 
@@ -174,25 +180,25 @@ def _waiting(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
 decide = _waiting(adecide)
 
 
-def _questions(channel: str, interrupt: Interrupt, schemas: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _questions(channel: str, interrupt: Interrupt, schemas: Mapping[str, Any]) -> Sequence[Call | Question]:
     value = interrupt.value
     if _holds_calls(value):
         reviews = zip(value["action_requests"], value["review_configs"], strict=True)
-        calls = [
-            _call(action["name"], action["args"], schemas if "edit" in review["allowed_decisions"] else {})
+        return [
+            Call(channel, action["name"], action["args"], may_edit.get(action["name"]))
             for action, review in reviews
+            for may_edit in [schemas if "edit" in review["allowed_decisions"] else {}]
         ]
-        return [question(channel, call=call) for call in calls]
     if _is_for_an_inbox(value):
         return [_for_people(channel, one, schemas) for one in value]
     if _offers_options(value):
         title = str(value.get("question") or "Which one?")
-        return [question(channel, title[:300], title, options=[str(one) for one in value["options"]])]
+        return [Question(channel, title[:300], title, [str(one) for one in value["options"]])]
     if isinstance(value, Mapping):
         plain = json.loads(json.dumps(value, default=str))
-        return [question(channel, asked_in(value).strip().partition("\n")[0][:300], labelled(plain))]
+        return [Question(channel, "", question_text(plain))]
     text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    return [question(channel, "" if isinstance(value, str) else "Continue?", text)]
+    return [Question(channel, "" if isinstance(value, str) else "Continue?", text)]
 
 
 def _offers_options(value: Any) -> bool:
@@ -224,16 +230,12 @@ def _answer(decision: Decision, *, in_words: bool, whole: bool, keywords: Keywor
     return decision.words if decision.outcome == "answered" else ""  # False would pass for the number 0
 
 
-def _call(name: str, arguments: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
-    call: dict[str, Any] = {"tool": name, "arguments": arguments}
-    return call | {"schema": schemas[name]} if name in schemas else call
-
-
-def _for_people(channel: str, request: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
+def _for_people(channel: str, request: Mapping[str, Any], schemas: Mapping[str, Any]) -> Call:
     """Make the question of a `HumanInterrupt`."""
     action, may = request["action_request"], request["config"]
-    call = _call(action["action"], action["args"], schemas if may.get("allow_edit") else {})
-    return question(channel, "", str(request.get("description") or "").strip(), call=call)
+    schema = schemas.get(action["action"]) if may.get("allow_edit") else None
+    said = str(request.get("description") or "").strip()
+    return Call(channel, action["action"], action["args"], schema, message=said)
 
 
 def _response(decision: Decision, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,6 +268,11 @@ def _review(decision: Decision, action: Mapping[str, Any], review: Mapping[str, 
     return {"type": kind} if kind == "approve" else {"type": kind, "message": decision.text}
 
 
+def _exactly(request: ToolCallRequest, handler: Callable[[ToolCallRequest], R], approved: Mapping[str, Any]) -> R:
+    """Run the call as it was approved."""
+    return handler(request.override(tool_call={**request.tool_call, "args": dict(approved)}))
+
+
 def _instead(request: ToolCallRequest, over: AlreadyRan | NotApproved) -> ToolMessage:
     """Make the result of a call that does not run, for the model."""
     call, reported = request.tool_call, over.decision.reported
@@ -283,14 +290,14 @@ def _key(config: Mapping[str, Any], *place: str) -> str | None:
     thread = config.get("configurable", {}).get("thread_id")
     if thread is None:
         return None
-    return hashlib.sha256(json.dumps([str(thread), *place]).encode()).hexdigest()
+    return key_of(str(thread), *place)
 
 
-def _left(leave: str | Path, config: Mapping[str, Any], key: str | None) -> tuple[Path, str, str]:
-    """The folder of what is left to people, the thread, and the question's key. InvalidInput without a thread."""
-    if key is None:
+def _left(leave: str | Path, config: Mapping[str, Any], asked: Call | Question) -> tuple[Path, str]:
+    """The folder of what is left to people, and the thread. InvalidInput without a thread."""
+    if asked.key is None:
         raise InvalidInput("`leave` needs a graph with a checkpointer and a `thread_id`. Nobody was asked.")
-    return Path(leave), str(config["configurable"]["thread_id"]), key
+    return Path(leave), str(config["configurable"]["thread_id"])
 
 
 def _outcome(result: Result) -> tuple[bool, str]:

@@ -9,10 +9,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from countersign.client.client import AsyncClient, question
-from countersign.client.exchange import ServiceRefused
+from countersign.client import AsyncClient, Question, ServiceRefused
+from countersign.domain.actions import Action
 from countersign.domain.calls import canonical
-from countersign.frameworks.mcp_gateway.config import BETWEEN, Config, Rule
+from countersign.frameworks.mcp_gateway.config import BETWEEN, Config
 from countersign.frameworks.mcp_gateway.pins import Definition, Pins, described
 from countersign.frameworks.mcp_gateway.upstreams import Unreachable, Upstream
 
@@ -39,7 +39,7 @@ class OfferedTool:
         return f"{self.upstream.name}{BETWEEN}{self.name}"
 
     @property
-    def rule(self) -> Rule:
+    def rule(self) -> Action:
         """The file's verdict on this tool."""
         return self.upstream.server.rule(self.name)
 
@@ -77,7 +77,7 @@ class Catalog:
         server, between, name = full_name.partition(BETWEEN)
         if not between or (upstream := self._upstreams.get(server)) is None:
             return "The gateway has no tool of this name. Nothing was called."
-        if upstream.server.rule(name) is Rule.DENY:
+        if upstream.server.rule(name) is Action.DENY:
             return "The gateway's rules don't allow this tool. Nothing was called, and nobody was asked."
         tools = await self._of(upstream)
         if name in tools:
@@ -103,7 +103,7 @@ class Catalog:
         listed = {
             name: definition
             for name, definition in (await upstream.tools()).items()
-            if upstream.server.rule(name) is not Rule.DENY
+            if upstream.server.rule(name) is not Action.DENY
         }
         changes = self._pins.changes(upstream.name, listed)
         if changes:
@@ -125,15 +125,13 @@ class Catalog:
         if len(message) > _LONGEST_CHANGE:
             _log.error("The change is too long to show. Remove “%s” from pins.json to accept it.", server)
             return
-        body: dict[str, Any] = question(
-            self._config.channel, f"Accept changed tools of the MCP server “{server}”?", message
-        )
+        title = f"Accept changed tools of the MCP server “{server}”?"
         async with AsyncClient() as client:
             try:
                 for number in count():
-                    key = f"pins-{digest}-{number}"
-                    _, decided_before = await client.submit(body, key=key)
-                    decision = await client.judge(body, key=key)
+                    asked = Question(self._config.channel, title, message, key=f"pins-{digest}-{number}")
+                    _, decided_before = await client.submit(asked)
+                    decision = await client.judge(asked)
                     if decision.outcome != "expired" or not decided_before:
                         break
             except ServiceRefused as refused:

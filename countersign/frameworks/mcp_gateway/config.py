@@ -4,13 +4,13 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from countersign.domain.actions import Action
 from countersign.domain.errors import InvalidInput
 from countersign.domain.json_arguments import read_json
 from countersign.domain.redaction import hide_in
@@ -24,17 +24,6 @@ _PROBE: Final = "xK9f2Lq7Zp4w"
 _HIDDEN: Final = "[hidden by the gateway]"
 
 
-class Rule(StrEnum):
-    """The verdict of the file on a tool."""
-
-    ALLOW = "allow"
-    """Forward its calls; nobody is asked, and nothing is recorded."""
-    ASK = "ask"
-    """Let the workspace's policy judge each call, and people where it says nothing else."""
-    DENY = "deny"
-    """Neither list the tool nor forward its calls."""
-
-
 class Server(BaseModel):
     """One MCP server behind the gateway: a command to start, or an address."""
 
@@ -46,7 +35,12 @@ class Server(BaseModel):
     cwd: str | None = None
     url: str = ""
     headers: dict[str, str] = Field(default_factory=dict)
-    tools: dict[str, Rule] = Field(default_factory=dict)
+    tools: dict[str, Action] = Field(default_factory=dict)
+    """The fate of tools' calls, by patterns.
+
+    ALLOW: forward them; nobody is asked, and nothing is recorded. ASK: let the workspace's policy judge each call, and
+    people where it says nothing else. DENY: neither list the tool nor forward its calls.
+    """
     idempotent: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -57,9 +51,9 @@ class Server(BaseModel):
             raise ValueError("`url` must begin with http:// or https://")
         return self
 
-    def rule(self, tool: str) -> Rule:
+    def rule(self, tool: str) -> Action:
         """Return the first rule whose pattern fits the tool; without one, `ask`."""
-        return next((rule for pattern, rule in self.tools.items() if fnmatchcase(tool, pattern)), Rule.ASK)
+        return next((rule for pattern, rule in self.tools.items() if fnmatchcase(tool, pattern)), Action.ASK)
 
     def is_idempotent(self, tool: str) -> bool:
         """Tell whether a call may be sent again when nobody knows whether it arrived."""

@@ -19,21 +19,29 @@ from mcp import McpError
 from mcp.types import CallToolResult, TextContent
 from pydantic import ValidationError
 
-from countersign.client.client import AsyncClient, question
-from countersign.client.exchange import AlreadyRan, Decision, NotApproved, ServiceRefused
+from countersign.client import (
+    LONGEST_REPORT,
+    AlreadyRan,
+    AsyncClient,
+    Call,
+    Decision,
+    NotApproved,
+    NotShown,
+    ServiceRefused,
+    written,
+)
+from countersign.domain.actions import Action
 from countersign.domain.calls import canonical
-from countersign.domain.errors import NotShown
-from countersign.domain.json_arguments import DIFFERS, is_approved, too_many_values, written
+from countersign.domain.json_arguments import too_many_values
 from countersign.domain.texts_for_models import quoted
 from countersign.frameworks.mcp_gateway.catalog import Catalog, OfferedTool
-from countersign.frameworks.mcp_gateway.config import Config, Rule
+from countersign.frameworks.mcp_gateway.config import Config
 from countersign.frameworks.mcp_gateway.upstreams import Lost, Progress, Unreachable
 from countersign.whole_files import write_whole
 
 _SERVICE_AWAY: Final = 10.0
 """Seconds that a call waits for the service of approvals."""
 _LONGEST_SCHEMA: Final = 200_000
-_LONGEST_REPORT: Final = 300
 _ENDING: Final = 60.0
 """Seconds for calls under way when the client goes."""
 _NOT_YET: Final = (
@@ -59,8 +67,7 @@ class _OpenCall:
     """A call whose result the client may not have."""
 
     path: Path
-    key: str
-    body: Mapping[str, Any]
+    asked: Call
 
     @classmethod
     def of(cls, folder: Path, channel: str, tool: OfferedTool, arguments: Mapping[str, Any]) -> "_OpenCall":
@@ -69,22 +76,11 @@ class _OpenCall:
         named = canonical({"server": tool.upstream.name, "tool": tool.name, "arguments": arguments})
         path = folder / f"{hashlib.sha256(named.encode()).hexdigest()}.json"
         if (before := _read(path)) is not None:
-            return cls(path, *before)
-        call = {"tool": tool.full_name, "arguments": arguments, "schema": _schema(tool)}
-        body = question(
-            channel,
-            call={name: value for name, value in call.items() if value is not None},
-            notes=[f"A tool of the MCP server “{tool.upstream.name}”."],
-        )
-        opened = cls(path, f"gateway-{uuid.uuid4().hex}", body)
-        write_whole(path, json.dumps({"key": opened.key, "body": body}).encode())
-        return opened
-
-    @property
-    def arguments(self) -> Mapping[str, Any]:
-        """The arguments as the client gave them."""
-        arguments: Mapping[str, Any] = self.body["call"]["arguments"]
-        return arguments
+            return cls(path, before)
+        notes, key = [f"A tool of the MCP server “{tool.upstream.name}”."], f"gateway-{uuid.uuid4().hex}"
+        asked = Call(channel, tool.full_name, arguments, _schema(tool), notes=notes, key=key)
+        write_whole(path, json.dumps({"key": key, "body": asked.body}).encode())
+        return cls(path, asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +123,7 @@ class ForwardedCalls:
             tool = await self._catalog.find(full_name)
             if isinstance(tool, str):
                 return _refusal(tool)
-            if tool.rule is Rule.ALLOW:
+            if tool.rule is Action.ALLOW:
                 return (await self._forwarded(tool, arguments, progress)).result
         except Unreachable as away:
             return _refusal(f"{away} {_NOTHING_FORWARDED}")
@@ -145,7 +141,7 @@ class ForwardedCalls:
         if open_call.path not in self._under_way:
             try:
                 async with AsyncClient(timeout=_SERVICE_AWAY) as client:
-                    decision = await client.judge(open_call.body, key=open_call.key)
+                    decision = await client.judge(open_call.asked)
             except ServiceRefused as refused:
                 return _refusal(f"{refused} Nothing was called.")
             if not decision.approved:
@@ -165,9 +161,6 @@ class ForwardedCalls:
 
     async def _acted(self, tool: OfferedTool, open_call: _OpenCall, decision: Decision, progress: Progress) -> _Ended:
         """Forward an approved call, unless it began before or its tool is another one now."""
-        arguments = decision.arguments
-        if arguments is None or (decision.outcome == "approved" and not is_approved(open_call.arguments, arguments)):
-            return _Ended(_refusal(DIFFERS))
         try:
             now = await self._catalog.find(tool.full_name)
         except Unreachable as away:
@@ -178,13 +171,13 @@ class ForwardedCalls:
                 return _Ended(_refusal(_TOOL_CHANGED))
             idempotent = tool.upstream.server.is_idempotent(tool.name)
             try:
-                await client.begin(decision, open_call.body, key=open_call.key, idempotent=idempotent)
+                await client.begin(decision, open_call.asked, idempotent=idempotent)
             except AlreadyRan as before:
                 return _Ended(_refusal(f"{before}\n{_ONCE_MORE}" if before.decision.reported else str(before)))
             except (NotApproved, ServiceRefused) as over:
                 return _Ended(_refusal(str(over)))
             try:
-                ended = await self._forwarded(tool, arguments, progress)
+                ended = await self._forwarded(tool, decision.arguments or {}, progress)
             except Unreachable:  # lost since its tools were listed, just before the call began
                 return _Ended(_refusal(_LOST_IDEMPOTENT if idempotent else _IN_DOUBT), over=False)
             if ended.over:
@@ -204,7 +197,7 @@ class ForwardedCalls:
         except ValidationError:
             return _Ended(_refusal("The server's answer to the call isn't a result of a tool."))
         except Lost:
-            idempotent = tool.rule is Rule.ALLOW or tool.upstream.server.is_idempotent(tool.name)
+            idempotent = tool.rule is Action.ALLOW or tool.upstream.server.is_idempotent(tool.name)
             return _Ended(_refusal(_LOST_IDEMPOTENT if idempotent else _IN_DOUBT), over=False)
         return _Ended(self._without_secrets(result))
 
@@ -216,12 +209,20 @@ class ForwardedCalls:
         return result if clean == text else CallToolResult.model_validate_json(clean)
 
 
-def _read(path: Path) -> tuple[str, Mapping[str, Any]] | None:
+def _read(path: Path) -> Call | None:
     try:
         read = json.loads(path.read_text())
-        return str(read["key"]), read["body"]
     except FileNotFoundError:
         return None
+    body, call = read["body"], read["body"]["call"]
+    return Call(
+        body.get("channel", ""),
+        call["tool"],
+        call["arguments"],
+        call.get("schema"),
+        notes=body.get("notes", ()),
+        key=read["key"],
+    )
 
 
 def _schema(tool: OfferedTool) -> Mapping[str, Any] | None:
@@ -247,7 +248,7 @@ def _notes(decision: Decision) -> str:
 
 def _words(result: CallToolResult) -> str:
     texts = (part.text for part in result.content if isinstance(part, TextContent))
-    return " ".join(next(texts, "")[:_LONGEST_REPORT].split())
+    return " ".join(next(texts, "")[:LONGEST_REPORT].split())
 
 
 def _refusal(text: str) -> CallToolResult:

@@ -10,8 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from countersign.domain.errors import NotShown
-from countersign.domain.json_arguments import DIFFERS, is_approved, read_arguments
+from countersign.client import DIFFERS, NotShown, is_approved, read_arguments
 from countersign.frameworks import extra
 from countersign.frameworks.run_files import SavedCall
 from countersign.frameworks.saved_runs import ASK_HUMAN, JudgedRun, SavedRuns, judged_run

@@ -8,17 +8,24 @@ it. So a program that starts again, or resumes from stored messages, finds its d
 
 import hashlib
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from countersign.client.client import AsyncClient
-from countersign.client.client import question as asked
-from countersign.client.exchange import LONGEST_REPORT, Act, AlreadyRan, Decision, NotApproved
-from countersign.client.idempotency_keys import QuestionKeys
-from countersign.domain.calls import canonical
-from countersign.domain.errors import NotShown
-from countersign.domain.json_arguments import DIFFERS, is_approved, read_arguments
+from countersign.client import (
+    DIFFERS,
+    LONGEST_REPORT,
+    AlreadyRan,
+    AsyncClient,
+    Call,
+    Decision,
+    NotApproved,
+    NotShown,
+    Question,
+    QuestionKeys,
+    is_approved,
+    read_arguments,
+    written,
+)
 from countersign.frameworks import extra
 
 with extra("pydantic-ai"):
@@ -36,9 +43,6 @@ with extra("pydantic-ai"):
     from pydantic_ai.capabilities import AbstractCapability
     from pydantic_ai.messages import ModelResponse, ToolCallPart
     from pydantic_ai.tools import ToolDefinition
-
-_Asked = tuple[dict[str, Any], str | None]
-"""The body of a question, and its key."""
 
 
 @dataclass
@@ -68,7 +72,7 @@ class SlackApproval(AbstractCapability[Any]):
         self, ctx: RunContext[Any], *, requests: DeferredToolRequests
     ) -> DeferredToolResults | None:
         """Ask people about all calls of this turn that need an approval."""
-        questions: dict[str, _Asked] = {}
+        questions: dict[str, Call] = {}
         results = DeferredToolResults()
         for call in requests.approvals:
             tool = ctx.tool_manager.get_tool_def(call.tool_name) if ctx.tool_manager else None
@@ -78,7 +82,7 @@ class SlackApproval(AbstractCapability[Any]):
                 results.approvals[call.tool_call_id] = ToolDenied(str(why))
         async with AsyncClient() as client:
             if self.leave:
-                waiting = [await client.submit(body, key=key or "") for body, key in questions.values()]
+                waiting = [await client.submit(one) for one in questions.values()]
                 if not all(decided for _, decided in waiting):
                     return None
             decisions = await client.judge_all([*questions.values()])
@@ -99,39 +103,41 @@ class SlackApproval(AbstractCapability[Any]):
                 raise ApprovalRequired
             return await handler(args)
         try:
-            body, key = self._question(ctx, _as_written(ctx, call), tool_def)
+            asked = self._question(ctx, _as_written(ctx, call), tool_def)
         except NotShown as why:
             return str(why)
         async with AsyncClient() as client:
             decision = self._decided.pop(f"{ctx.run_id} {call.tool_call_id}", None)
             if decision is None:  # another capability approved it, or the program did
-                decision = await client.judge(body, key=key)
+                decision = await client.judge(asked)
             if decision.approved and not is_approved(call.args_as_dict(), decision.arguments):
                 return DIFFERS
-            idempotent = tool_def.name in self.idempotent
-            unfinished = (ApprovalRequired, CallDeferred)  # the tool asks once more
-            act: Act[Any] = Act(partial(handler, args), body, key, idempotent, _outcome, unfinished)
             try:
-                return await client.perform(decision, act)
+                return await client.perform(
+                    decision,
+                    asked,
+                    lambda _: handler(args),
+                    idempotent=tool_def.name in self.idempotent,
+                    outcome=_outcome,
+                    did_nothing=(ApprovalRequired, CallDeferred),  # the tool asks once more
+                )
             except (AlreadyRan, NotApproved) as over:
                 return str(over)
 
-    def _question(self, ctx: RunContext[Any], call: ToolCallPart, tool: ToolDefinition | None) -> _Asked:
+    def _question(self, ctx: RunContext[Any], call: ToolCallPart, tool: ToolDefinition | None) -> Call:
         """Make the question about a call, and its key. NotShown if people can't judge its arguments."""
         arguments = read_arguments(call.args) if isinstance(call.args, str) else dict(call.args or {})
-        about: dict[str, Any] = {"tool": call.tool_name, "arguments": arguments}
-        if tool is not None:
-            about["schema"] = dict(tool.parameters_json_schema)
-        body = asked(self.channel, call=about, requester=self.requester)
+        schema = None if tool is None else tool.parameters_json_schema
+        asked = Call(self.channel, call.tool_name, arguments, schema, requester=self.requester)
         if not self.run:
-            return body, None
+            return asked
         agent = (ctx.agent.name if ctx.agent else None) or ""
         before = sum(
             one.tool_name == call.tool_name and one.args_as_dict() == call.args_as_dict()
             for one in _before(ctx, call.tool_call_id)
         )
-        named = canonical({"run": self.run, "agent": agent, "call": about["arguments"], "tool": call.tool_name})
-        return body, f"{hashlib.sha256(named.encode()).hexdigest()}-{before + 1}"
+        named = written({"run": self.run, "agent": agent, "call": arguments, "tool": call.tool_name})
+        return replace(asked, key=f"{hashlib.sha256(named.encode()).hexdigest()}-{before + 1}")
 
 
 def ask_human(channel: str, *, run: str = "", requester: str = "") -> Tool[Any]:
@@ -140,9 +146,9 @@ def ask_human(channel: str, *, run: str = "", requester: str = "") -> Tool[Any]:
 
     async def ask_human(question: str, options: list[str]) -> str:
         """Ask people, and wait. Leave options empty if they are to write the answer."""
-        body = asked(channel, "", question, options=options, requester=requester)
+        key = keys.next(question, options)
         async with AsyncClient() as client:
-            return (await client.judge(body, key=keys.next(question, options))).text
+            return (await client.judge(Question(channel, "", question, options, requester=requester, key=key))).text
 
     return Tool(ask_human, takes_ctx=False)
 

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from autogen_agentchat.messages import BaseChatMessage
 from autogen_core import CancellationToken
 
+from countersign.domain.actions import Action
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.errors import CountersignError, Refused
 from countersign.domain.ids import RequestId
@@ -25,7 +26,6 @@ from countersign.domain.texts_for_models import answer
 from countersign.frameworks.autogen.held_run import HeldRun
 from countersign.frameworks.autogen.people.run_outcomes import Outcomes, outcome_of
 from countersign.frameworks.autogen.people.transcript import Transcript
-from countersign.policy.evaluation import Action
 
 _GONE: Final = "the run has gone on without an answer"
 QuestionTitle = str | Callable[[str], str]

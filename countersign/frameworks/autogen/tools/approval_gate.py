@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from countersign.domain import texts_for_models
+from countersign.domain.actions import Action
 from countersign.domain.calls import Call
 from countersign.domain.errors import NotFound, Refused
 from countersign.domain.executions import digest_of_call
@@ -31,7 +32,6 @@ from countersign.frameworks.autogen.tools.duplicate_calls import EqualActions, N
 from countersign.frameworks.autogen.tools.permits import Denial, Permit, ProposedAction, shown, title_for
 from countersign.frameworks.autogen.tools.team_policy import Proposal, judge
 from countersign.frameworks.autogen.unknown_outcomes import DecidedAction
-from countersign.policy.evaluation import Action
 from countersign.runs.entries import Entry, Judged, Numbered, whole
 
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)

@@ -18,6 +18,7 @@ from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSchema, Workbench
 
+from countersign.domain.actions import Action
 from countersign.domain.calls import labelled
 from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown, WrongTeam
 from countersign.domain.events import escape_marks
@@ -54,7 +55,6 @@ from countersign.frameworks.autogen.tools.workbenches import (
 )
 from countersign.frameworks.autogen.unknown_outcomes import DecidedAction, Effects
 from countersign.json_schema import unnamed
-from countersign.policy.evaluation import Action
 from countersign.usecases.store_outages import being_cancelled
 
 _KEY: ContextVar[str] = ContextVar(KEY_ARGUMENT)

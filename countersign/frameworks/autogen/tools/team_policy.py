@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from countersign.domain.actions import Action
 from countersign.domain.ids import UserId
 from countersign.frameworks.autogen.people.user_callbacks import Unanswered, answer_of
-from countersign.policy.evaluation import Action
 
 
 @dataclass(frozen=True, slots=True)
