@@ -58,7 +58,7 @@ REDIRECT_PATH: Final = "/slack/oauth_redirect"
 
 
 def _channel(value: Any) -> Any:
-    """Take `approvals` for `#approvals`: names have no capitals, and ids have nothing else."""
+    """Read `approvals` as `#approvals`: names have no capitals, ids only those."""
     return f"#{value}" if isinstance(value, str) and re.fullmatch(r"[^\s#A-Z]+", value) else value
 
 

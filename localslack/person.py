@@ -153,7 +153,7 @@ class Person:
         self._actions.open_home(self.user, tab)
 
     def _refuse_answers(self, awaited: str, match: object) -> None:
-        """Raise what the app answered to their latest action: what is awaited will not come any more.
+        """Raise WrongAnswer if the app answered the latest action in another way.
 
         A response URL and a trigger say which action a message or a window answers. Where an app cannot use a response
         URL, after a submission and inside of a thread, the next message that it posts for this person is the answer.

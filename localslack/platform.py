@@ -216,7 +216,7 @@ class Platform:
             self.event({"type": "message", **event, **where})
 
     def _is_limited(self) -> bool:
-        """Count an event; once there were too many in an hour, tell the app so every minute.
+        """Count an event; over the hourly limit, notify the app every minute.
 
         https://docs.slack.dev/reference/events/app_rate_limited
         """

@@ -89,7 +89,10 @@ def parsed(raw: bytes, model: type[B]) -> B:
 
 
 def _text(raw: bytes) -> str:
-    """Decode UTF-8: as bytes, JSON may be UTF-16 too, of which the bounds would see other parts than the parser."""
+    """Decode UTF-8.
+
+    The parser would also take UTF-16 bytes, in which the check of the bounds would see other parts than the parser.
+    """
     try:
         return str(raw, "utf-8-sig")
     except UnicodeDecodeError:

@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 
 @cache
 def _certificates() -> ssl.SSLContext:
-    """Load the trusted TLS certificates once: it blocks the loop as long as a few posts."""
+    """Load the trusted TLS certificates once: it blocks the loop for milliseconds."""
     return httpx.create_ssl_context(trust_env=False)
 
 

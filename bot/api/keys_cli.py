@@ -131,7 +131,10 @@ async def _with_keys(work: Callable[[Store, ApiKeys], Awaitable[None]]) -> None:
 
 
 async def _ids(store: Store, channels: list[str]) -> tuple[str, ...]:
-    """Find the ids of channels: a key is bound to ids, because a name may change hands (R43)."""
+    """Find the ids of channels.
+
+    A key is bound to ids, because a name may change hands (R43).
+    """
     named = {channel: channel.removeprefix("#") for channel in channels if ChannelId.named(channel) is None}
     if not named:
         return tuple(channels)

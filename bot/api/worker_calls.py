@@ -128,14 +128,20 @@ class WorkerCalls:
         return _json(_ANSWERS[name].dump_json(answer, exclude_defaults=True))
 
     async def _startable(self, key: ApiKey, run: RunId, start: Start) -> Start:
-        """Return the start with the id of its channel. Problem or InvalidInput if this key may not start it."""
+        """Return the start with the id of its channel.
+
+        Problem or InvalidInput if this key may not start it.
+        """
         if key.worker or not run.of_script or run.of_program:
             raise InvalidInput("Only a program starts a run itself. Nothing was started.")
         channel = await self.channel(key, start.channel)
         return replace(start, channel=channel, requester=await self.requester(start.requester))
 
     async def _check(self, key: ApiKey, run: RunId) -> None:
-        """Check that the key reaches the run. NotFound if not, as for a run that does not exist."""
+        """Check that the key reaches the run.
+
+        NotFound if it does not, as for a run that does not exist.
+        """
         if not await self._reaches(key, run):
             raise NotFound(f"There is no run {run}.")
 
@@ -246,7 +252,10 @@ class WorkerCalls:
 
 
 class _Backlog:
-    """Lines that a worker has not read yet. If they are too many they are dropped, and the stream is `cut`."""
+    """Lines that a worker has not read yet.
+
+    If there are too many, they are dropped, and the stream is `cut`.
+    """
 
     def __init__(self) -> None:
         self.cut = False
@@ -294,7 +303,7 @@ def _is_over(run: Run | None) -> bool:
 
 
 def _worker(request: Request, key: ApiKey) -> WorkerId:
-    """Name the worker by its key and id, so that it cannot act as another key's worker."""
+    """Name the worker; its key is included, so that it cannot act for another key."""
     return WorkerId(f"{key.id}-{request.path_params['worker']}")
 
 

@@ -116,7 +116,10 @@ def bars(rows: Sequence[tuple[str, int]], label: str) -> "Figure":
 
 
 def _named(axes: "Axes", names: Sequence[str]) -> range:
-    """Write the names beside the rows, the first on top, and long ones cut; returns where the rows are."""
+    """Write the names beside the rows, and return the rows' positions.
+
+    The first name is on top, and long names are cut.
+    """
     places = range(len(names))
     axes.set_yticks(places, [printable(name if len(name) < 25 else f"{name[:23]}…") for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)

@@ -167,7 +167,10 @@ def _sends_back(receipt: Mapping[str, Any]) -> bool:
 
 
 def _proof_of(receipt: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[Proof, str]:
-    """Return the proof of an entry, and a sentence about it. _Mismatch if they do not fit together."""
+    """Return the proof of an entry, and a sentence about it.
+
+    _Mismatch if the proof does not fit the entry.
+    """
     proof, user = entry["proved"], entry["user"]
     by = Proof(proof["by"])
     if not proof["statement"]:
@@ -236,7 +239,10 @@ def _compare(receipt: Mapping[str, Any], entry: Mapping[str, Any], said: Stateme
 
 
 def _chosen_with(receipt: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the choice that this vote counts for; {} if none (the reason of an approving vote is not recorded)."""
+    """Return the choice that this vote counts for, or {}.
+
+    The reason of an approving vote is not recorded.
+    """
     entries = [part["entry"] for part in receipt["entries"]]
     decision: dict[str, Any] = next((one["decision"] for one in entries if one["type"] == "request_decided"), {})
     mine = [
@@ -254,7 +260,10 @@ def _compare_answer(decision: Mapping[str, Any], subject: Subject, salt: str) ->
 
 
 def _enrolment(receipt: Mapping[str, Any], entry: Mapping[str, Any], key: Mapping[str, Any]) -> str:
-    """Say how the passkey was enrolled. _Mismatch if its enrolment is about something else."""
+    """Say how the passkey was enrolled.
+
+    _Mismatch if its enrolment is about something else.
+    """
     if datetime.fromisoformat(entry["at"]) < datetime.fromisoformat(key["usable_at"]):
         raise _Mismatch("the passkey was too new to approve.")
     when = f"enrolled {key['enrolled_at'][:10]}"

@@ -293,7 +293,10 @@ class WorkspaceRegistry:
             await asyncio.gather(served.task, return_exceptions=True)
 
     async def _serve(self, served: _ServedWorkspace) -> None:
-        """Serve the workspace; while something is missing there, say so, keep its deadlines and try again."""
+        """Serve the workspace, retrying until it can be served.
+
+        In the meantime the log names the problem, and the workspace's deadlines are kept.
+        """
         pauses = doubling(_OPEN_AGAIN, _LONGEST_PAUSE)
         while True:
             installation, problem, code, pause = served.stored.installation, "", "", _OPEN_AGAIN

@@ -45,7 +45,10 @@ class Guard:
             self._headers["Strict-Transport-Security"] = "max-age=31536000"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer requests for our own host alone; `X-Forwarded-Host` and its like count for nothing."""
+        """Answer requests for our own host only.
+
+        `X-Forwarded-Host` and similar headers are ignored.
+        """
         if scope["type"] != "http":
             return
 

@@ -331,7 +331,7 @@ class SignIn:
 
 @cache
 def _certificates() -> ssl.SSLContext:
-    """Load the trusted TLS certificates once: it takes 20 ms, and a sign-in makes three calls."""
+    """Load the trusted TLS certificates once: 20 ms, and a sign-in makes three calls."""
     return httpx.create_ssl_context()
 
 

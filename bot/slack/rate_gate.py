@@ -111,7 +111,7 @@ class _Line:
         return self.waiting[0] if self.waiting else None
 
     def left(self, importance: Importance, now: float) -> float:
-        """Return the seconds until the next call may go; infinite while a call must end first."""
+        """Return the seconds until a call may go; infinite if another must end first."""
         if self.under_way >= (1 if self.refused else self.at_once):
             return math.inf
         return max(self.open_at - now, self.meter.left(importance, now) if self.meter else 0.0)

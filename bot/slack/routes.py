@@ -154,7 +154,7 @@ def bound(services: Services, listener: Listener) -> Callable[..., Awaitable[Non
 async def _failed(
     services: Services, error: Exception, body: dict[str, Any], response: BoltResponse | None
 ) -> BoltResponse | None:
-    """Log a bug of ours, notify the person, and ack; refuse a payload of unknown shape."""
+    """Log our bug, notify the person, and ack; refuse a payload of unknown shape."""
     if not payloads.fits(body):
         _log.warning("A payload of an unknown shape was refused (%s).", type(error).__name__)
         return BoltResponse(status=400, body="") if response is not None else None

@@ -187,7 +187,7 @@ async def change_on_record(
 async def _in_time(
     work: Coroutine[Any, Any, Reply], acknowledge: Acknowledge, tell_later: Callable[[Reply], Awaitable[None]]
 ) -> None:
-    """Do the work and ack with its reply; if it takes too long, ack first and reply later."""
+    """Do the work and ack with its reply; ack first if the work takes too long."""
     early: asyncio.Task[Any] | None = None
     loop = asyncio.get_running_loop()
     begun = loop.time()

@@ -174,7 +174,7 @@ async def _open(services: Services, body: dict[str, Any], preparing: Preparing) 
 async def _window(
     services: Services, body: dict[str, Any], preparing: Preparing, window: Window | None = None
 ) -> View | Reply:
-    """Draw the window that completes the attempt; high-risk content must be read first."""
+    """Draw the window that completes the attempt, high-risk content first."""
     seen, attempt = await preparing()
     refusal = await usecases.why_no_window(services.store, services.queue, seen, attempt, services.cards.held)
     if refusal is not None:
@@ -190,7 +190,7 @@ async def _window(
 
 
 async def _note_presence(services: Services, body: dict[str, Any], item: control_values.PresenceItem) -> Reply:
-    """Look at, or snooze, all requests of the card; report a refusal only if all refuse."""
+    """Look at or snooze all requests of the card; refused only if all of them refuse."""
     user, attempt, one_of_several = sender(body).user, attempt_id(body), len(item.requests) > 1
     changed, now = list[Request](), None
 

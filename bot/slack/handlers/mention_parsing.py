@@ -76,7 +76,10 @@ async def _reviewers(directory: Directory, text: str) -> Reviewers:
 
 
 async def _channel(directory: Directory, name: str) -> ChannelId:
-    """Read a channel; an id is taken as it is. InvalidInput if the app is in no channel of this name."""
+    """Read a channel; an id is taken unchecked.
+
+    InvalidInput if the app is not in a channel of this name.
+    """
     if mention := re.fullmatch(_CHANNEL, name):
         return ChannelId(mention[1] or mention[2])
     channel = await directory.channel_named(name)

@@ -71,7 +71,10 @@ async def _warnings(services: Services, rules: Rules) -> list[str]:
 
 
 async def _missing(name: str, services: Services, body: dict[str, Any]) -> tuple[str, str]:
-    """Explain the arguments and show the setting; only the setting to people who may not change it."""
+    """Explain the arguments and show the setting.
+
+    People who may not change it only see the setting.
+    """
     at = sender(body)
     rules, actor = await _rules_for(services, at.user, at.here)
     read_only = channel_settings.why_not_configure(actor, rules, services.admins)

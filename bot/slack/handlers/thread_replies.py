@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Message(NamedTuple):
-    """A person's message in a thread; `ts` is Slack's time, and `words` the text as sent."""
+    """Message in a thread; `ts` is Slack's time, and `words` the text as sent."""
 
     user: UserId
     channel: ChannelId
@@ -49,7 +49,10 @@ async def on_message(services: Services, ack: AsyncAck, body: dict[str, Any]) ->
 
 
 def _message_in(services: Services, event: dict[str, Any]) -> _Message | None:
-    """Read a person's reply in a thread; None if its fields are not Slack's. `app.App` lets only replies through."""
+    """Read a person's reply in a thread; None if its fields are not Slack's.
+
+    `app.App` lets only replies through.
+    """
     user, channel = UserId.named(event.get("user") or ""), ChannelId.named(event.get("channel") or "")
     thread, ts = str(event.get("thread_ts")), str(event.get("ts"))
     if user is None or channel is None or not _TS.fullmatch(thread) or not _TS.fullmatch(ts):

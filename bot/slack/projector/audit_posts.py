@@ -117,7 +117,7 @@ async def _keep(
     pause: timedelta,
     sleep: Sleep,
 ) -> None:
-    """Check whether a post is due, and check again after the pause that `look` returns."""
+    """Check for due posts, and again after the pause that `look` returns."""
     while True:
         after = pause
         try:

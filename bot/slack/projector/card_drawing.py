@@ -212,14 +212,20 @@ class _CardInThread:
         return None, problem
 
     async def _was_decided_elsewhere(self) -> bool:
-        """Tell whether people decided it on its page before Slack had its card; the channel is told then."""
+        """Tell whether people decided it on its page before Slack had its card.
+
+        The channel is notified in that case.
+        """
         decision = self.request.decision
         if decision is None or decision.how not in _BY_PEOPLE:
             return False
         return await self.thread.store.message(self.card.name) is None
 
     async def _place(self) -> Place:
-        """Return the approvals channel, or a conversation's thread if no other company reads it."""
+        """Return the approvals channel, or a conversation's thread.
+
+        The thread only if no other company reads it.
+        """
         request = self.request
         if not request.rules.in_thread or not self.card.pending:
             return Place(request.rules.approvals_channel)

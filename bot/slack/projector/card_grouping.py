@@ -121,7 +121,7 @@ async def join_card(store: Store, new: SeenRequest, cards: dict[RequestId, None]
 
 
 async def _with_room(store: Store, cards: dict[RequestId, None], name: RequestId, new: Request) -> Put[Message] | None:
-    """Read or plan the card that begins with this request; None if it takes no such row."""
+    """Read or plan the card that begins with this request; None if the row cannot join."""
     first, card = await store.intact(name), await store.message(name_of(name))
     if first is None:
         return None

@@ -153,7 +153,7 @@ class ClickedCards:
         return (Put(message, unknown.version),)
 
     async def _meant_for(self, at: _Standing, seen: SeenRequest, card: Put[Message] | None) -> Put[Message] | None:
-        """Find the request's message planned for this place; None if the clicked one is known."""
+        """Find the request's message planned for this place; None if it is known there."""
         name = card_grouping.name_of(seen.value.id) if card is None else card.value.name
         others = [f"{name}/instead", *(f"{name}/{raised.number}" for raised in seen.value.raised)]
         stored = [card, *[await self._store.message(other) for other in others]]

@@ -233,7 +233,7 @@ class Poster:
     async def _record(
         self, seen: Seen[Message], target: _Target, where: tuple[str, str], *, adopted: bool = False
     ) -> Message | None:
-        """Store the message's place; if another copy is recorded, delete ours and return None."""
+        """Store the message's place; delete it and return None if it is a copy."""
         now, asked = await self._store.now(), list[datetime]()
         message = standing(seen.value, ChannelId(where[0]), where[1], now)
         message = message if adopted else replace(message, drawn=target.drawn)

@@ -234,7 +234,7 @@ def is_plain_row(request: Request) -> bool:
 
 
 def _shared_parts(waiting: Sequence[Request], away: Iterable[Absence], *, one_program: bool, pages: str) -> list[Block]:
-    """Draw the shared parts of the rows, which are asked within seconds by the same rules.
+    """Draw the shared parts of the rows, which have the same rules.
 
     One click decides only rows of one run or one program. Rows that need a proof are signed together on their run's
     page.
@@ -323,7 +323,10 @@ def _outcome_words(request: Request, run: Run) -> list[Block]:
 
 
 def _deadline(request: Request, away: Iterable[Absence], room: Room | None = None) -> list[Block]:
-    """Draw the deadline, its consequence, and the deciders; `room`: for the rule's text."""
+    """Draw the deadline, its consequence, and the deciders.
+
+    `room`: for the rule's text.
+    """
     requester = " · the requester can decide too" if request.rules.own_requests else ""
     if may_break_glass(request) and Verb.APPROVE in request.question.offers:
         requester += " · in an emergency, the requester alone, with a reason"

@@ -83,7 +83,7 @@ def _place(path: str) -> str:
 
 
 def _values(*texts: str) -> list[str]:
-    """Write JSON values for people; as they are if they would read the same, or like another change."""
+    """Write JSON values for people; unchanged where the result would be ambiguous."""
     words = [value_in_words(json.loads(text)) if text else "(nothing)" for text in texts]
     if len(set(words)) == 1 or any("→" in word or len(word.splitlines()) > 1 for word in words):
         words = [text or "(nothing)" for text in texts]

@@ -191,7 +191,7 @@ def _is_text(question: Question) -> bool:
 
 
 def _text_entries(question: Question) -> dict[str, FormEntry]:
-    """Cut the text into inputs, by their labels. InvalidInput if one could not show it or give it back."""
+    """Cut the text into labelled inputs. InvalidInput if an input would change it."""
     entries = {}
     for label, text in _texts(question):
         if visible(typed(text)) != text:  # a secret may be on both sides of a cut
@@ -238,7 +238,10 @@ def _texts(question: Question) -> Sequence[tuple[str, str]]:
 
 
 def _cut(text: str) -> list[str]:
-    """Cut a text after lines; joined by line feeds it is the same again. InvalidInput if a line is too long."""
+    """Cut a text after lines, to be joined by line feeds.
+
+    InvalidInput if a line is too long.
+    """
     cut = list(pieces(text, _PIECE))
     if any(not piece.endswith("\n") for piece in cut[:-1]):
         raise InvalidInput(_NO_TEXT.format(why="one of its lines is too long for an input"))

@@ -147,7 +147,7 @@ def typed_input(
 
 
 def _filled(argument: Argument, element: Block, initial: str, read: Callable[[str], Any], hint: str) -> Input:
-    """Draw an input that is typed into. Blanks at the ends and other line ends are no change."""
+    """Draw a text input; outer blanks and other line ends do not count as a change."""
     if initial:
         element["initial_value"] = initial
 
@@ -199,7 +199,7 @@ def _is_same_text(one: str, other: str) -> bool:
 
 
 def _list(argument: Argument, shape: Schema) -> Input | NoInput | None:
-    """Draw a list of texts or numbers, one a line; None if lines can't show it or give it back."""
+    """Draw a list of texts or numbers, one a line; None if lines would change it."""
     value = [] if argument.is_empty else argument.value
     if argument.shown is not MISSING and MARK.search(json.dumps(argument.shown, ensure_ascii=False)):
         return NoInput.ODD

@@ -149,7 +149,7 @@ def window(blocks: list[Block]) -> View:
 
 
 def _controls(request: Request) -> list[Block]:
-    """Draw the buttons that open the window with all of the request, and the one that rejects it."""
+    """Draw the buttons that open the whole request or reject it."""
     answers, handle = offered(request.question), handle_of(request)
     controls = [button("Review", _WINDOWS[answers[0].verb], handle)]
     refusal = next((one for one in answers[1:] if one.verb is Verb.REJECT), None)

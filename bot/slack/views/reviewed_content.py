@@ -306,7 +306,10 @@ def _whole_in_full(question: Question) -> bool:
 
 
 def _notes(shown: ShownQuestion, view_full: Block, *, claimed: bool) -> list[Block]:
-    """Draw the notes; an agent's or a program's are attributed and carry no warning of ours (R42)."""
+    """Draw the notes.
+
+    Notes of an agent or a program are attributed and carry no warning of ours (R42).
+    """
     cut = (shorten(note, _NOTE)[0] + "…" * (not fits(note, _NOTE)) for note in shown.notes[:_NOTES])
     blocks = [heading(f"{_CLAIM} ", one_line(note, 300)) if claimed else _note(note) for note in cut]
     if len(shown.notes) > _NOTES or not all(fits(note, _NOTE) for note in shown.notes):

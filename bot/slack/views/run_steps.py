@@ -107,7 +107,7 @@ def steps(
 
 
 def _said_elsewhere(run: Run, asked: Sequence[RequestOnCard]) -> set[str]:
-    """Return what the cards and the outcome say whole, as a line of progress would say it."""
+    """Return texts shown whole by cards and outcome, in the form of progress lines."""
     texts = [one.request.question.content for one in asked]
     texts += [run.words, run.result] if run.over else []
     return {quoted(text[:_COMPARED], _WORDS) for text in texts if text.strip()}
