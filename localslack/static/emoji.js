@@ -8,7 +8,7 @@ warning ⚠️|rotating_light 🚨|bangbang ‼️|exclamation ❗|question ❓|
 hourglass ⌛|hourglass_flowing_sand ⏳|alarm_clock ⏰|stopwatch ⏱️|timer_clock ⏲️|clock1 🕐|clock3 🕒|clock9 🕘|calendar 📆|date 📅
 robot_face 🤖|brain 🧠|gear ⚙️|hammer 🔨|wrench 🔧|hammer_and_wrench 🛠️|toolbox 🧰|computer 💻|keyboard ⌨️|package 📦|floppy_disk 💾
 email 📧|envelope ✉️|e-mail 📧|incoming_envelope 📨|mailbox 📫|outbox_tray 📤|inbox_tray 📥|memo 📝|pencil 📝|pencil2 ✏️|page_facing_up 📄
-clipboard 📋|paperclip 📎|link 🔗|lock 🔒|unlock 🔓|key 🔑|shield 🛡️|mag 🔍|bell 🔔|scales ⚖️|no_bell 🔕|speech_balloon 💬|thought_balloon 💭
+clipboard 📋|paperclip 📎|link 🔗|lock 🔒|unlock 🔓|key 🔑|shield 🛡️|mag 🔍|bell 🔔|no_bell 🔕|speech_balloon 💬|thought_balloon 💭
 thread 🧵|eyes 👀|wave 👋|+1 👍|thumbsup 👍|-1 👎|thumbsdown 👎|ok_hand 👌|clap 👏|pray 🙏|raised_hand ✋|hand ✋|point_right 👉|point_left 👈
 point_up ☝️|point_down 👇|muscle 💪|raised_hands 🙌|handshake 🤝|writing_hand ✍️|smile 😄|grin 😁|joy 😂|wink 😉|thinking_face 🤔|sweat_smile 😅
 sob 😭|slightly_smiling_face 🙂|upside_down_face 🙃|neutral_face 😐|sunglasses 😎|heart ❤️|tada 🎉|sparkles ✨|star ⭐|fire 🔥|rocket 🚀|zap ⚡|bulb 💡

@@ -211,7 +211,7 @@ def confirmed_notice(channel: ChannelId, effect: Configured, by: UserId, confirm
 
 def _proposal(channel: ChannelId, effect: Configured, by: UserId, state: str) -> Drawing:
     milder = "; ".join(loosened_by(effect))
-    text = f":scales: {mention(by)} wants to loosen the rules of {mention(channel)}"
+    text = f":unlock: {mention(by)} wants to loosen the rules of {mention(channel)}"
     return Drawing(f"{text}: {milder}.", [*blocks_of(f"{text}:\n{changed_lines(effect)}"), words(state)])
 
 
