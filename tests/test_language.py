@@ -73,13 +73,13 @@ LIMITS: Final[dict[str, dict[str, int]]] = {
     },
     "product": {
         "headless clause": 34,
-        "headless pronoun": 24,
-        "vague subject": 57,
-        "negated noun": 62,
-        "filler adverb": 100,
+        "headless pronoun": 21,
+        "vague subject": 47,
+        "negated noun": 59,
+        "filler adverb": 95,
         "dangling comparison": 30,
         "circumlocution": 19,
-        "words for text": 175,
+        "words for text": 174,
         "riddle": 3,
     },
     "tests": {
