@@ -293,10 +293,9 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"audit_log", "outbox", "request_lists"},
     ),
     "countersign.runs": (
-        {"decision_stream", "entries", "job_codec", "journal_file", "leases"}
-        | {"pending_calls", "rest_detection", "write_behind"},
+        {"decision_stream", "entries", "job_codec", "journal_file", "leases", "rest_detection", "write_behind"},
         {"area", "job_queue", "replay_order"},
-        {"journal_storage", "late_cancellation", "service"},
+        {"journal_storage", "service"},
         {"run_journal"},
         {"side_effects"},
     ),
@@ -480,7 +479,7 @@ OURS = ("countersign", "bot", "agents", "localslack", "demo")
 DEEPEST = {
     "countersign.domain": 10,
     "countersign.usecases": 5,
-    "countersign.runs": 5,
+    "countersign.runs": 4,
     "countersign.store": 7,
     "countersign.frameworks.autogen": 9,
     "bot.api": 6,

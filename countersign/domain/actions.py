@@ -12,7 +12,7 @@ class Action(StrEnum):
 
     @property
     def strictness(self) -> int:
-        """A number that is the higher the stricter it is."""
+        """Rank of the action; stricter actions rank higher."""
         return _FROM_MILDEST.index(self)
 
 

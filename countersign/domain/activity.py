@@ -7,16 +7,16 @@ from typing import Final
 from countersign.domain.ids import RequestId
 
 LINE: Final = 200
-"""Characters of a line of progress, and of the end of a text that is being written."""
+"""Most characters of a progress line, and of the shown end of a text being written."""
 KEPT_STEPS: Final = 20
-"""Steps of a plan that are shown."""
+"""Most steps shown of a plan."""
 LONGEST_STEP: Final = 80
-"""Characters of one of them."""
+"""Most characters of a step."""
 
 NOT_DONE: Final = "not done"
-"""Of an approved action that a rule or its tool refused, so nothing was tried."""
+"""Outcome of an approved action that a rule or its tool refused, so nothing was tried."""
 UNKNOWN: Final = "unknown"
-"""Of an approved action that began and whose outcome nobody had reported when its run ended."""
+"""Outcome of an approved action that began but had no report when its run ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One step of a plan: when it was made known, its title, when it was done."""
+    """One step of a plan: when it was announced, its title, and when it was done."""
 
     at: datetime
     title: str
@@ -41,7 +41,7 @@ class Planned:
 class Writing:
     """A text that an agent's model is writing, or has just written (`done`).
 
-    Its length so far, and its end.
+    Holds its length so far and its last characters.
     """
 
     agent: str
@@ -52,7 +52,7 @@ class Writing:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """A wait of an agent, not for people: why, in a sentence, and until when."""
+    """An agent's wait for something other than people: the reason and the end."""
 
     why: str
     until: datetime
@@ -60,10 +60,10 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The calls of a run's models and what they took.
+    """Model calls of a run, their tokens and their fallbacks.
 
-    Tokens are those of answers that models gave, not of the `cached` ones among `calls`. `models` are the names of
-    those that answered, `fallbacks` sentences about those that did not, each with how often.
+    Tokens do not include the `cached` answers among `calls`. `models` names the models that answered. `fallbacks` are
+    sentences about the models that did not answer, each with its count.
     """
 
     prompt_tokens: int
@@ -78,7 +78,7 @@ class Usage:
 class Passed:
     """Calls of a tool that a policy let pass for the same reason.
 
-    `tool` is empty for all that have no room.
+    An entry with an empty `tool` counts the calls beyond the limit.
     """
 
     tool: str
@@ -88,9 +88,10 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class ActionReport:
-    """The outcome of an action that people approved; `words` may be empty.
+    """Reported outcome of an approved action; its text may be empty.
 
-    `done` is the team's word for it, like `sent`. `late`: it was reported when the run was over, or another worker's.
+    `done` is the team's verb for success, like `sent`. `late` marks a report that came after the run ended or after
+    another worker had claimed it.
     """
 
     request: RequestId
@@ -101,6 +102,6 @@ class ActionReport:
 
 
 def step_title(words: str) -> str:
-    """Write the title of a step as a plan has it: on one line, and cut."""
+    """Put the title of a plan's step on one line and cut it."""
     line = " ".join(words.split())
     return line if len(line) <= LONGEST_STEP else f"{line[: LONGEST_STEP - 1]}…"

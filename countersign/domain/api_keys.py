@@ -1,9 +1,9 @@
 """Keys of programs that ask people over HTTP.
 
 A key is a program's identity: its id derives from the program's name and stays, so requests, idempotency keys and
-limits belong to it. Its secrets come and go (R48). A secret is shown once, when it is made; only a digest of it is
-kept, and it is 256 random bits, so a plain SHA-256 reveals nothing. A key is bound to channels by their ids and to
-limits when it is made: a channel's name may change hands, and a program is never a person.
+limits belong to it. Its secrets can be rotated (R48). A secret is shown once, when it is made. Only its digest is
+stored; a plain SHA-256 is safe because a secret has 256 random bits. A key is created with limits and with channel ids,
+since another channel may take over a name. A program is never a person.
 """
 
 import hmac
@@ -24,15 +24,15 @@ WORKERS: Final = "workers"
 """The name of the key that all workers without a key of their own share."""
 LONGEST_OVERLAP: Final = timedelta(days=90)
 _KEPT_SECRETS: Final = 10
-"""Secrets of a key, ended ones too: an ended secret is answered with the reason."""
+"""Most secrets kept of a key, including ended ones, so that a caller with an ended secret is told why it fails."""
 _TOKEN: Final = re.compile(r"csk_(k[a-z0-9]{8,40})_([A-Za-z0-9_-]{43})")
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A text that opens a key until `ends_at`.
+    """A secret that authenticates as its key until `ends_at`.
 
-    `callback_secret` signs what is posted to the program, which has it too.
+    `callback_secret` signs callbacks to the program, which also has it.
     """
 
     digest: Digest
@@ -41,7 +41,7 @@ class Secret:
     ends_at: datetime | None = None
 
     def valid(self, now: datetime) -> bool:
-        """Tell whether it opens the key now."""
+        """Tell whether the secret is accepted now."""
         return self.ends_at is None or now < self.ends_at
 
 
@@ -50,7 +50,7 @@ class ApiKey:
     """A program's right to ask, in these `channels`.
 
     `most_open`: how many of its requests may wait at once. `per_minute`: how many it may make in a minute.
-    `most_waiting`: how many calls that wait for a decision it may hold open in one process.
+    `most_waiting`: how many HTTP calls that wait for a decision it may hold open in one process.
     """
 
     id: ApiKeyId
@@ -63,7 +63,7 @@ class ApiKey:
     most_waiting: int = MOST_WAITING
     revoked_at: datetime | None = None
     worker: bool = False
-    """Workers have it, and advance runs with it; it asks in every channel that its runs belong to."""
+    """True for a worker's key: workers advance runs with it, and it may ask in every channel of its runs."""
     teams: tuple[TeamName, ...] = ()
     """The teams of a worker's key; empty means all."""
 
@@ -85,16 +85,16 @@ class ApiKey:
     def callback_secrets(self, now: datetime) -> list[str]:
         """Secrets that sign a callback now, the newest first.
 
-        There are several while a rotation overlaps.
+        There are several during a rotation's overlap.
         """
         return [secret.callback_secret for secret in reversed(self.secrets) if secret.valid(now)]
 
 
 @dataclass(frozen=True, slots=True)
 class AskingProgram:
-    """The program that asks, by its key.
+    """The asking program, identified by its key.
 
-    `names_requester`: it said for whom it asks, which is its word.
+    `names_requester`: the program named a requester; nothing verifies that name.
     """
 
     key: ApiKeyId
@@ -103,7 +103,7 @@ class AskingProgram:
 
 
 class Issued(NamedTuple):
-    """A key with a new secret, and the text that its program gets: it is kept nowhere."""
+    """A key with a new secret, and the token for its program, which is stored nowhere."""
 
     key: ApiKey
     token: str
@@ -162,7 +162,7 @@ def area_of(key: ApiKeyId) -> str:
 def rotate(key: ApiKey, now: datetime, overlap: timedelta = timedelta(0)) -> Issued:
     """Give the key a new secret; the others end after the overlap.
 
-    A revoked key opens again. InvalidInput if the overlap is negative or too long.
+    A revoked key becomes valid again. InvalidInput if the overlap is negative or too long.
     """
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
         raise InvalidInput(f"Two secrets can overlap for at most {LONGEST_OVERLAP.days} days.")
@@ -173,12 +173,12 @@ def rotate(key: ApiKey, now: datetime, overlap: timedelta = timedelta(0)) -> Iss
 
 
 def revoke(key: ApiKey, now: datetime) -> ApiKey:
-    """End all secrets of the key; one that was revoked before stays as it was."""
+    """End all secrets of the key; a key that is already revoked stays unchanged."""
     return key if key.revoked_at is not None else replace(key, secrets=_ending(key, now), revoked_at=now)
 
 
 def _ending(key: ApiKey, end: datetime) -> tuple[Secret, ...]:
-    """The key's secrets, each ended at this moment or before."""
+    """Return the key's secrets, each ending at this moment or earlier."""
     return tuple(
         replace(secret, ends_at=end if secret.ends_at is None else min(end, secret.ends_at)) for secret in key.secrets
     )
@@ -191,9 +191,9 @@ def parts_of(token: str) -> tuple[ApiKeyId, str] | None:
 
 
 def secret_of(key: ApiKey, text: str) -> Secret | None:
-    """Find the key's secret that is this text, valid or ended.
+    """Find the key's secret, valid or ended, that matches the text.
 
-    The time that it takes does not depend on the text.
+    Takes the same time for every text.
     """
     digest = digest_of(text)
     found = [secret for secret in key.secrets if hmac.compare_digest(secret.digest, digest)]

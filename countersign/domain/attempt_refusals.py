@@ -5,7 +5,7 @@ from enum import StrEnum
 from string import Formatter
 
 Sentence = tuple[str | datetime, ...]
-"""Words, ids (each of its own type) and moments in order: whoever shows it draws the mentions and the dates.
+"""Strings, typed ids and moments in order; the view formats ids as mentions and moments as dates.
 
 A moment needs no "at" before it: some read "tomorrow at 9:00".
 """
@@ -130,7 +130,7 @@ class Refusal(StrEnum):
     NO_CHOICE = "Choose {what} of the options on the card; nothing was counted."
 
     def filled(self, **values: Sentence) -> Sentence:
-        """Return the sentence with these parts in the places of that name."""
+        """Return the sentence with its placeholders filled by these values."""
         parts: list[str | datetime] = []
         for words, place, _, _ in Formatter().parse(self.value):
             parts += [words, *(values[place] if place else ())]

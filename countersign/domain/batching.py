@@ -1,8 +1,8 @@
 """Batching: questions that come together are rows of one card (R26).
 
-Two of a run or of a program that are asked at about the same time are enough: nothing waits for more, the first card
-grows. It grows for a short time only, because Slack notifies nobody of a change, and a button must not move under a
-reader's hand.
+Two questions that a run or a program asks at about the same time share a card. The first card is posted at once and
+grows when another question comes. It grows for a short time only, because Slack notifies nobody of an edit, and buttons
+must not move while somebody reads.
 """
 
 from datetime import datetime, timedelta
@@ -13,12 +13,12 @@ from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Kind, Request
 
 WITHIN: Final = timedelta(seconds=5)
-"""After its first question a card grows for so long: a model's parallel calls are asked within milliseconds, on a busy
-machine within seconds, and nobody who was notified has read the card and clicks within this."""
+"""Time after its first question in which a card may grow. A model's parallel calls are asked within milliseconds, or
+seconds on a busy machine, and no notified person reads a card and clicks within this time."""
 
 
 def may_be_a_row(request: Request) -> bool:
-    """Tell whether a row is enough: for an ordinary call of a tool.
+    """Tell whether the request may be a row: it must be an ordinary tool call.
 
     Code, choices, messages to an agent, calls of high risk, calls asked again after a refusal, and calls that silence
     approves each have a card of their own.
@@ -29,10 +29,10 @@ def may_be_a_row(request: Request) -> bool:
 
 
 def alike(first: Request, other: Request) -> bool:
-    """Tell whether one card may show both: same people, same rules, a row each.
+    """Tell whether one card may show both: the same people and rules, one row each.
 
-    So requests of several runs share a card that waits because Slack takes no more cards in its channel. Whoever
-    snoozed `first` has read its card.
+    Requests of several runs may share a card that is waiting for Slack's rate limit in its channel. If `first` was
+    snoozed, somebody has read its card.
     """
     return (
         may_be_a_row(first)
@@ -44,7 +44,7 @@ def alike(first: Request, other: Request) -> bool:
 
 
 def together(first: Request, other: Request) -> bool:
-    """Tell whether `other` may be a row of its asker's card that begins with `first`.
+    """Tell whether the card that begins with `first` may take `other` from its asker.
 
     People are reminded once for all rows.
     """
@@ -52,20 +52,21 @@ def together(first: Request, other: Request) -> bool:
 
 
 def _same_asker(first: Request, other: Request) -> bool:
-    """Tell whether one run asked both, or one program: each of its requests is a run of its own."""
+    """Tell whether one run or one program asked both; a program has many runs."""
     if first.program is not None and other.program is not None:
         return first.program.key == other.program.key
     return first.run == other.run
 
 
 def grows(posted: datetime | None, now: datetime) -> bool:
-    """Tell whether a card that was posted then, or is not yet, may have another row."""
+    """Tell whether a card posted then, or not posted yet, may take another row."""
     return posted is None or now - posted <= WITHIN
 
 
 def takes(first: Request, other: Request, posted: datetime | None, now: datetime) -> bool:
     """Tell whether the card that begins with `first` takes a request of any run.
 
-    One that waits for its turn takes what is alike; one that stands, for a short time what was asked together with it.
+    A card that is not posted yet takes any alike request. A posted card takes, for a short time, requests that were
+    asked together with it.
     """
     return alike(first, other) if posted is None else together(first, other) and grows(posted, now)

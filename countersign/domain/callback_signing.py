@@ -17,14 +17,14 @@ _BYTES: Final = 32
 
 
 def new_secret() -> str:
-    """Make a secret, as the receiver's library reads it."""
+    """Make a secret in the format that the receiver's library reads."""
     return _PREFIX + base64.b64encode(token_bytes(_BYTES)).decode()
 
 
 def headers(secrets: list[str], message: str, now: datetime, body: bytes) -> dict[str, str]:
     """Make the three headers of one attempt, with a signature by each of the secrets.
 
-    `message` stays the same when it is tried again. A list, because one text is a sequence of texts, too.
+    `message` stays the same in a retry. `secrets` is a list because a single string would also pass as a sequence.
     """
     at = str(int(now.timestamp()))
     signed = b".".join((message.encode(), at.encode(), body))

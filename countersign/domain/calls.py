@@ -1,10 +1,10 @@
-"""Calls of tools that wait for consent: what runs, and the words for it.
+"""Tool calls that wait for consent: their arguments, titles and fields.
 
-What was judged runs, byte for byte (R13). A title's template names arguments, `Refund {euros:.2f} EUR for order
-{order}`. What stands in their places is data: a text is cut, stays on one line, and has quotes around it unless it is
-one plain word, so none can pass for the template's own words. As labelled fields no two different calls look the same:
-a text that could pass for a number, for a word of ours or for the next field is quoted or has a bar before each line,
-and a name that is no identifier stands as JSON.
+The approved call runs unchanged, byte for byte (R13). A title's template names arguments, `Refund {euros:.2f} EUR for
+order {order}`. The filled-in values are data: a text is cut, stays on one line, and is quoted unless it is one plain
+word, so it cannot pass for the template's own text. As labelled fields, no two different calls look the same: a text
+that could pass for a number, for one of our own labels or for the next field is quoted or has a bar before each line,
+and a name that is not an identifier is written as JSON.
 """
 
 import json
@@ -18,18 +18,18 @@ from typing import Any, Final
 
 _TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 LONGEST_ARGUMENTS: Final = 1_000_000
-"""Characters of one call's arguments; more is no request that a person could judge."""
+"""Most characters of one call's arguments; nobody could judge more."""
 LONGEST_CONTENT: Final = 2 * LONGEST_ARGUMENTS
-"""Characters of what people are to judge: a call whose renderer says all of its arguments has room."""
+"""Most characters of the content that people judge; leaves room for a renderer that shows all arguments."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call of a tool, as it would be made.
 
-    `arguments` are canonical JSON, whole, secrets too: they are what runs. `schema` is the JSON schema of the
-    arguments; empty means that people cannot change them. `hidden` are the paths (`headers.token`, `rows.*.key`) at and
-    below which the team lets no value be shown; what looks like a secret is hidden besides
+    `arguments` are the complete canonical JSON, secrets included, because they are what runs. `schema` is the JSON
+    schema of the arguments; empty means that people cannot change them. `hidden` are the paths (`headers.token`,
+    `rows.*.key`) at and below which the team hides values; values that look like secrets are hidden too
     (`countersign.domain.redaction`).
     """
 
@@ -40,7 +40,7 @@ class Call:
 
 
 def canonical(arguments: Mapping[str, Any]) -> str:
-    """Write these arguments in the one way: keys sorted, no spaces, no NaN.
+    """Write arguments as canonical JSON: keys sorted, no spaces, no NaN.
 
     ValueError if JSON cannot hold them.
     """
@@ -77,7 +77,7 @@ _SHOWN: Final = "only text, numbers, and yes or no can appear in a title"
 
 
 def why_not_title(template: str, schema: Mapping[str, Any], hidden: Collection[str] = ()) -> str:
-    """Return why this is no template for a tool's arguments; "" if it is one.
+    """Return why this template does not fit a tool's arguments; "" if it does.
 
     `schema` is the JSON schema of the arguments, `hidden` are the paths that nobody may see.
     """
@@ -134,7 +134,7 @@ def _kinds(argument: Any) -> list[str]:
 
 
 def filled_title(template: str, arguments: Mapping[str, Any]) -> str:
-    """Fill the template. ValueError or KeyError if a value cannot stand in it."""
+    """Fill the template. ValueError or KeyError if a value does not fit."""
     parts = []
     for text, name, spec, _ in Formatter().parse(template):
         parts += [text, "" if name is None else _filled_value(arguments[name], spec or "")]
@@ -159,13 +159,13 @@ def _filled_value(value: Any, spec: str) -> str:
 
 
 COUNT: Final = "count"
-"""What a title of several calls names besides their arguments."""
+"""Placeholder for the number of calls in a batch's title."""
 
 
 def why_not_batch(template: str, schema: Mapping[str, Any], hidden: Collection[str] = ()) -> str:
-    """Return why this is no template for several calls of a tool; "" if it is one.
+    """Return why this template does not fit several calls of a tool; "" if it does.
 
-    In the place of an argument stands its sum, so each is a number.
+    Each placeholder is filled with the sum of an argument, so each argument must be a number.
     """
     properties = schema.get("properties")
     known = {**(properties if isinstance(properties, Mapping) else {}), COUNT: {"type": "integer"}}
@@ -180,7 +180,7 @@ def why_not_batch(template: str, schema: Mapping[str, Any], hidden: Collection[s
 def batch_title(tool: str, calls: Sequence[Mapping[str, Any]], template: str) -> str:
     """Write what several calls of one tool would do: `Pay 4 invoices (2,619.25 EUR)`.
 
-    `calls` are their arguments as people may see them. Without a template, the sum stands behind the tool's name.
+    `calls` are their arguments as people may see them. Without a template, the sum follows the tool's name.
     """
     names = [name for name in calls[0] if all(_is_number(one.get(name)) for one in calls)]
     sums = {name: sum((Decimal(repr(one[name])) for one in calls), Decimal()) for name in names}
@@ -197,7 +197,7 @@ def batch_title(tool: str, calls: Sequence[Mapping[str, Any]], template: str) ->
 
 
 _ASKS: Final = ("question", "prompt", "title", "message", "instructions", "action", "task")
-"""Names under which an object says what it asks."""
+"""Names of fields that hold the question of an object."""
 _LONGEST_OWN_TITLE: Final = 110
 _LONGEST_DETAIL: Final = 40
 _HIDDEN: Final = "⟦"
@@ -205,7 +205,7 @@ _HIDDEN: Final = "⟦"
 _CURRENCIES: Final = {"eur": "EUR", "euro": "EUR", "euros": "EUR", "usd": "USD", "gbp": "GBP", "chf": "CHF"}
 _SUMS: Final = frozenset({"amount", "price", "total", "sum"})
 _RUN: Final = frozenset({"command", "commands", "cmd", "argv", "code", "script", "query", "sql", "statement"})
-"""Last words of the names of what a call runs: first in a title, also if it is long."""
+"""Last words in names of arguments that a call executes; they come first in a title, even if long."""
 _ARGV: Final = frozenset({"command", "cmd", "argv"})
 _MANNERS: Final = frozenset({"timeout", "retries", "attempts", "limit", "max", "offset", "encoding", "cwd", "workdir"})
 """Words in the names of arguments that only say how a call runs: last in a title."""
@@ -221,9 +221,10 @@ def in_words(name: str) -> str:
 
 
 def title_of(tool: str, arguments: Mapping[str, Any], description: str = "") -> str:
-    """Write the title of a call whose tool brings none, with the short arguments.
+    """Write a title, with the short arguments, for a tool that has no template.
 
-    The first sentence of the description counts if it begins with the verb in the tool's name: it is an order then.
+    The first sentence of the description is used if it begins with the verb in the tool's name, because it is then an
+    imperative.
     """
     words = in_words(tool)
     title = words[:1].upper() + words[1:]
@@ -236,9 +237,8 @@ def title_of(tool: str, arguments: Mapping[str, Any], description: str = "") -> 
 def with_details(title: str, arguments: Mapping[str, Any], *, texts: bool = False) -> str:
     """Add the short arguments to a title that has none of them.
 
-    `Refund?` becomes `Refund: order 17, 45.00 EUR`; `arguments` are as people may see them. `texts`: the beginning of a
-    text counts where there is nothing shorter. Timeouts and limits come last, and never for an argument that is left
-    out.
+    `Refund?` becomes `Refund: order 17, 45.00 EUR`; `arguments` are as people may see them. `texts`: if no argument is
+    short, the beginning of a text is used. Timeouts and limits come last, and never for an argument that is left out.
     """
     if any(_says(title, _only(value)) for value in arguments.values()):
         return title
@@ -281,7 +281,7 @@ def _details(arguments: Mapping[str, Any]) -> list[str]:
 
 
 def _what_runs(name: str, value: Any) -> str:
-    """Write what a call runs, or the beginning of it; "" if this argument is something else."""
+    """Write an executed argument, or its beginning; "" for other arguments."""
     last = _words_of(name)[-1]
     if last not in _RUN:
         return ""
@@ -295,7 +295,7 @@ def _words_of(name: str) -> list[str]:
 
 
 def _beginning(arguments: Mapping[str, Any]) -> list[str]:
-    """Write the beginning of the first text, if nothing of it is hidden."""
+    """Write the beginning of the first text, unless part of it is hidden."""
     for name, given in arguments.items():
         value = _only(given)
         if name.isidentifier() and isinstance(value, str) and value.strip() and _HIDDEN not in value:
@@ -305,7 +305,7 @@ def _beginning(arguments: Mapping[str, Any]) -> list[str]:
 
 
 def _detail(name: str, value: Any, currency: str) -> str:
-    """Write one argument for a title; "" if it is long, hidden, or no single value."""
+    """Write one argument for a title; "" if it is long, hidden, or not a single value."""
     *before, last = in_words(name).split()
     if _is_number(value) and (code := currency if name in _SUMS else _CURRENCIES.get(last.lower(), "")):
         return " ".join([*before, f"{_money(value)} {code}"])
@@ -340,12 +340,12 @@ def _money(value: float) -> str:
 
 
 def _says(title: str, value: Any) -> bool:
-    """Tell whether a title has this value already."""
+    """Tell whether a title already contains this value."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return False
     texts = [" ".join(str(value).split())]
     if not isinstance(value, str):
-        texts.append(f"{value:,.2f}")  # as a template of money writes it
+        texts.append(f"{value:,.2f}")  # in the format of a template for money
     return any(text and re.search(rf"(?<![\w.]){re.escape(text)}(?!\w)", title) for text in texts)
 
 
@@ -355,7 +355,7 @@ def labelled(arguments: Mapping[str, Any]) -> str:
 
 
 def asked_in(value: Mapping[str, Any]) -> str:
-    """Find the sentence by which a program's own object asks; "" if it has none."""
+    """Find the question in a program's own object; "" if it has none."""
     return next((str(value[name]) for name in _ASKS if isinstance(value.get(name), str) and value[name].strip()), "")
 
 
@@ -371,7 +371,7 @@ def question_text(value: Any) -> str:
 
 
 def blocks_in(arguments: Mapping[str, Any]) -> list[tuple[str, str]] | None:
-    """Return language and text of each block of code; None if there are none."""
+    """Return language and text of each block of code; None without blocks."""
     blocks = arguments.get("blocks")
     if set(arguments) != {"blocks"} or not isinstance(blocks, list) or not blocks:
         return None
@@ -386,7 +386,7 @@ def blocks_in(arguments: Mapping[str, Any]) -> list[tuple[str, str]] | None:
 
 
 def code_in(arguments: Mapping[str, Any]) -> str | None:
-    """Draw the blocks of code whole, each below its language; None if there are none."""
+    """Write the blocks of code in full, each below its language; None without blocks."""
     blocks = blocks_in(arguments)
     if blocks is None:
         return None
@@ -438,9 +438,9 @@ def _is_short(value: Any) -> bool:
 
 
 def schema_of(arguments: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Make a schema of the values, with which people may change them.
+    """Derive a schema from the values, so that people may change them.
 
-    For callers that know no other. None if a value has no type of JSON.
+    For callers that have no schema. None if a value has no JSON type.
     """
     if not all(type(value) in _TYPES for value in arguments.values()):
         return None

@@ -1,4 +1,4 @@
-"""Channel settings: who decides, for how long, where, and what a timeout means."""
+"""Channel settings: reviewers, deadline, channel, and the meaning of a timeout."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ class OnTimeout(StrEnum):
 
 
 class Risk(StrEnum):
-    """The harm that an action may do, the smaller first."""
+    """The harm that an action may do, from low to high."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -37,14 +37,14 @@ class Risk(StrEnum):
 
 
 MOST_STEPS: Final = 5
-"""Steps of one escalation."""
+"""Most steps of one escalation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Escalation:
-    """One step: after so long these may decide too, told in this channel.
+    """One escalation step: from then on these people may decide too.
 
-    Without a channel it is told where the card is.
+    They are notified in `channel`, or where the card is if no channel is set.
     """
 
     after: timedelta
@@ -54,10 +54,10 @@ class Escalation:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Complete settings, with those of the policy's judgement of one request.
+    """Complete settings, with the policy's judgement of one request.
 
-    A request keeps a copy of those in force when it was asked. `risk`, `clause` and `why` are what the workspace's
-    policy says of this request; `clause` is the name of the rule that counted.
+    A request keeps a copy of the rules in force when it was asked. `risk`, `clause` and `why` come from the workspace's
+    policy; `clause` is the name of the rule that applied.
     """
 
     approvals_channel: ChannelId
@@ -71,18 +71,18 @@ class Rules:
     clause: str = ""
     why: str = ""
     remind_after: timedelta = timedelta(0)
-    """People are reminded after so long, then after twice as long, and so on; 0 is never."""
+    """Time until the first reminder; the gap doubles after each reminder. 0 means never."""
     escalation: tuple[Escalation, ...] = ()
     quiet: Quiet = NEVER
     in_thread: bool = False
     """The requester alone answers, in the run's own thread (`countersign.domain.eligibility`)."""
     proof: Proof = Proof.SLACK
-    """What an approval must be proved with."""
+    """The proof that an approval needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelSettings:
-    """Settings of one channel, or of one rule of the policy; None: as elsewhere."""
+    """Settings of one channel, or of one rule of the policy; None inherits the value."""
 
     reviewers: Reviewers | None = None
     quorum: int | None = None
@@ -97,7 +97,7 @@ class ChannelSettings:
     proof: Proof | None = None
 
     def over(self, rules: Rules) -> Rules:
-        """The rules with this channel's own settings laid over them."""
+        """Return the rules, overridden by this channel's own settings."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
         return replace(rules, **own)
 
@@ -106,10 +106,10 @@ AS_ELSEWHERE: Final = ChannelSettings()
 
 
 class InPolicy(NamedTuple):
-    """A setting that a rule of the policy may make.
+    """A setting that a policy rule may have.
 
-    `key` is its name in the file, `about` its meaning there, `label` its name for people. `join` picks the value that
-    holds, given the rule's and the channel's; by default the rule's.
+    `key` is its name in the file, `about` its meaning there, `label` its name for people. `join` combines the values of
+    the rule and the channel; by default the rule's value wins.
     """
 
     key: str
@@ -141,7 +141,7 @@ IN_POLICY: Final = {
     "escalation": InPolicy("escalate", "who is asked next; []: nobody, whatever the channel says", "escalation"),
     "proof": InPolicy("proof", "what an approval is proved with: slack, oidc or passkey", "proof", strictest),
 }
-"""By the names of the settings; a rule of the policy cannot make any other."""
+"""All settings that a policy rule may have, by name."""
 
 
 def resolve(defaults: Rules, approvals: ChannelSettings, channel: ChannelSettings) -> Rules:
@@ -156,32 +156,32 @@ def resolve(defaults: Rules, approvals: ChannelSettings, channel: ChannelSetting
 
 
 def recorded(rules: Rules) -> dict[str, Any]:
-    """Write rules as the audit log keeps them: without what is null, false or empty."""
+    """Write rules for the audit log, without values that are null, false or empty."""
     written: dict[str, Any] = filled(plain(rules) | ({} if rules.quiet else {"quiet": None}))
     return written
 
 
 def filled(value: Any) -> Any:
-    """Leave out what is null, false or empty, at any depth."""
+    """Remove values that are null, false or empty, at any depth."""
     if not isinstance(value, dict):
         return value
     return {name: filled(inner) for name, inner in value.items() if inner not in (None, False, "", [])}
 
 
 def digest_of_rules(recorded_rules: Any) -> Digest:
-    """Digest `recorded` rules, so that a signature says by which rules it was given."""
+    """Digest `recorded` rules, so that a signature names the rules in force."""
     return digest_of(json.dumps(recorded_rules, sort_keys=True, separators=(",", ":"), ensure_ascii=True))
 
 
 def in_force(rules: Rules) -> Rules:
-    """Name the channels whose members decide."""
+    """Replace `members` by the channel whose members decide."""
     there = rules.approvals_channel
     steps = tuple(replace(step, reviewers=step.reviewers.at(step.channel or there)) for step in rules.escalation)
     return replace(rules, reviewers=rules.reviewers.at(there), escalation=steps)
 
 
 def meant(rules: Rules) -> Rules:
-    """Undo `in_force`: the rules as somebody set them, for a form that changes them."""
+    """Undo `in_force`: return the rules as they were set, for the settings form."""
     there = rules.approvals_channel
     steps = tuple(replace(step, reviewers=step.reviewers.meant(step.channel or there)) for step in rules.escalation)
     return replace(rules, reviewers=rules.reviewers.meant(there), escalation=steps)
@@ -207,7 +207,7 @@ def say_value(value: Any) -> str:
 
 
 def problems_of(rules: Rules) -> list[str]:
-    """List why rules like these must not be set, a sentence each."""
+    """List the reasons why these rules must not be set, a sentence each."""
     problems = []
     if not rules.reviewers:
         problems.append(
@@ -244,9 +244,9 @@ def problems_of(rules: Rules) -> list[str]:
 def escalation_problems(
     steps: Sequence[Escalation], reviewers: Reviewers, channel: ChannelId | None, deadline: timedelta | None
 ) -> list[str]:
-    """List why a request must not go this way, a sentence each.
+    """List the reasons why these rules must not apply to a request, a sentence each.
 
-    `deadline` is None where there is none.
+    `deadline` is None for a request without a deadline.
     """
     faults = []
     if len(steps) > MOST_STEPS:
@@ -292,8 +292,8 @@ def enough_people(
 ) -> str | None:
     """Explain that too few people could decide on this requester's request (R10).
 
-    None if enough can. `members` are the members of the groups and channels named in the rules; `gone` are those named
-    who may not decide.
+    None if enough people can. `members` are the members of the groups and channels named in the rules; `gone` are the
+    named people who may not decide.
     """
     people = (rules.reviewers.users - gone) | members
     if not rules.own_requests:

@@ -1,4 +1,4 @@
-"""The rules by which an attempt to decide is judged: by whom, in time, on what."""
+"""Rules that judge an attempt to decide: the person, the time and the content."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -45,7 +45,7 @@ from countersign.domain.standing_permissions import Permission, PermissionChoice
 from countersign.domain.text_checks import is_legible, is_storable, legible
 
 _VOTES: Final = frozenset({Verb.APPROVE, Verb.CHOOSE})
-"""Verbs of which a quorum is needed; one rejection or one answer is enough."""
+"""Verbs that need a quorum; one rejection or one answer is enough."""
 _ABOUT_THE_ANSWER: Final = frozenset(
     {
         Refusal.NOT_OFFERED,
@@ -61,20 +61,20 @@ _ABOUT_THE_ANSWER: Final = frozenset(
         Refusal.NEEDS_PASSKEY,
     }
 )
-"""Faults of an answer, not of who gives it or when."""
+"""Faults of an answer's content, not of the person or the time."""
 LONGEST_WORDS: Final = 3000
-"""Characters of a reason or an answer: what one plain_text_input of Slack holds."""
+"""Most characters of a reason or an answer: the limit of Slack's plain_text_input."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt to decide. `digest` is that of the content the person saw.
+    """An attempt to decide; `digest` identifies the content that the person saw.
 
-    `arguments` or `content` are what an edit made of a call or a text; `chosen` are options of a choice. `permission`
-    is what they do not want to be asked again; `break_glass` says that the requester decides alone, in an emergency.
-    `opened_for` is the user to whom the window showed all of the content, and `typed` the word that was asked for
-    there. `voters` are the people who voted before, as Slack describes them at this moment, with those for whom they
-    stand in. `proved` is what the person proved with it: in Slack no more than a click.
+    `arguments` or `content` hold an edited call or text; `chosen` are the chosen options. `permission` is the standing
+    permission given with the approval; `break_glass` says that the requester decides alone, in an emergency.
+    `opened_for` is the user to whom the window showed all of the content, and `typed` the word that it asked for.
+    `voters` are the earlier voters as Slack describes them now, with the people for whom they stand in. `proved` is the
+    proof that came with the attempt: in Slack only a click.
     """
 
     id: AttemptId
@@ -94,10 +94,10 @@ class Attempt:
 
 
 def statement(rows: Sequence[Request], attempt: Attempt, nonce: str = "") -> Statement:
-    """Return what the person says who makes this attempt on these requests.
+    """Return the statement that this attempt makes about these requests.
 
-    `rows` are all requests that one confirmation approves; the attempt is the same for each, but for its digest. What
-    a person has seen counts: pass the requests as the page showed them.
+    `rows` are all requests that one confirmation approves; their attempts differ only in the digest. Pass the requests
+    as the page showed them, because the statement covers what the person saw.
     """
     choice = attempt.permission
     return Statement(
@@ -120,9 +120,9 @@ def _subject(request: Request, attempt: Attempt) -> Subject:
 def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = False) -> Step:
     """Judge an attempt: it becomes a vote, the decision, or a refusal.
 
-    The approver's identity, the content and the deadline are checked here and nowhere else. There is always an event,
-    unless it is a repeat: a repeat of an attempt that counted (a retried delivery, a lost reply) counts as that attempt
-    and changes nothing (R8).
+    The approver's identity, the content and the deadline are checked here and nowhere else. Every attempt makes an
+    event, except a repeat: a repeat of a counted attempt (a retried delivery, a lost reply) counts as that attempt and
+    changes nothing (R8).
     """
     if _counted(request, attempt):
         return Step(request)
@@ -174,7 +174,7 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
 
 
 def _with_grounds(event: Event, attempt: Attempt) -> Event:
-    """Add what the decision rests on: its proof, and how old Slack's answer was if that counts while Slack is away."""
+    """Add the proof of a decision, and the age of Slack's answer if Slack is away."""
     actors = (attempt.actor, *attempt.voters)
     ages = [actor.said_ago for actor in actors if actor.said_ago is not None]
     if ages:
@@ -189,7 +189,7 @@ def _whole_minutes(age: timedelta) -> timedelta:
 def allow(request: Request, permission: Permission, giver: Actor, team: str, now: datetime) -> Step:
     """Approve the request by a standing permission (R24).
 
-    Nothing changes if the permission does not cover it, or if whoever gave it could not approve the request now.
+    Nothing changes if the permission does not cover the request, or if its giver could not approve the request now.
     """
     attempt = Attempt(AttemptId(f"{permission.id}-{request.id}"), giver, Verb.APPROVE, request.digest)
     if (
@@ -216,10 +216,10 @@ def allow(request: Request, permission: Permission, giver: Actor, team: str, now
 
 
 def _with_vote(request: Request, attempt: Attempt, now: datetime) -> tuple[Vote, ...]:
-    """The votes with this one; of a choice, a person's newer vote replaces the older."""
+    """Add this vote; on a choice, a person's newer vote replaces the older."""
     actor = attempt.actor
     others = tuple(v for v in request.votes if (v.workspace, v.user) != (actor.workspace, actor.user))
-    # Who breaks the glass decides as who asked, even if they stand in for a reviewer.
+    # With break-glass the requester decides as themselves, even if they stand in for a reviewer.
     seat = actor.user if attempt.break_glass else free_seat(request, actor)
     chosen = _chosen(request, attempt)
     stood_in = None if seat == actor.user else seat
@@ -228,7 +228,7 @@ def _with_vote(request: Request, attempt: Attempt, now: datetime) -> tuple[Vote,
 
 
 def _in_place_of(request: Request, actor: Actor) -> tuple[UserId, ...]:
-    """Return in whose place somebody decides alone; empty if it is their own."""
+    """Return the people in whose place the actor decides; empty for their own seat."""
     return tuple(seat for seat in seats(request, actor)[:1] if seat != actor.user)
 
 
@@ -258,7 +258,7 @@ def why_not_apart_from_proof(request: Request, attempt: Attempt, now: datetime) 
 
 
 def _why_not_theirs(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
-    """Judge who answers, when, and what."""
+    """Judge the person, the time and the content."""
     alone = attempt.break_glass
     ineligible = _why_not_alone(request, attempt, now) if alone else why_not_person(request, attempt.actor, now)
     if ineligible is not None:
@@ -273,7 +273,7 @@ def _why_not_theirs(request: Request, attempt: Attempt, now: datetime) -> Refusa
 def _why_not_proved(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
     needed, proved = needed_proof(request, attempt.verb), attempt.proved
     if needed is Proof.SLACK and proved.wrong is None and not proved.statement:
-        return None  # as `why_not_proved` says, without the statement, which takes longer than all the rest
+        return None  # as in `why_not_proved`, but without the statement, which is the slowest part
     return why_not_proved(needed, attempt.proved, statement([request], attempt), now)
 
 
@@ -304,7 +304,7 @@ def waits_for(request: Request, actor: Actor, now: datetime) -> bool:
     voted = any((vote.workspace, vote.user) == (actor.workspace, actor.user) for vote in request.votes)
     if voted and not tied(request):
         return False
-    # An answer that holds nothing: it never gets further than what is asked about who and when.
+    # This answer is empty: only the checks of the person and the time look at it.
     nothing = Attempt(AttemptId("none"), actor, request.question.offers[0], request.digest)
     refusal = why_refused(request, nothing, now)
     return refusal is None or refusal in _ABOUT_THE_ANSWER
@@ -328,7 +328,7 @@ def _counted(request: Request, attempt: Attempt) -> bool:
 
 
 def _why_not_content(request: Request, attempt: Attempt) -> Refusal | None:
-    """Return why the content of the attempt cannot be taken; None if it can."""
+    """Return why the content of the attempt is not accepted; None if it is."""
     question = request.question
     if attempt.verb is Verb.EDIT:
         if request.rules.quorum > 1:
@@ -354,7 +354,7 @@ def _why_not_call(question: Question, attempt: Attempt) -> Refusal | None:
 
 
 def _why_not_text(question: Question, attempt: Attempt) -> Refusal | None:
-    """Judge a changed text, taken as sent, to the last character (R13)."""
+    """Judge an edited text, which is used exactly as sent (R13)."""
     if question.kind is not Kind.MESSAGE or attempt.arguments:
         return Refusal.NOT_OFFERED
     if not is_legible(attempt.content) or not is_storable(attempt.content) or len(attempt.content) > LONGEST_CONTENT:

@@ -1,6 +1,6 @@
 """Absences with one stand-in each, without chains.
 
-Somebody who stands in counts as one person, and a seat as one vote: coming back, or going away, adds none.
+A stand-in counts as one person and a seat as one vote, so announcing or ending an absence never adds a vote.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ LONGEST: Final = timedelta(days=90)
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """The time in which somebody is away, and who decides in their place."""
+    """The time of a person's absence, and their stand-in."""
 
     workspace: WorkspaceId
     user: UserId
@@ -28,7 +28,7 @@ class Absence:
 
 @dataclass(frozen=True, slots=True)
 class Absences:
-    """All absences that people announced; those whose time has ended no longer count."""
+    """All announced absences; absences that have ended no longer count."""
 
     people: tuple[Absence, ...] = ()
 
@@ -37,13 +37,13 @@ class Absences:
         return next((a for a in self.people if (a.workspace, a.user) == (workspace, user) and now < a.until), None)
 
     def behind(self, workspace: WorkspaceId, stand_in: UserId, now: datetime) -> tuple[UserId, ...]:
-        """Return those for whom this person stands in directly, without chains."""
+        """Return the people for whom this person stands in directly, without chains."""
         return tuple(
             a.user for a in self.people if (a.workspace, a.stand_in) == (workspace, stand_in) and now < a.until
         )
 
     def without(self, workspace: WorkspaceId, user: UserId, now: datetime) -> "Absences":
-        """Drop this person's absence, and those that have ended."""
+        """Drop this person's absence, and all ended absences."""
         return replace(
             self,
             people=tuple(a for a in self.people if (a.workspace, a.user) != (workspace, user) and now < a.until),
@@ -77,7 +77,7 @@ def come_back(absences: Absences, actor: Actor, now: datetime) -> tuple[Absences
 
 
 def why_not(actor: Actor, stand_in: Actor, until: datetime, now: datetime) -> Sentence | None:
-    """Return why this stand-in cannot be named for so long; None if they can."""
+    """Return why this stand-in cannot be named until then; None if they can."""
     if (nobody := why_nobody(actor, actor.workspace)) is not None:
         return (nobody.value,)
     if stand_in.user == actor.user:

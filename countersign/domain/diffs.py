@@ -1,4 +1,4 @@
-"""Differences for people to see: of texts, of calls, and what a reviewer changed."""
+"""Readable differences of texts and calls, and the changes of a reviewer."""
 
 import difflib
 import json
@@ -18,8 +18,8 @@ _AROUND: Final = 2
 def changed_lines(before: str, after: str) -> list[str]:
     """Return a unified diff without its header; empty if nothing changed.
 
-    Lines begin with `-`, `+` or a blank; `…` stands for what is left out. Of very long texts the changed middle is
-    shown as a whole.
+    Lines begin with `-`, `+` or a blank; `…` marks omitted lines. In very long texts, the whole changed middle is
+    shown.
     """
     old, new = before.splitlines(), after.splitlines()
     start = _same(old, new)
@@ -44,7 +44,7 @@ def _same(old: list[str], new: list[str]) -> int:
 class Field(NamedTuple):
     """A changed place in a call's arguments (`rows.0.amount`).
 
-    `before` and `after` are JSON; "" if nothing is there.
+    `before` and `after` are JSON; "" for a missing value.
     """
 
     path: str
@@ -55,7 +55,7 @@ class Field(NamedTuple):
 def changed_fields(before: Any, after: Any, hidden: Collection[str] = ()) -> list[Field]:
     """List the places where two JSON values differ, with secrets hidden.
 
-    Lists of different lengths are one place.
+    Two lists of different lengths count as one difference.
     """
     old, new = (hide_in(escape_marks(value, names=False), hidden)[0] for value in (before, after))
     return list(_fields(before, after, old, new, ()))
@@ -84,7 +84,7 @@ _NOTHING: Final = object()
 
 
 def changed_text(request: Request) -> tuple[str, str] | None:
-    """Return words or code before and after an edit, secrets hidden; None if neither."""
+    """Return a text or code before and after an edit, secrets hidden; else None."""
     call, decision = request.question.call, request.decision
     if decision is None or not (decision.content or decision.arguments):
         return None
@@ -100,7 +100,7 @@ def changed_text(request: Request) -> tuple[str, str] | None:
 
 
 def changes(request: Request) -> list[str]:
-    """List what a reviewer changed, places of a call or lines, with secrets hidden."""
+    """List a reviewer's changes, as fields of a call or as lines, with secrets hidden."""
     if (text := changed_text(request)) is not None:
         return [_short(line) for line in changed_lines(*text)]
     call, decision = request.question.call, request.decision
@@ -117,4 +117,4 @@ def _short(value: str) -> str:
 
 
 LONGEST_CHANGE: Final = 500
-"""Characters of a value in the list of what was changed."""
+"""Most characters of a value in the list of changes."""

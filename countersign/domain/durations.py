@@ -22,7 +22,7 @@ def parse_duration(words: str, longest: timedelta = LONGEST) -> timedelta:
             f"“{words.strip()[:40]}” is not a duration; nothing was changed. Write it like 90s, 15m, 1h30m or 2d."
         )
     seconds = sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)(min|[smhdw])", text))
-    if not SHORTEST.total_seconds() <= seconds <= longest.total_seconds():  # more may be no timedelta at all
+    if not SHORTEST.total_seconds() <= seconds <= longest.total_seconds():  # a larger number may overflow a timedelta
         raise InvalidInput(
             f"“{words.strip()[:40]}” is out of range; nothing was changed. "
             f"A timeout is at least {say_duration(SHORTEST)} and at most {say_duration(longest)}."

@@ -1,7 +1,7 @@
 """Eligibility: who may decide on a request, and from whose seat.
 
-A person decides from their own seat, or from that of somebody for whom they stand in. Questions of a conversation ask
-how the talk goes on and approve no action: they are for the person who started the run.
+A person decides from their own seat, or from that of somebody for whom they stand in. Questions of a conversation only
+ask how to continue it and approve no action, so the person who started the run answers them.
 """
 
 from dataclasses import replace
@@ -23,8 +23,8 @@ _CONVERSATION: Final = frozenset({Kind.TURN, Kind.END})
 def is_for_requester(question: Question, run: Run, terms: ChannelSettings) -> bool:
     """Tell whether the person who started the run answers this question.
 
-    `terms` are those of the policy's rule: one that says who decides, or where, holds for conversations too. A program
-    has no thread in which it could be answered.
+    `terms` come from the policy's rule: a rule that names reviewers or a channel also applies to conversations.
+    Requests of a program have no thread in which the requester could answer.
     """
     named = (terms.reviewers, terms.quorum, terms.own_requests, terms.approvals_channel, terms.escalation or None)
     return question.kind in _CONVERSATION and run.program is None and all(one is None for one in named)
@@ -33,8 +33,8 @@ def is_for_requester(question: Question, run: Run, terms: ChannelSettings) -> bo
 def for_requester(rules: Rules, requester: UserId, proof: Proof | None = None) -> Rules:
     """Make the rules of a question that the requester alone answers.
 
-    Its time, what a timeout means, and its reminders stay the channel's. It approves no action, so it needs no proof
-    but the policy's.
+    Its deadline, the meaning of a timeout, and its reminders come from the channel. It approves no action, so it needs
+    only the proof that the policy demands.
     """
     return replace(
         rules,
@@ -51,7 +51,7 @@ def for_requester(rules: Rules, requester: UserId, proof: Proof | None = None) -
 def waits_for_words(request: Request, user: UserId) -> bool:
     """Tell whether a reply of this person in the run's thread answers the question.
 
-    It never does on an action, or on anything that a reviewer decides.
+    A reply never answers a question about an action, or a question for reviewers.
     """
     asked = request.status is Status.PENDING and Verb.RESPOND in request.question.offers
     return asked and request.rules.in_thread and user == request.requester
@@ -63,7 +63,7 @@ def why_not_person(request: Request, actor: Actor, now: datetime) -> Refusal | N
 
 
 def why_not_reviewer(request: Request, actor: Actor) -> Refusal | None:
-    """Return why this actor is no decider of the request; None if they are one."""
+    """Return why this actor is not a reviewer of the request; None if they are."""
     rules = request.rules
     if (nobody := why_nobody(actor, request.workspace)) is not None:
         return nobody
@@ -78,7 +78,7 @@ def why_not_reviewer(request: Request, actor: Actor) -> Refusal | None:
 
 
 def why_not_now(request: Request, actor: Actor, now: datetime) -> Refusal | None:
-    """Return why this actor, or anybody, decides nothing now, whoever is named."""
+    """Return why this actor may not decide now, apart from who the reviewers are."""
     if (nobody := why_nobody(actor, request.workspace)) is not None:
         return nobody
     if request.status is Status.EXPIRED:
@@ -95,8 +95,9 @@ def why_not_now(request: Request, actor: Actor, now: datetime) -> Refusal | None
 def may_break_glass(request: Request) -> bool:
     """Tell whether the requester may decide alone in an emergency.
 
-    They never may on what is of high risk or needs several people, nor on a question about the run, which does not know
-    under which rule the action stood that may be done again. Of a program's request nobody knows who the requester is.
+    Break-glass is never allowed for a request of high risk, a request that needs several people, or a question about
+    the run, because such a question does not know the rule of the action that may be repeated. Nor is it allowed for a
+    program's request, whose requester is not verified.
     """
     rules = request.rules
     one_is_enough = rules.risk is not Risk.HIGH and rules.quorum == 1
@@ -105,9 +106,9 @@ def may_break_glass(request: Request) -> bool:
 
 
 def deciders(request: Request, reviewers: Reviewers | None = None) -> Reviewers:
-    """Return the reviewers (or these ones of them) who may really decide.
+    """Return the reviewers (or these reviewers) who may actually decide.
 
-    The requester is left out where requesters may not decide on their own requests.
+    The requester is left out if requesters may not decide on their own requests.
     """
     reviewers = request.rules.reviewers if reviewers is None else reviewers
     return reviewers if request.rules.own_requests else replace(reviewers, users=reviewers.users - {request.requester})
@@ -116,13 +117,13 @@ def deciders(request: Request, reviewers: Reviewers | None = None) -> Reviewers:
 def seats(request: Request, actor: Actor) -> tuple[UserId, ...]:
     """Return the seats from which this actor may decide.
 
-    That is their own, or those of people who are away. A requester who may not decide on their own request, or is
-    talked with, has no seat that somebody else could take.
+    These are their own seat and the seats of absent people for whom they stand in. A requester who may not decide on
+    their own request, or who is the one asked in a conversation, has no seat that a stand-in could take.
     """
     rules = request.rules
     if rules.reviewers.why_not(actor) is None:
         return (actor.user,)
-    if rules.in_thread or rules.proof is not Proof.SLACK:  # a stand-in is named in Slack, which proves too little
+    if rules.in_thread or rules.proof is not Proof.SLACK:  # Slack, too weak a proof here, names stand-ins
         return ()
     return tuple(
         away.user

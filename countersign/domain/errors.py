@@ -34,15 +34,15 @@ from typing import Final
 from countersign.domain.attempt_refusals import Refusal, Sentence
 
 PROBLEM: Final = "urn:countersign:"
-"""What the type of each problem begins with that the HTTP API answers."""
+"""Prefix of the `type` of each problem in answers of the HTTP API."""
 
 
 class CountersignError(Exception):
-    """Root of the tree, made of the parts of a sentence: words, ids and moments."""
+    """Root of the tree; its arguments are parts of a sentence: strings, ids, moments."""
 
     @property
     def sentence(self) -> Sentence:
-        """The parts; whoever shows them draws the mentions and the dates."""
+        """The parts of the sentence; the view formats mentions and dates."""
         return self.args
 
     def __str__(self) -> str:
@@ -74,14 +74,14 @@ class InvalidInput(CountersignError):
 class InvalidId(InvalidInput, ValueError):
     """A text does not have the form of such an id (R27).
 
-    It is a ValueError too, for whatever reads records.
+    It is also a ValueError, for the parsers of stored records.
     """
 
 
 class NotShown(InvalidInput, ValueError):
     """People can't be shown a call or a question, so nobody was asked.
 
-    The text is for a model too.
+    Models read the text too.
     """
 
 
@@ -133,7 +133,7 @@ class StoreUnavailable(CountersignError):
     """Redis does not answer; this call changed nothing, and what was stored is kept."""
 
     reason: str = ""
-    """Why, in a sentence without an address, which anybody may read; "" if that is not known."""
+    """The cause, in a sentence without an address, safe to show to anybody; "" if unknown."""
 
 
 class StoreFull(StoreUnavailable):

@@ -1,7 +1,7 @@
-"""Events: one stream is the audit log and the outbox that Slack is drawn from.
+"""Events: one stream is both the audit log and the outbox that feeds Slack.
 
-Their data are plain texts, without secrets. What the record does not hold, because it was hidden or too long, is read
-back as `Unrecorded`, never as a value.
+Their data are plain texts without secrets. A value that was hidden or cut in the record is read back as `Unrecorded`,
+never as a value.
 """
 
 import json
@@ -31,13 +31,13 @@ class EventType(StrEnum):
     REQUEST_ASKED = "request_asked"
     VOTE_CAST = "vote_cast"
     VOTE_VOIDED = "vote_voided"
-    """An approval that was counted does not count any more: who gave it may not decide by now."""
+    """A counted approval no longer counts, because its voter may not decide any more."""
     REQUEST_DECIDED = "request_decided"
     REQUEST_REMINDED = "request_reminded"
     REQUEST_ESCALATED = "request_escalated"
     REQUEST_SNOOZED = "request_snoozed"
     REQUEST_LOOKED_AT = "request_looked_at"
-    """Somebody said that they are looking at it; others may decide all the same."""
+    """Somebody said that they are looking at it; others may still decide."""
     STAND_IN_NAMED = "stand_in_named"
     STAND_IN_ENDED = "stand_in_ended"
     ATTEMPT_REFUSED = "attempt_refused"
@@ -64,10 +64,10 @@ class EventType(StrEnum):
     """All sessions of a person on the pages were ended."""
     CARD_NOT_POSTED = "card_not_posted"
     CHANNEL_JOINED = "channel_joined"
-    """The app was invited to a channel, which is greeted."""
+    """The app was invited to a channel, and greets it."""
     SETTINGS_CHANGED = "settings_changed"
     SETTINGS_PROPOSED = "settings_proposed"
-    """Somebody wanted to make a channel's rules milder, which takes an admin or a second reviewer."""
+    """Somebody proposed milder rules for a channel, which an admin or a second reviewer must confirm."""
     SETTINGS_REFUSED = "settings_refused"
 
 
@@ -85,7 +85,7 @@ REQUEST_CHANGED: Final = frozenset(
         EventType.REQUEST_DECIDED,
     }
 )
-"""After these a request stands otherwise on its card, and in the lists of who has it to decide."""
+"""Events that change a request's card and the lists of requests to decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +105,14 @@ class Event:
 
 
 LONGEST_RECORDED: Final = 3000
-"""Characters of arguments in the record of a call that nobody was asked about; the digest is that of all of them."""
+"""Most characters of arguments recorded for a call that nobody was asked about; the digest covers all of them."""
 
 
 def plain(value: Any) -> Any:
     """Write a record as JSON, without secrets.
 
-    Sets are sorted, spans are in seconds, times in ISO 8601; anything else is text, because nothing stops the record.
+    Sets are sorted, durations are in seconds, times in ISO 8601; any other value becomes text, because recording must
+    not fail.
     """
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
@@ -135,7 +136,7 @@ def plain(value: Any) -> Any:
 def without_secrets(arguments: str, paths: tuple[str, ...] = ()) -> str:
     """Hide secrets in a call's arguments, or in another text.
 
-    `paths` are hidden besides what looks secret.
+    Hides `paths` and values that look like secrets.
     """
     try:
         return json.dumps(hide_in(json.loads(arguments), paths)[0], sort_keys=True, ensure_ascii=False)
@@ -144,9 +145,10 @@ def without_secrets(arguments: str, paths: tuple[str, ...] = ()) -> str:
 
 
 def escape_marks(value: Any, *, names: bool = True) -> Any:
-    """Copy a JSON value or a text, with foreign marks of secrets told from ours.
+    """Copy a JSON value or a text, escaping marks of secrets that it already contains.
 
-    Call it before secrets are hidden, and only for what is shown; marks that follow are ours. `names`: in names too.
+    Call it before hiding secrets, and only for text that is shown: every later mark is then ours. `names`: escape in
+    names too.
     """
     if isinstance(value, str):
         return MARK.sub(lambda mark: f"{TYPED}{mark[0][1:]}", value)
@@ -156,14 +158,14 @@ def escape_marks(value: Any, *, names: bool = True) -> Any:
 
 
 def shortened(text: str) -> str:
-    """Cut it to `LONGEST` characters, and say how many there were."""
+    """Cut the text to `LONGEST` characters, and append its full length."""
     return f"{text[:LONGEST_RECORDED]}… ({len(text):,} characters)" if len(text) > LONGEST_RECORDED else text
 
 
 def read_arguments(recorded: str) -> dict[str, Any] | Unrecorded:
     """Read the arguments in an entry of the record.
 
-    What was hidden in them, or all of them if they were cut, is Unrecorded.
+    Hidden values, or all of them if the text was cut, are Unrecorded.
     """
     try:
         arguments = _with_gaps(json.loads(recorded))

@@ -1,7 +1,7 @@
 """Executions: each is one try to perform an approved action.
 
-`web` grants an execution once, right before it starts. If nobody reports how it ended, nobody but people can know
-whether the action happened; another execution of it then takes their word, or an action that may happen twice.
+`web` grants an execution once, right before it starts. If nobody reports how it ended, only people can find out whether
+the action happened; another execution then needs their answer, or an action that may safely happen twice.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import Final
 from countersign.domain.ids import Digest, RequestId, digest_of
 
 LONGEST_EXECUTION: Final = 100
-"""Characters of an execution's name."""
+"""Most characters of an execution's name."""
 
 
 class ExecutionOutcome(StrEnum):
@@ -24,7 +24,7 @@ class ExecutionOutcome(StrEnum):
     IN_DOUBT = "in doubt"
     """People are asked whether it happened, or were told that nobody knows."""
     REPLACED = "replaced"
-    """It did nothing, or people want another one."""
+    """It did nothing, or people asked for another execution."""
 
 
 class Begun(StrEnum):
@@ -32,7 +32,7 @@ class Begun(StrEnum):
 
     GRANTED = "granted"
     GRANTED_BEFORE = "granted before"
-    """A worker that is lost may have acted, and reported nothing."""
+    """A lost worker may have acted without a report."""
     DONE = "done"
     FAILED = "failed"
     TAKEN = "taken"
@@ -46,7 +46,7 @@ class Begun(StrEnum):
 class Grant:
     """The right to perform one execution of what people decided.
 
-    `fence` is that of the worker it was granted to. `step` tells apart several actions that share one decision.
+    `fence` belongs to the worker that got the grant. `step` distinguishes several actions that share one decision.
     """
 
     request: RequestId
@@ -62,9 +62,9 @@ Grants = Mapping[str, Grant]
 def grant(
     grants: Grants, execution: str, wanted: Grant, *, replaces: str = "", idempotent: bool = False
 ) -> tuple[Grants, Begun]:
-    """Grant the execution, unless it or another one of the same action may have acted.
+    """Grant the execution, unless it or another of the same action may have acted.
 
-    `replaces` names the execution in place of which people want this one. An `idempotent` one may start again.
+    `replaces` names the execution that people want repeated. An `idempotent` execution may start again.
     """
     known = grants.get(execution)
     if known is None:
@@ -72,7 +72,7 @@ def grant(
         if others != ([replaces] if replaces else []):
             return grants, Begun.TAKEN
         if any(grants[name].outcome is ExecutionOutcome.DONE for name in others):
-            return grants, Begun.DONE  # it was reported after people had answered that it did not happen
+            return grants, Begun.DONE  # the report came after people had answered that it did not happen
         earlier = {name: replace(grants[name], outcome=ExecutionOutcome.REPLACED) for name in others}
         return {**grants, **earlier, execution: wanted}, Begun.GRANTED
     if (known.request, known.step) != (wanted.request, wanted.step) or known.outcome is ExecutionOutcome.REPLACED:
@@ -87,7 +87,7 @@ def grant(
 
 
 def standing(grants: Grants, request: RequestId, step: str = "") -> list[str]:
-    """List the executions of an action that may have acted: at most one."""
+    """List the executions that may have performed an action: at most one."""
     return [
         name
         for name, one in grants.items()

@@ -1,4 +1,4 @@
-"""Sentences that refuse an attempt on one request: by whom, when, what to do next.
+"""Sentences that refuse an attempt on a request and name the next step.
 
 They are data (R7): views draw the mentions and the dates.
 """
@@ -15,14 +15,14 @@ from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import ABOUT_THE_RUN, Decision, How, Request, Status
 
 _NAMED: Final = 12
-"""Reviewers that a sentence names; the others are counted."""
+"""Most reviewers that a sentence names; the others are counted."""
 
 _NAMING: Final = frozenset({Refusal.NOT_A_REVIEWER, Refusal.FOR_THE_REQUESTER})
-"""Refusals that say who decides."""
+"""Refusals that name the reviewers."""
 
 
 def sentence(refusal: Refusal, request: Request) -> Sentence:
-    """Fill in the refusal with what the request holds; ids and moments stay data."""
+    """Fill in the refusal from the request; ids and moments stay data."""
     decision = request.decision
     by = _deciders(request) if refusal in _NAMING else _decided_by(decision) if decision else ()
     at: datetime | None = decision.at if decision else request.deadline

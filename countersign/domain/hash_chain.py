@@ -1,9 +1,9 @@
-"""Hash chain of the record: nobody changes the past unseen (R25).
+"""Hash chain of the record, which makes changes to the past visible (R25).
 
 An entry is canonical JSON in ASCII and holds its number `n` and the hash of the entry before, `previous`. Its hash is
 the SHA-256 of exactly those bytes, so an entry can be neither changed, removed, added nor moved without breaking the
-chain after it. Somebody who may write everything could make a whole new chain: it would end in another head than the
-one that was posted or signed.
+chain after it. An attacker who can write everything could make a whole new chain, but its head would differ from the
+head that was posted or signed.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ SCHEMA: Final = 1
 _LARGEST: Final = 2**53
 _HEAD: Final = re.compile(r"([0-9]{1,16}):([0-9a-f]{64})")
 _NAMED: Final = 20
-"""So many misplaced entries are named one by one; of the others only the number is."""
+"""Most misplaced entries that are listed; the others are only counted."""
 
 
 class Head(NamedTuple):
-    """An entry by its number and hash; the last one stands for all before it."""
+    """Number and hash of an entry; the last entry's head covers all entries before it."""
 
     n: int
     hash: str
@@ -32,7 +32,7 @@ class Head(NamedTuple):
 
 
 START: Final = Head(0, "0" * 64)
-"""What the first entry follows."""
+"""Head before the first entry."""
 
 
 class Kept(NamedTuple):
@@ -43,18 +43,18 @@ class Kept(NamedTuple):
 
     @classmethod
     def of(cls, entry: str) -> Self:
-        """Take an entry that stands without its hash."""
+        """Make an entry from its JSON by computing its hash."""
         return cls(entry, hash_of(entry))
 
     def follows(self, before: str) -> bool:
-        """Tell whether that is the hash before the entry."""
+        """Tell whether `before` is the hash of the preceding entry."""
         try:
             return self.fields().get("previous") == before
         except ValueError:
             return False
 
     def fields(self) -> dict[str, Any]:
-        """Read the entry. ValueError if it is no JSON object."""
+        """Read the entry. ValueError if it is not a JSON object."""
         try:
             fields = json.loads(self.entry)
         except RecursionError:
@@ -69,7 +69,7 @@ class Kept(NamedTuple):
 
 
 class ChainProblem(NamedTuple):
-    """A fault of the entry of that number (0: of the whole)."""
+    """A fault of the entry with that number (0: of the whole chain)."""
 
     n: int
     fault: str
@@ -111,10 +111,10 @@ def read_line(line: str) -> Kept:
 
 
 class Verifier:
-    """Checker of a chain: takes it entry by entry, then lists all of its faults.
+    """Checker of a chain: takes its entries one by one, then lists all faults.
 
-    `after` is what the first entry must follow. `known` are heads that somebody noted: the chain must go through each.
-    Of an `extract` (only some entries, in order) only what can be known of it is checked.
+    `after` is what the first entry must follow. `known` are heads noted earlier: the chain must contain each. An
+    `extract` (only some entries, in order) gets only the checks that are possible without the rest.
     """
 
     def __init__(self, after: Head = START, known: Iterable[Head] = (), *, extract: bool = False) -> None:
@@ -138,9 +138,9 @@ class Verifier:
         return self._last
 
     def take(self, kept: Kept | ValueError, at: int | None = None) -> None:
-        """Take the next entry, or the reason why it cannot be read.
+        """Take the next entry, or the reason why it is unreadable.
 
-        `at` is the number under which it is kept.
+        `at` is the number under which the entry is stored.
         """
         place = self._last + 1
         real = hash_of(kept.entry) if isinstance(kept, Kept) else ""

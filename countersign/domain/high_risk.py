@@ -1,9 +1,10 @@
-"""Approval of high risk: by people who opened all of it, and typed a word there.
+"""High-risk approval: the person opens all of the content and types a word.
 
-A click is a reflex, and so is a word that is always the same; so the word is the tool's name. The modal that is sent
-proves that somebody opened all of the content: it is made for one person, and its last part comes only in answer to
-the one before; Slack keeps it and signs what comes from it. So nothing is stored when a modal opens, any web process
-can judge what is sent, and here the user it was opened for is compared with the user who sends it.
+A click becomes a reflex, and so does a word that is always the same; therefore the word is the tool's name. The
+submitted modal proves that somebody opened all of the content: it is made for one person, and its last part opens only
+from the part before. Slack keeps the modal and signs its submission. Therefore nothing is stored when a modal opens,
+and any web process can judge a submission. This module compares the user for whom the modal was opened with the user
+who submits it.
 """
 
 import re
@@ -20,7 +21,7 @@ _OTHERWISE: Final = "approve"
 
 
 def is_asked(request: Request, verb: Verb) -> bool:
-    """Tell whether all of the request must be opened before this counts."""
+    """Tell whether the person must open all of the request before the verb counts."""
     return request.rules.risk is Risk.HIGH and verb in APPROVING
 
 
@@ -29,13 +30,13 @@ def word(request: Request) -> str:
     if request.rules.quorum > 1:
         return ""
     question = request.question
-    # A doubt is asked in the name of what may have happened.
+    # A question in doubt carries the name of the tool that may have run.
     name = question.call.tool if question.call is not None else question.agent if question.kind is Kind.IN_DOUBT else ""
     return name if _TYPABLE.fullmatch(name) else _OTHERWISE
 
 
 def why_not(request: Request, verb: Verb, by: UserId, opened_for: UserId | None, typed: str) -> Refusal | None:
-    """Return why this does not approve a request of high risk; None if it does."""
+    """Return why this attempt cannot approve a high-risk request; None if it can."""
     if not is_asked(request, verb):
         return None
     if opened_for != by:
@@ -45,5 +46,5 @@ def why_not(request: Request, verb: Verb, by: UserId, opened_for: UserId | None,
 
 
 def _letters(text: str) -> str:
-    """Drop capitals and signs: a phone adds the one, and hides the other."""
+    """Drop capitals and punctuation: phones add capitals and hide punctuation."""
     return re.sub(r"[^a-z0-9]", "", text.lower())

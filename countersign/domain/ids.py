@@ -1,7 +1,7 @@
 """Ids, each a type of its own with one strict form (R27).
 
-Keys of Redis and mentions in Slack are made of ids. So nothing is an id of some kind that does not have its form: not
-what a caller of the API sent, nor what stands in a record. No form holds a `:`, which parts a key.
+Redis keys and Slack mentions are built from ids, so every id is checked against the form of its kind, whether an API
+caller sent it or a record contains it. No form allows a `:`, which separates the parts of a key.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from countersign.domain.errors import InvalidId
 
 
 class Id(str):
-    """A text of one strict form; making one checks it.
+    """A text of one strict form, checked on construction.
 
     InvalidId, which is an InvalidInput, if it has another form.
     """
@@ -34,7 +34,7 @@ class Id(str):
 
     @classmethod
     def named(cls, text: str | bytes) -> Self | None:
-        """Read an id in what others wrote; None if it is none."""
+        """Read an id from untrusted text; None if the text is not an id."""
         try:
             return cls(text.decode() if isinstance(text, bytes) else text)
         except (InvalidId, UnicodeDecodeError):
@@ -42,9 +42,9 @@ class Id(str):
 
     @classmethod
     def among(cls, members: Iterable[bytes]) -> list[Self]:
-        """List the ids among the members of an index; members that are no ids are skipped.
+        """List the ids among the members of an index, skipping all other members.
 
-        Workers write these too.
+        Workers can write to these indexes too.
         """
         return [name for member in members if (name := cls.named(member)) is not None]
 
@@ -67,7 +67,7 @@ class UserId(Id, noun="the id of a user", form="[UW][A-Z0-9]{1,30}"):
 
 
 class GroupId(Id, noun="the id of a user group or channel", form="[SCGD][A-Z0-9]{1,30}"):
-    """Slack's user group id, `S…`, or a channel's, for those who are in it."""
+    """Slack's user group id, `S…`, or a channel's, which stands for its members."""
 
 
 class ChannelId(Id, noun="the id of a channel", form="[CGD][A-Z0-9]{1,30}"):
@@ -79,45 +79,45 @@ class RunId(Id, noun="the id of a run", form="[rsp][a-z0-9_-]{1,40}"):
 
     @property
     def of_script(self) -> bool:
-        """Tell whether somebody's own program advances it, so that no worker is asked to."""
+        """Tell whether a person's own program advances the run, instead of a worker."""
         return self.startswith(("s", "p"))
 
     @property
     def of_program(self) -> bool:
-        """Tell whether it is a program's request over HTTP, which web alone writes."""
+        """Tell whether it is a program's request over HTTP, which only web writes."""
         return self.startswith("p")
 
 
 class RequestId(Id, noun="the id of a request", form="q[a-z0-9]{1,40}"):
-    """Made of the run and the question."""
+    """A request's id, derived from the run and the question."""
 
 
 class PermissionId(Id, noun="the id of a permission", form="p[a-z0-9]{1,40}"):
-    """Made of the request and the attempt that it was given with."""
+    """A permission's id, derived from its request and attempt."""
 
 
 class ApiKeyId(Id, noun="the id of an API key", form="k[a-z0-9]{8,40}"):
-    """The part of a program's key that is no secret."""
+    """The public part of a program's key."""
 
 
 class AttemptId(Id, noun="the id of an attempt", form="[A-Za-z0-9-]{1,100}"):
-    """One person's one click, whatever number of times it is delivered (R8)."""
+    """One click of one person, however often it is delivered (R8)."""
 
 
 class ExecutionId(Id, noun="the id of an execution", form="x[0-9a-f]{24}(-[0-9]{1,6})?"):
-    """Made of an action's place in its run, and of how often people had it run again."""
+    """Derived from an action's place in its run and its number of repeats."""
 
 
 class WorkerId(Id, noun="the id of a worker", form="[A-Za-z0-9-]{1,160}"):
-    """A worker process: its host, its number there, and digits of chance."""
+    """A worker process: its host, its process id, and random digits."""
 
 
 class TeamName(Id, noun="the name of a team", form="[A-Za-z0-9][A-Za-z0-9_.-]{0,59}"):
-    """The name of a team of agents: one word, so that it marks nothing in a message."""
+    """The name of a team of agents: one word, which cannot format a Slack message."""
 
 
 class Digest(Id, noun="the digest of a content", form="[0-9a-f]{64}"):
-    """SHA-256, in hex, of exactly what a request shows."""
+    """SHA-256, in hex, of exactly the content that a request shows."""
 
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -126,7 +126,7 @@ _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 def worker_id(host: str, process: int, chance: str) -> WorkerId:
     """Make the id of a worker process on this host.
 
-    Signs of the host's name that an id may not hold become hyphens.
+    Characters of the host's name that an id may not contain become hyphens.
     """
     return WorkerId(f"{re.sub('[^A-Za-z0-9-]', '-', host)[:60]}-{process}-{chance}")
 
@@ -145,7 +145,7 @@ def digest_of(*parts: str | bytes) -> Digest:
 
 
 def short_name(*parts: str, length: int) -> str:
-    """Derive a readable name, without 0/o and 1/l/i; the same for the same parts."""
+    """Derive a readable name without 0/o and 1/l/i; equal parts give equal names."""
     number = int(digest_of(*parts), 16)
     letters = []
     for _ in range(length):

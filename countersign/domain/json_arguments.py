@@ -1,8 +1,8 @@
 """Arguments of calls as JSON: read strictly, checked, and compared.
 
-Parsers differ on JSON that names one thing twice, on NaN and on numbers that are too large. People would be shown one
-meaning, and a program would act on another, so such JSON is refused. A program compares the call that it is about to
-make with the approved one (R37): whatever came between, in the service, a framework or a file, then stops the call.
+Parsers differ on JSON with duplicate names, NaN or numbers that are too large. People could be shown one meaning while
+a program acts on another, so such JSON is refused. A program compares the call that it is about to make with the
+approved call (R37), so that any change on the way, in the service, a framework or a file, stops the call.
 """
 
 import json
@@ -14,14 +14,14 @@ from countersign.domain.calls import LONGEST_ARGUMENTS, canonical, is_canonical
 from countersign.domain.errors import NotShown
 
 DEEPEST: Final = 100
-"""Levels of an object that a person could judge."""
+"""Most levels of an object that a person could judge."""
 MOST_VALUES: Final = 5_000
-"""Values in an object, however nested: to make more of them readable would delay everybody else."""
+"""Most values in an object, at any depth: formatting more would delay all other requests."""
 DIFFERS: Final = (
     "The call was not made: its arguments differ from those that people agreed to. Do not make it in another way; ask "
     "again first."
 )
-"""What a model reads when the approved arguments are not those of the call that would run."""
+"""Text for a model when the approved arguments differ from those of the call that would run."""
 
 
 def read_json(text: str | bytes) -> Any:
@@ -92,7 +92,7 @@ def written(arguments: Any) -> str:
 
 
 def too_many_values(value: Mapping[str, Any]) -> str:
-    """Say that an object has too many values or levels; "" if it has not."""
+    """Say that an object has too many values or levels; "" if it does not."""
     level: list[Any] = [value]
     depth = count = 0
     while level:

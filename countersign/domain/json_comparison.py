@@ -1,8 +1,8 @@
 """Comparison of JSON values for a policy's conditions: yes, no, or CannotTell.
 
-Nothing is guessed (R28). Values of different kinds, and texts that differ only in how they are written (capitals,
-width, blanks around them, characters that nobody sees), are neither the same nor different: what reads them next may
-make them one.
+Nothing is guessed (R28). Values of different kinds, and texts that differ only in spelling (capitals, width,
+surrounding blanks, invisible characters), are neither the same nor different, because the tool that reads them may
+treat them as equal.
 """
 
 import re
@@ -22,7 +22,7 @@ _FULL_STOP: Final = "\u3002"
 class Unrecorded:
     """Placeholder for a value that the record does not hold.
 
-    Whatever looks at it gets NotRecorded, however deep it is.
+    Any access to it raises NotRecorded, at any depth.
     """
 
     __hash__ = None  # type: ignore[assignment]
@@ -32,9 +32,9 @@ class Unrecorded:
 
 
 def decided(by: bool, parts: Iterable[Callable[[], bool]]) -> bool:
-    """Return `by` if one part is `by`, else its opposite.
+    """Return `by` if any part equals `by`, else the opposite.
 
-    Raises the doubt of a part that cannot tell, unless another part decides.
+    Raises the CannotTell of a part, unless another part decides.
     """
     doubt: CannotTell | NotRecorded | None = None
     for part in parts:
@@ -49,7 +49,7 @@ def decided(by: bool, parts: Iterable[Callable[[], bool]]) -> bool:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Tell whether two values are one: true is not 1, but 1.0 is."""
+    """Tell whether two values are the same: true is not 1, but 1.0 is."""
     kinds = kind(left), kind(right)
     if kinds[0] != kinds[1]:
         raise CannotTell(f"{kinds[0]} and {kinds[1]} cannot be compared")
@@ -67,7 +67,7 @@ def same(left: Any, right: Any) -> bool:
 
 
 def _doubted(alike: bool) -> bool:
-    """False, unless texts are the same to whoever does not look closely."""
+    """Return False; CannotTell if the texts are easily mistaken for each other."""
     if alike:
         raise CannotTell("texts differ only in how they are written")
     return False
@@ -95,7 +95,7 @@ def kind(value: Any) -> str:
 
 @lru_cache(maxsize=32)
 def _folded(text: str) -> str:
-    """Equal for texts that somebody, or some tool, may take for the same."""
+    """Map texts that a person or a tool may take for the same to one text."""
     if text.isascii() and text.isprintable():
         return text.lower().strip()
     shown = (_digit(char) for char in unicodedata.normalize("NFKC", text) if not _unseen(char))
@@ -105,24 +105,24 @@ def _folded(text: str) -> str:
 def _digit(char: str) -> str:
     """Map digits of other scripts to ASCII, and the ideographic full stop to a dot.
 
-    `int` reads such digits, and such a stop parts the names of hosts.
+    `int` accepts such digits, and such a full stop separates the parts of a host name.
     """
     return "." if char == _FULL_STOP else str(unicodedata.decimal(char, char))
 
 
 def _unseen(char: str) -> bool:
-    """Tell characters that show nothing: control, format, and letters without a shape."""
+    """Recognise invisible characters: control, format, and letters without a shape."""
     if unicodedata.category(char) in ("Cc", "Cf"):
         return not char.isspace()
     return char in EMPTY or _SELECTS.match(char) is not None
 
 
 def within(part: Any, whole: Any) -> bool:
-    """Tell whether a text holds a text, a list a value, or an object a name."""
+    """Tell whether a text contains a text, a list a value, or an object a name."""
     if isinstance(whole, str) and isinstance(part, str):
         return part in whole or _doubted(_folded(part) in _folded(whole))
     if isinstance(whole, list | dict):
-        # Whether something else is none can be told.
+        # A comparison with none always has an answer.
         others = (entry for entry in whole if (entry is None) is (part is None))
         return decided(True, (partial(same, part, entry) for entry in others))
     raise CannotTell(f"nothing can be in {kind(whole)}")
@@ -150,14 +150,14 @@ def _fits(text: str, pattern: str) -> bool:
 
 
 def ordered(left: Any, right: Any) -> bool:
-    """Tell whether one of the two can be less than the other."""
+    """Tell whether the two values can be ordered."""
     kinds = {kind(left), kind(right)}
     return kinds in ({"a number"}, {"a text"})
 
 
 def matches(name: str, pattern: str, *, exactly: bool = False) -> bool:
-    """Tell whether a pattern, in which `*` stands for anything, means this name.
+    """Tell whether a name matches a pattern, in which `*` stands for anything.
 
-    Unless `exactly`, a name that is only written in another way is meant too.
+    Unless `exactly`, another spelling of the name matches too.
     """
     return _fits(name, pattern) or (not exactly and _fits(_folded(name), _folded(pattern)))

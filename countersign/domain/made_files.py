@@ -1,4 +1,4 @@
-"""Files that approved code made, as the thread of its run may show them."""
+"""Files that approved code made, for the thread of its run."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ MOST: Final = 10
 LARGEST: Final = 1_000_000
 """Bytes of a file."""
 MOST_SEEN: Final = 1000
-"""Files of a work folder: in a larger one nobody looks for what the code made."""
+"""Most files of a work folder; a larger folder is not searched for new files."""
 _LONGEST: Final = 60
 _LONGEST_SUFFIX: Final = 10
 _ODD: Final = re.compile(r"[^\w.()-]")
@@ -31,7 +31,7 @@ class Why(StrEnum):
     LARGE = "large"
     MANY = "many"
     CROWDED = "crowded"
-    """Its folder holds more files than are looked through; it stands for all of them."""
+    """The folder holds too many files to search; one entry stands for all of them."""
 
 
 class LeftOut(NamedTuple):
@@ -44,7 +44,7 @@ class LeftOut(NamedTuple):
 def clean(name: str) -> str:
     """Make a file's name safe to show and to save.
 
-    It keeps letters, digits, `.`, `-`, `_` and brackets, and is in no folder.
+    Keeps letters, digits, `.`, `-`, `_` and brackets; drops the folder.
     """
     safe = _ODD.sub("_", name).lstrip(".")
     suffix = PurePosixPath(safe).suffix

@@ -1,14 +1,14 @@
 """Passkeys of people: who may enrol one, when it may approve, and who revokes it.
 
-Enrolment is the weak point of a signature: whoever enrols a key in somebody's name signs as them. So a session of
-Slack never enrols, nor does a page's session that may be stolen:
+Enrolment is the weak point of a signature: an attacker who enrols a key in a person's name can sign as that person.
+Therefore neither a Slack session nor a page's session, which may be stolen, suffices to enrol:
 
 - the first passkey takes a login made for it at the identity provider, whose account an operator has mapped to the
   Slack user, or a code that an admin or the operator handed over;
-- a further one takes a signature of a passkey that the person has;
+- a further passkey takes a signature of a passkey that the person has;
 - after all were revoked, it takes codes of two different admins.
 
-A new passkey waits for the cooling-off time, in which everybody who was told of it can revoke it.
+A new passkey is unusable during a cooling-off time, in which everybody notified of it can revoke it.
 """
 
 import hmac
@@ -28,13 +28,13 @@ from countersign.domain.proof import OidcLogin, Proof, Proved, SigningKey, State
 COOLING_OFF: Final = timedelta(hours=24)
 CODE_LASTS: Final = timedelta(hours=24)
 MOST_PASSKEYS: Final = 20
-"""Passkeys of one person that were not revoked."""
+"""Most passkeys of one person that are not revoked."""
 _KEPT: Final = 100
-"""Passkeys of one person, revoked ones too; beyond that the oldest revoked ones are forgotten."""
+"""Most stored passkeys of one person, including revoked passkeys, of which the oldest are dropped first."""
 _MOST_CODES: Final = 10
 ENROL: Final = "enrol passkey"
 MAKE_CODE: Final = "make enrolment code"
-"""The verbs of the statements that are signed for it."""
+"""The verbs of the statements that are signed for enrolment."""
 _LETTERS: Final = "23456789abcdefghjkmnpqrstuvwxyz"
 _GROUPS: Final = 5
 
@@ -75,7 +75,7 @@ class Passkey:
     revoked_by: str = ""
 
     def signing_key(self) -> SigningKey:
-        """Return what a proof says of the key that checks it."""
+        """Return the key, as proofs record it."""
         return SigningKey(
             self.id,
             self.public_key,
@@ -99,7 +99,7 @@ class EnrolmentCode:
 
 @dataclass(frozen=True, slots=True)
 class Passkeys:
-    """All passkeys of one person, revoked ones too, and the codes that wait for them."""
+    """All passkeys of one person, revoked or not, and their unused enrolment codes."""
 
     workspace: WorkspaceId
     user: UserId
@@ -132,7 +132,7 @@ class NewCredential(NamedTuple):
 
 
 class Enrolment(NamedTuple):
-    """The passkeys with a new one, and the event that tells of it."""
+    """The passkeys after an enrolment, and its event."""
 
     passkeys: Passkeys
     passkey: Passkey
@@ -140,12 +140,12 @@ class Enrolment(NamedTuple):
 
 
 def enrolment_statement(workspace: WorkspaceId, user: UserId, nonce: str = "") -> Statement:
-    """Return what somebody says who enrols a passkey, with a login or another passkey."""
+    """Return the statement for enrolling a passkey with a login or another passkey."""
     return Statement(workspace=workspace, user=user, verb=ENROL, about=(Subject("passkey", user),), nonce=nonce)
 
 
 def code_statement(workspace: WorkspaceId, admin: UserId, user: UserId, nonce: str = "") -> Statement:
-    """Return what an admin says who makes an enrolment code for this user."""
+    """Return the statement of an admin who makes an enrolment code for this user."""
     return Statement(workspace=workspace, user=admin, verb=MAKE_CODE, about=(Subject("code", user),), nonce=nonce)
 
 
@@ -170,8 +170,8 @@ def enrol(
 ) -> Enrolment:
     """Add a passkey.
 
-    `proved` is a checked proof of `enrolment_statement`; `codes` are those that the person typed. InvalidInput, with
-    nothing changed, if these do not suffice.
+    `proved` is a checked proof of `enrolment_statement`; `codes` are the codes that the person typed. InvalidInput,
+    with nothing changed, if these do not suffice.
     """
     if len(passkeys.valid) >= MOST_PASSKEYS:
         raise InvalidInput(f"You have {MOST_PASSKEYS} passkeys, the most. Nothing was enrolled; revoke one first.")
@@ -202,7 +202,7 @@ def enrol(
 def _way(
     passkeys: Passkeys, proved: Proved | None, codes: Sequence[str], now: datetime
 ) -> tuple[EnrolledBy, tuple[str, ...]]:
-    """Return by what the enrolment is good; InvalidInput if by nothing."""
+    """Return what authorises the enrolment; InvalidInput if nothing does."""
     told = proved is not None and proved.wrong is None and proved.statement != ""
     if passkeys.valid:
         if told and proved is not None and proved.by is Proof.PASSKEY:
@@ -221,7 +221,7 @@ def _way(
 
 
 def _opened(passkeys: Passkeys, codes: Sequence[str], now: datetime) -> list[str]:
-    """List who made the codes that were typed; those that do not fit are left out."""
+    """List the makers of the typed codes, leaving out codes that do not match."""
     typed = {digest_of(code_letters(code)) for code in codes}
     return [
         code.by
@@ -231,12 +231,12 @@ def _opened(passkeys: Passkeys, codes: Sequence[str], now: datetime) -> list[str
 
 
 def code_letters(code: str) -> str:
-    """Return the letters of a code as it was typed, without its hyphens and spaces."""
+    """Return the letters of a typed code, without its hyphens and spaces."""
     return "".join(letter for letter in code.lower() if letter in _LETTERS)
 
 
 def why_no_code(admin: Actor, user: UserId, admins: frozenset[UserId]) -> str | None:
-    """Return why this person may make no code for the user; None if they may."""
+    """Return why this person may not make a code for the user; None if they may."""
     if (nobody := why_nobody(admin, admin.workspace)) is not None:
         return nobody.value
     if not admin.administers(admins):
@@ -258,7 +258,7 @@ def make_code(passkeys: Passkeys, by: str, now: datetime) -> tuple[Passkeys, str
 
 
 def why_not_revoke(passkeys: Passkeys, actor: Actor, admins: frozenset[UserId]) -> str | None:
-    """Return why this person may not revoke a passkey of these; None if they may."""
+    """Return why this person may not revoke these passkeys; None if they may."""
     if (nobody := why_nobody(actor, passkeys.workspace)) is not None:
         return nobody.value
     if actor.user == passkeys.user or actor.administers(admins):
@@ -267,13 +267,13 @@ def why_not_revoke(passkeys: Passkeys, actor: Actor, admins: frozenset[UserId]) 
 
 
 def revoke(passkeys: Passkeys, credential: str, by: str, now: datetime) -> tuple[Passkeys, Event] | None:
-    """Revoke a passkey for good; None if there is none, or it was revoked before."""
+    """Revoke a passkey for good; None if it is unknown or already revoked."""
     key = passkeys.get(credential)
     if key is None or key.revoked_at is not None:
         return None
     revoked = replace(key, revoked_at=now, revoked_by=by)
     keys = tuple(revoked if one.id == credential else one for one in passkeys.keys)
-    # A code that was made while the person had a passkey was for something else.
+    # A code made while the person still had a passkey does not authorise recovery.
     after = replace(passkeys, keys=keys, codes=())
     return after, _event(EventType.PASSKEY_REVOKED, after, revoked, now, by)
 

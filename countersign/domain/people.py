@@ -1,9 +1,9 @@
-"""People as far as deciding goes: accounts of Slack, actors and reviewers (R9).
+"""People who decide: Slack accounts, actors and reviewers (R9).
 
-They are known by their ids. In an Enterprise Grid organisation a person has one id (`U…` or `W…`) in all of their
-workspaces. The `team_id` that Slack names for them, in a click and in `users.info`, is their home, which may be another
-workspace than ours, or the organisation (`E…`); `enterprise_user.teams` lists all of them. So nothing but what
-`users.info` says makes somebody a member here, never what a payload says.
+People are identified by their ids. In an Enterprise Grid organisation a person has one id (`U…` or `W…`) in all of
+their workspaces. The `team_id` that Slack names for them, in a click and in `users.info`, is their home, which may be
+another workspace than ours, or the organisation (`E…`); `enterprise_user.teams` lists all of them. Therefore only
+`users.info` makes somebody a member here, never a payload.
 """
 
 from collections.abc import Collection
@@ -15,7 +15,7 @@ from countersign.domain.attempt_refusals import Refusal, Sentence
 from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
 
 MEMBERS: Final = "members"
-"""How people write: everybody in the channel that cards go to."""
+"""The keyword for everybody in the channel that cards go to."""
 _LONGEST_NAME: Final = 80
 """Characters of a name, as Slack allows them."""
 
@@ -24,8 +24,8 @@ _LONGEST_NAME: Final = 80
 class Actor:
     """A Slack user at the moment of a click, as Slack described them a moment ago.
 
-    `groups` are those of the groups and channels asked about that the user belongs to; None when Slack did not say, and
-    then nothing that depends on a group is allowed. `checked` is False when Slack did not answer who the user is.
+    `groups` are the user's groups and channels among those that were asked about; None if Slack did not say, which
+    denies everything that depends on a group. `checked` is False when Slack did not answer who the user is.
     """
 
     workspace: WorkspaceId
@@ -38,11 +38,12 @@ class Actor:
     is_stranger: bool = False
     checked: bool = True
     name: str = ""
-    """As people know them; "" when Slack did not say."""
+    """Display name; "" if Slack did not say."""
     stands_for: tuple["Actor", ...] = ()
-    """Those who are away and named this user as their stand-in, as Slack describes them; theirs do not count."""
+    """Absent people who named this user as their stand-in, as Slack describes them. Their own `stands_for` does not
+    count."""
     said_ago: timedelta | None = None
-    """How long ago Slack said this, where it is away and an older answer than usual counts."""
+    """Age of Slack's answer, if Slack is away and an older answer than usual counts."""
 
     def administers(self, admins: frozenset[UserId]) -> bool:
         """Tell whether this is an admin of the workspace, or named in ADMINS."""
@@ -51,10 +52,10 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Reviewers:
-    """Users, and members of user groups and channels, who may decide; empty is nobody.
+    """Users, user groups and channels whose members may decide; empty means nobody.
 
-    `members` are those of the channel that a card goes to, whichever that is. Rules in force name that channel among
-    the `groups` instead (`at`), so that its members are asked of Slack as a group's are.
+    `members` means the members of whichever channel a card goes to. Rules in force name that channel among the `groups`
+    instead (`at`), so that Slack is asked for its members as for a group's.
     """
 
     users: frozenset[UserId] = frozenset()
@@ -69,12 +70,12 @@ class Reviewers:
         return Reviewers(self.users, self.groups | {GroupId(channel)}) if self.members else self
 
     def meant(self, channel: ChannelId) -> "Reviewers":
-        """Put `members` in the place of this channel: the way back from `at`."""
+        """Undo `at`: replace this channel by `members`."""
         here = frozenset({GroupId(channel)})
         return Reviewers(self.users, self.groups - here, True) if here <= self.groups else self
 
     def why_not(self, actor: Actor) -> Refusal | None:
-        """Return why this actor is none of these reviewers; None if they are one."""
+        """Return why this actor is not one of these reviewers; None if they are."""
         if actor.user in self.users:
             return None
         if actor.groups is None:
@@ -90,9 +91,9 @@ def reviewers_named(names: Collection[str]) -> Reviewers:
 
 
 def is_channel(group: GroupId) -> bool:
-    """Tell whether these are the members of a channel, not of a user group.
+    """Tell whether this id is a channel's, not a user group's.
 
-    Slack's ids tell by their first letter.
+    The first letter of Slack's ids tells the kind.
     """
     return group.startswith(("C", "G", "D"))
 
@@ -103,7 +104,7 @@ def those_of(group: GroupId) -> Sentence:
 
 
 def why_nobody(actor: Actor, workspace: WorkspaceId) -> Refusal | None:
-    """Return why this account may decide nothing in the workspace; None if it may."""
+    """Return why this account may not decide in the workspace; None if it may."""
     if not actor.checked:
         return Refusal.NOT_CHECKED
     if actor.workspace != workspace or actor.is_stranger:
@@ -116,13 +117,13 @@ def why_nobody(actor: Actor, workspace: WorkspaceId) -> Refusal | None:
 
 
 def readable_name(text: str) -> str:
-    """Put a name on one line, without characters that hide or turn text."""
+    """Put a name on one line, without characters that hide or reverse text."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_LONGEST_NAME]
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Account of a user as Slack describes it; the one without a field is of nobody.
+    """Account of a user as Slack describes it; without fields, of an unknown user.
 
     `teams`: the workspaces and the organisation that Slack names for them, their home first.
     """
@@ -158,8 +159,8 @@ def actor_of(
 ) -> Actor:
     """Describe a user as they act in this workspace.
 
-    `account` is None if Slack did not say. Slack calls nobody a stranger who is in a channel of the app, so whoever
-    belongs to other workspaces alone is an outsider too.
+    `account` is None if Slack did not say. Slack does not mark members of the app's channels as strangers, so a user
+    who belongs only to other workspaces counts as an outsider too.
     """
     if account is None:
         return Actor(workspace, user, groups=None, checked=False)

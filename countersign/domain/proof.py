@@ -3,8 +3,8 @@
 A click in Slack proves control of a Slack session. `oidc` is a fresh login at the identity provider for one decision,
 and `passkey` a signature of the person's own passkey. Both are bound to a `Statement`: its canonical text names
 everything that is decided, its SHA-256 is the challenge of WebAuthn or the nonce of OpenID Connect, and its own nonce
-makes it good once. The text holds ids and digests alone, so the audit log keeps it as it was signed, and a receipt can
-be checked without us.
+makes it valid once. The text contains only ids and digests, so the audit log keeps it as it was signed, and anybody can
+check a receipt without us.
 """
 
 import hashlib
@@ -22,10 +22,10 @@ from countersign.domain.events import Event
 from countersign.domain.ids import Digest, UserId, WorkspaceId
 
 VERSION: Final = 1
-"""Of the text that is signed; older ones stay readable."""
+"""Version of the signed text; older versions stay readable."""
 CHALLENGE_LASTS: Final = timedelta(minutes=5)
 EVIDENCE: Final = "proved"
-"""The name, in the data of an event, of what was proved."""
+"""Key of the evidence in an event's data."""
 _KIND: Final = "countersign statement"
 
 
@@ -60,8 +60,8 @@ def weakest(*proofs: Proof) -> Proof:
 class Subject(NamedTuple):
     """One thing that a statement is about.
 
-    Of a request: its id, the digest of its content, the digest of its rules (`channel_settings.digest_of_rules`), and
-    that of everything the person entered besides (`requests.digest_of_answer`), "" if nothing.
+    For a request: its id, the digest of its content, the digest of its rules (`channel_settings.digest_of_rules`), and
+    the digest of everything the person entered (`requests.digest_of_answer`), "" if nothing.
     """
 
     id: str
@@ -110,7 +110,7 @@ def read_statement(text: str) -> Statement:
 
 
 def challenge_of(statement: str) -> bytes:
-    """Return what is signed for the text of a statement: its SHA-256."""
+    """Return the challenge to sign for a statement: the SHA-256 of its text."""
     return hashlib.sha256(statement.encode()).digest()
 
 
@@ -133,7 +133,7 @@ class Challenge:
 
     @property
     def nonce(self) -> str:
-        """The nonce, under which it is kept."""
+        """The nonce, which is the key it is stored under."""
         return read_statement(self.statement).nonce
 
     @property
@@ -147,7 +147,7 @@ class Challenge:
         return encoded(self.raw)
 
     def why_not(self, user: UserId, session: Digest, now: datetime) -> Refusal | None:
-        """Return why this session may not answer it now; None if it may."""
+        """Return why this session may not answer the challenge now; None if it may."""
         if (user, session) != (self.user, self.session):
             return Refusal.PROOF_NOT_YOURS
         return None if self.made_at <= now < self.made_at + CHALLENGE_LASTS else Refusal.PROOF_LATE
@@ -178,8 +178,8 @@ class OidcLogin:
 class SigningKey:
     """The key that checks an assertion, and the enrolment it rests on.
 
-    `public_key` is the COSE key in base64url. `enrolled_by` says how, and `vouched_by` who handed over a code.
-    `rp_id` is the host that it is for.
+    `public_key` is the COSE key in base64url. `enrolled_by` is the way of enrolment, and `vouched_by` the person who
+    handed over a code. `rp_id` is the host that the key is for.
     """
 
     credential: str
@@ -196,10 +196,10 @@ class SigningKey:
 class Proved:
     """The proof that came with an attempt to decide.
 
-    The default is a click in Slack. A page whose session is a login of this morning passes `Proved(Proof.OIDC)`,
-    which suffices where a click would. What needs `oidc` or `passkey` needs a `statement` that names the attempt, with
-    the `login` or the `assertion` that was bound to it. `wrong` is why such a proof was refused: the attempt is
-    refused with it, and is in the audit log.
+    The default is a click in Slack. A page whose session is a login of this morning passes `Proved(Proof.OIDC)`, which
+    suffices where a click would. Rules that need `oidc` or `passkey` need a `statement` that names the attempt, with
+    the `login` or the `assertion` bound to it. `wrong` is the reason why such a proof was refused: it also refuses the
+    attempt, and is in the audit log.
     """
 
     by: Proof = Proof.SLACK
@@ -211,7 +211,7 @@ class Proved:
 
     @property
     def shown(self) -> Proof:
-        """Return the proof for the record: a session without a statement is worth a click."""
+        """Return the recorded proof: a session without a statement counts as a click."""
         return self.by if self.statement else Proof.SLACK
 
 
@@ -220,10 +220,10 @@ CLICK: Final = Proved()
 
 
 def why_not_proved(needed: Proof, proved: Proved, says: Statement, now: datetime) -> Refusal | None:
-    """Return why this does not prove what is needed; None if it does.
+    """Return why the proof is weaker than needed or wrong; None if it suffices.
 
-    `says` is what the person must have said, with any nonce. This is the one place where what was proved is compared
-    with what is needed.
+    `says` is the statement that the person must have made, with any nonce. This is the only place that compares a proof
+    with the needed proof.
     """
     if proved.wrong is not None:
         return proved.wrong
@@ -247,7 +247,7 @@ def why_not_proved(needed: Proof, proved: Proved, says: Statement, now: datetime
 
 
 def covers(said: Statement, needed: Statement) -> bool:
-    """Tell whether a statement says all of another, which may be about fewer things."""
+    """Tell whether a statement includes all of another, which may have fewer subjects."""
     same = ("workspace", "user", "verb", "permission", "alone")
     return set(needed.about) <= set(said.about) and all(getattr(said, n) == getattr(needed, n) for n in same)
 
@@ -255,7 +255,7 @@ def covers(said: Statement, needed: Statement) -> bool:
 def evidence(proved: Proved) -> dict[str, Any]:
     """Write a proof for the audit log, so that others can check it off-line.
 
-    It holds ids, digests, keys and signatures alone: nothing in it is ever hidden.
+    It contains only ids, digests, keys and signatures, so nothing in it is ever hidden.
     """
     parts: dict[str, Any] = {"by": proved.by.value, "statement": proved.statement}
     if proved.login is not None:
@@ -272,7 +272,7 @@ def evidence(proved: Proved) -> dict[str, Any]:
 
 
 def with_evidence(event: Event, proved: Proved) -> Event:
-    """Add to an event what was proved with it; a click adds nothing."""
+    """Add the evidence of a proof to an event; a click adds nothing."""
     if proved == CLICK:
         return event
     return replace(event, data={**event.data, EVIDENCE: json.dumps(evidence(proved), sort_keys=True)})

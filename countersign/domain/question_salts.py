@@ -1,8 +1,8 @@
 """Salt and asker of a question.
 
-A run draws a random salt when it starts, and each of its questions has one derived from it. So a rebuilt run that asks
-the same finds the same request, and nobody who has the record finds a PIN by hashing guesses: salts are in no record,
-no receipt and no export.
+A run draws a random salt when it starts, and the salt of each of its questions is derived from it. A rebuilt run that
+asks the same question therefore finds the same request. Nobody who has the record can find a PIN by hashing guesses,
+because salts are never in a record, a receipt or an export.
 """
 
 from dataclasses import replace
@@ -14,31 +14,31 @@ from countersign.domain.requests import ABOUT_THE_RUN, Question, Request, digest
 _LENGTH: Final = 24
 """Hex digits of a question's salt: as many as a run's has."""
 _TO: Final = " to "
-"""AutoGen's names have no spaces; those of steps, about which only the run asks, may have."""
+"""AutoGen's names have no spaces. Names of steps may, but only the run itself asks about steps."""
 
 
 def salted(question: Question, salt: str) -> Question:
-    """Give the question the salt that it has in a run of this salt."""
+    """Give the question the salt derived from its run's salt."""
     return replace(question, salt=digest_of(salt, slot_of(question))[:_LENGTH]) if salt else question
 
 
 def unsalted(question: Question) -> Digest:
-    """Digest the content to the same value in any run, for this program only."""
+    """Digest the content without a salt, equal in all runs; internal use only."""
     return digest(replace(question, salt=""))
 
 
 def unchanged(request: Request) -> bool:
-    """Tell whether the request has the words that its id was made of (R13)."""
+    """Tell whether the request's text is the one that its id was derived from (R13)."""
     return request.id == request_id(request.run, request.question)
 
 
 def asking(agent: str, whom: str) -> str:
-    """Make the `Question.agent` of an agent that asks several people separately."""
+    """Make `Question.agent` for an agent that asks several people separately."""
     return f"{agent}{_TO}{whom}"
 
 
 def asker(question: Question) -> str:
-    """Return the asking agent's name, or that of the step that the run asks about."""
+    """Return the name of the asking agent, or of the step that the run asks about."""
     return question.agent if question.kind in ABOUT_THE_RUN else asking_agent(question.agent)
 
 

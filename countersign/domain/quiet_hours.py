@@ -1,7 +1,7 @@
 """Quiet hours, by the wall clock of the channel's time zone.
 
-Days of a change to or from summer time are as long as they are: a clock that jumps over the end of the quiet hours
-ends them with its jump, and one that is put back shows some hours twice, which are quiet twice.
+Changes to and from summer time follow the wall clock: if the clock jumps over the end of the quiet hours, they end with
+the jump; if it is put back, the repeated hours are quiet twice.
 """
 
 import re
@@ -27,7 +27,7 @@ _HINT: Final = "Write it like `19:00-08:00 weekends Europe/Berlin`, or `off`."
 class Quiet:
     """Hours from `since` to `until` each day, and all of `days` (0 is Monday).
 
-    `since` may be later than `until`: then they go over midnight. `zone` is a name of the IANA's list.
+    If `since` is later than `until`, the hours cross midnight. `zone` is an IANA time zone name.
     """
 
     zone: str = "UTC"
@@ -51,9 +51,9 @@ class Quiet:
         return clock >= self.since or clock < self.until
 
     def end(self, at: datetime) -> datetime:
-        """Return the first moment from this one on that is not quiet, in UTC.
+        """Return the first moment, at `at` or later, that is not quiet, in UTC.
 
-        The hours must be such as `why_not` allows.
+        The hours must pass `why_not`.
         """
         if not self or not self.covers(at):
             return at
@@ -65,7 +65,7 @@ class Quiet:
         raise ValueError(f"these quiet hours never end: {self}")
 
     def why_not(self) -> str | None:
-        """Return why such hours must not be set, in a sentence; None if they may."""
+        """Return, in a sentence, why these hours must not be set; None if they may."""
         if (self.since is None) != (self.until is None):
             return "Quiet hours need a beginning and an end."
         if self.since is not None and self.since == self.until:
@@ -79,7 +79,7 @@ class Quiet:
         return None
 
     def _turns(self, day: date) -> Iterator[datetime]:
-        """The moments of a day at which quiet may end, in UTC, in their order."""
+        """Yield the moments of a day at which quiet may end, in UTC, in order."""
         zone = zone_of(self.zone)
         for clock in (time(0), self.until or time(0)):
             wall = datetime.combine(day, clock)
@@ -88,7 +88,7 @@ class Quiet:
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """Return the zone; UTC if this process does not know it.
+    """Return the time zone; UTC if this process does not know it.
 
     A missing time zone file must not keep people from deciding.
     """
@@ -99,7 +99,7 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def _jump(earliest: datetime, latest: datetime, wall: datetime, zone: ZoneInfo) -> datetime:
-    """Find the second between these two at which a clock skipped the time `wall`."""
+    """Find the second in this range at which the clock skipped the time `wall`."""
 
     def is_past(second: int) -> bool:
         return (earliest + timedelta(seconds=second)).astimezone(zone).replace(tzinfo=None) >= wall

@@ -1,6 +1,6 @@
-"""Quorum: the votes on a request that count; on a choice only equal ones together.
+"""Quorum: the valid votes on a request; for a choice, only equal votes add up.
 
-A vote counts while its voter may decide: all of them are looked at again whenever another one is counted (R9).
+A vote counts while its voter may decide: each new vote makes all earlier votes be checked again (R9).
 """
 
 from collections import Counter
@@ -16,9 +16,9 @@ from countersign.domain.requests import Kind, Request, Vote, event
 
 
 class Recount(NamedTuple):
-    """The votes that count; Slack did not say whether the `unchecked` may still vote.
+    """The votes that count; for the `unchecked` voters, Slack gave no answer.
 
-    `void` are the votes that no longer count, and why.
+    `void` are the votes that no longer count, with the reason.
     """
 
     votes: tuple[Vote, ...]
@@ -27,9 +27,9 @@ class Recount(NamedTuple):
 
 
 def recount(request: Request, voters: tuple[Actor, ...], why_not: Callable[[Actor], Refusal | None]) -> Recount:
-    """Judge the votes by what is known of their `voters` now.
+    """Judge the votes by the current data of their `voters`.
 
-    A voter of whom nothing is known is unchecked.
+    A voter without data is unchecked.
     """
     described = {voter.user: voter for voter in voters}
     judged = [(v, why_not(described[v.user]) if v.user in described else Refusal.NOT_CHECKED) for v in request.votes]
@@ -62,7 +62,7 @@ def count_alike(request: Request) -> int:
 def tied(request: Request) -> bool:
     """Tell whether enough people have chosen, but different things.
 
-    Then each of them may choose anew, and is asked to.
+    Each of them is then asked to choose again.
     """
     open_still = request.decision is None and request.question.kind is Kind.CHOICE
     return open_still and len(request.votes) >= request.rules.quorum

@@ -1,12 +1,13 @@
-"""Redaction of secrets: cards, logs and records hold a mark in their place (R15).
+"""Redaction of secrets: cards, logs and records show a mark instead (R15).
 
-What is hidden is not judged, so hiding must never hide an action (R30): a value is taken for a secret only where it
-could not act (`could_act`: no command, no path, no address, no number but a PIN), and the mark says how long it was.
-A name hides its own value, not all that stands below it. What a team names itself (`hide=`) is hidden whatever it is;
-all else is our guess, and costs the approval by one click. The formats of keys are those that vendors document.
+People cannot judge a hidden value, so redaction must never hide an action (R30). A value is treated as a secret only if
+it could not act (`could_act`: it is not a command, a path, an address or a number, except a PIN), and the mark states
+its length. A name hides its own value, not everything below it. Values that a team names (`hide=`) are always hidden;
+all other hiding is our guess, and rules out approval by one click. The formats of keys follow the vendors'
+documentation.
 
-Every pattern is linear in the text: a match starts only where a run of its characters starts, and nothing is read
-twice more than a constant number of times.
+Every pattern is linear in the text: a match starts only where a run of its characters starts, and each character is
+read a constant number of times.
 """
 
 import json
@@ -17,11 +18,11 @@ from typing import Any, Final, NamedTuple
 from countersign.domain.text_checks import could_act
 
 MARK: Final = re.compile(r"⟦hidden: [0-9,]+ characters?⟧")
-"""What stands in the place of a secret."""
+"""Mark that replaces a secret."""
 TYPED: Final = "⟦U+27E6⟧"
-"""Instead of the first sign of a mark that a text brings itself."""
+"""Replaces the first character of a mark that was already in the text."""
 _DEEPEST: Final = 100
-"""Levels of JSON; what is nested deeper is one text."""
+"""Most levels of JSON; deeper values are treated as one text."""
 
 
 def hide(text: str) -> tuple[str, int]:
@@ -38,15 +39,15 @@ def hide_in(value: Any, paths: Collection[str] = ()) -> tuple[Any, tuple[str, ..
     """Copy a JSON value without secrets, and list the paths of all hidden values.
 
     A path reads like `password`, `headers.token` or `rows.0.key`. A value is secret if it stands at or below one of
-    `paths`, where `*` is any one name or number, and numbers of lists may be left out; and by our guess if it looks
-    like a key, or is a text under a name like `password` that could not act.
+    `paths`, where `*` is any one name or number, and list indexes may be left out. By our guess, a value is also secret
+    if it looks like a key, or is a text under a name like `password` that could not act.
     """
     copy = _Copy(paths)
     return copy.of(value, (), "", False), tuple(copy.found)
 
 
 def guessed_in(value: Any, paths: Collection[str] = ()) -> int:
-    """Count the values hidden by our guess: nobody named them in `paths`."""
+    """Count the values hidden by our guess, not by `paths`."""
     copy = _Copy(paths)
     copy.of(value, (), "", False)
     return copy.guessed
@@ -57,7 +58,7 @@ class _Copy:
 
     def __init__(self, paths: Collection[str]) -> None:
         self._paths: dict[str, list[list[str]]] = {}
-        for path in paths:  # by their last name: few of them can lead to a value, however many values there are
+        for path in paths:  # by their last name, so that only few paths are compared with each value
             named = path.split(".")
             self._paths.setdefault(named[-1], []).append(named)
         self.found: list[str] = []
@@ -83,7 +84,7 @@ class _Copy:
         return shown
 
     def _named(self, path: tuple[str, ...], at: str) -> bool:
-        """Tell whether one of the paths leads there, also where a name holds a dot."""
+        """Tell whether one of the paths leads to the value, even if a name contains a dot."""
         if not self._paths:
             return False
         ways = {path, tuple(at.split("."))}
@@ -94,7 +95,7 @@ class _Copy:
 
 
 _BELOW: Final = "\\0"
-"""Instead of a name: somewhere below a secret one."""
+"""Replaces the name of a value somewhere below a secret name."""
 
 
 def _leaf(value: Any, name: str, own: bool) -> Any:
@@ -109,7 +110,7 @@ def _leaf(value: Any, name: str, own: bool) -> Any:
 
 
 def _guess(value: str, name: str) -> str:
-    """The text, or a mark where it is a secret by the name that it stands under."""
+    """Return the text, or a mark if its name makes it a secret."""
     if not name or MARK.fullmatch(value):
         return hide(value)[0]
     if name == _BELOW:
@@ -128,7 +129,7 @@ def _mark(length: int) -> str:
 
 
 def _leads(named: Sequence[str], path: Sequence[str]) -> bool:
-    """Tell whether a team's path leads there, with or without numbers of lists."""
+    """Tell whether a team's path leads to this path, with or without list indexes."""
     places = {0}
     for name in path:
         on = {place + 1 for place in places if place < len(named) and named[place] in ("*", name)}
@@ -155,7 +156,7 @@ def _is_pin(name: str) -> bool:
 
 
 def _is_secret_name(name: str) -> bool:
-    """Tell names of secrets: `db_password`, `clientSecret`; not `max_tokens`."""
+    """Recognise names of secrets: `db_password`, `clientSecret`; not `max_tokens`."""
     if len(name) > 200:
         return False
     split = _CAMEL.sub("_", name)
@@ -163,10 +164,10 @@ def _is_secret_name(name: str) -> bool:
 
 
 _RANDOM: Final = 8
-"""Characters; a shorter text below a secret name is no secret by itself."""
+"""Fewest characters; a shorter text below a secret name is not treated as a secret."""
 _WORDS_ONLY: Final = re.compile(r"[^\W_]+(?: [^\W_]+)*")
 _DRAWN: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?!.*(?:[a-z]{4}|\$[({]))[^\s/\\`]{8,64}")
-"""A password of letters and signs: no command has capitals, and no word."""
+"""A password of letters and symbols: mixed case rules out commands, and the rest rules out words."""
 _SCHEME: Final = re.compile(r"(?i)(?:basic|bearer|token|digest|apikey) (?P<secret>\S+)$")
 _COOKIE: Final = re.compile(r"[\w.-]+=[^\s;]*(?:; ?[\w.-]+(?:=[^\s;]*)?)*;?$")
 _CRUMB: Final = re.compile(r"(?<==)(?P<secret>[^\s;=]{4,}=*)")
@@ -175,7 +176,7 @@ _CRUMB: Final = re.compile(r"(?<==)(?P<secret>[^\s;=]{4,}=*)")
 class _Pattern(NamedTuple):
     """A regular expression whose group `secret` is hidden if `real` says so.
 
-    `needs`: lower case, separated by blanks; a text without any of them has no match. Looking for them is fast.
+    `needs`: lower-case strings, separated by blanks. A text without any of them cannot match, which is fast to check.
     """
 
     needs: str
@@ -198,19 +199,19 @@ def _without(text: str, pattern: _Pattern) -> tuple[str, int]:
 
 
 def _is_mixed(secret: str) -> bool:
-    """Letters and digits: no word, no number."""
+    """Tell whether a text mixes letters and digits, unlike words and numbers."""
     return any(c.isdigit() for c in secret) and any(c.isalpha() for c in secret)
 
 
 def _is_drawn(match: re.Match[str]) -> bool:
-    """Tell the rest of a key, behind its known beginning, from a name in a program."""
+    """Tell the rest of a key, after its known prefix, from a name in a program."""
     secret = match["secret"]
     both = any(c.islower() for c in secret[5:]) and any(c.isupper() for c in secret[5:])
     return both or sum(c.isdigit() for c in secret) >= _RANDOM
 
 
 def _is_pem(match: re.Match[str]) -> bool:
-    """Tell lines of base64 from paths; the last line before the end may be short."""
+    """Tell lines of base64 from paths; the last line may be short."""
     lines = re.split(r"(?:\s|\\[nr])+", re.sub(r"^(?:\s|\\[nr])+|(?:\s|\\[nr])+$", "", match["secret"]))
     if len(lines) > 1 and match.string.startswith("-----END", match.end()):
         lines.pop()
@@ -218,7 +219,7 @@ def _is_pem(match: re.Match[str]) -> bool:
 
 
 def _is_key(match: re.Match[str]) -> bool:
-    """A key of `sk-…`: no name of words with hyphens in between."""
+    """Tell a key `sk-…` from a name of hyphenated words."""
     return _is_mixed(match["secret"]) and any(c.isupper() for c in match["secret"])
 
 
@@ -250,7 +251,7 @@ def _key(needs: str, prefix: str, rest: str, real: Callable[[re.Match[str]], boo
 
 _PATTERNS: Final = (
     _Pattern(
-        "private",  # only lines of base64, so that nothing else hides behind a key that never ends
+        "private",  # only lines of base64, so that an unterminated key hides nothing else
         re.compile(
             r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
             r"(?P<secret>(?:\s|\\[nr])*+(?:[A-Za-z0-9+/=]{16,}+(?:\s|\\[nr])*+)++"
@@ -293,7 +294,7 @@ _PATTERNS: Final = (
         lambda found: _is_mixed(found["secret"]) and not could_act(found["secret"]),
     ),
     _Pattern(
-        "://",  # no `#`: what stands before it is the host and its port
+        "://",  # no `#`: the text before it is the host and its port
         re.compile(r"(?<=://)[A-Za-z0-9._~%+-]{0,100}:(?P<secret>[A-Za-z0-9._~%+!*,=^-]{1,200})@"),
         lambda found: not re.fullmatch(r"[0-9]{1,5}", found["secret"]),
     ),

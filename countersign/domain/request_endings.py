@@ -22,7 +22,7 @@ UNSEEN: Final = (
 def expire(request: Request, now: datetime, *, unless: str | None = None) -> Step:
     """End a request whose deadline passed; nothing if it is not due or is settled.
 
-    `unless`: why silence does not approve, whatever the request's own rules say: it expires, with these words.
+    `unless`: why silence does not approve, despite the request's own rules; the request expires for this reason.
     """
     if request.status is not Status.PENDING or request.deadline is None or now < request.deadline:
         return Step(request)
@@ -32,7 +32,7 @@ def expire(request: Request, now: datetime, *, unless: str | None = None) -> Ste
 
 
 def stands(request: Request, since: datetime, now: datetime) -> Step:
-    """Note since when people can see its card: silent approval counts from then (R32)."""
+    """Note since when its card is visible: silent approval counts from then (R32)."""
     if request.status is not Status.PENDING or request.deadline is None or not approved_by_timeout(request):
         return Step(request)
     if now >= request.deadline or since + request.rules.timeout - request.deadline <= _lag(request):
@@ -41,17 +41,17 @@ def stands(request: Request, since: datetime, now: datetime) -> Step:
 
 
 def seen_long_enough(request: Request, since: datetime | None, now: datetime) -> bool:
-    """Tell whether a card that stands since then was there for all of the time."""
+    """Tell whether a card posted at `since` was visible for the whole time."""
     return since is not None and now >= since + request.rules.timeout - _lag(request)
 
 
 def _lag(request: Request) -> timedelta:
-    """Allow the time that posting a card may take without anybody missing it."""
+    """Return the tolerated time between the question and its card."""
     return min(_POSTED_WITHIN, request.rules.timeout / 10)
 
 
 def approved_by_timeout(request: Request) -> bool:
-    """Tell whether it counts as approved if nobody decides in time (R23)."""
+    """Tell whether the request counts as approved if nobody decides in time (R23)."""
     question = request.question
     return (
         request.rules.on_timeout is OnTimeout.APPROVE
@@ -63,7 +63,7 @@ def approved_by_timeout(request: Request) -> bool:
 
 
 def withdraw(request: Request, now: datetime, why: str, user: UserId | None = None) -> Step:
-    """The run takes its question back; nothing if it is settled already."""
+    """Withdraw the run's question; no effect if it is already settled."""
     if request.status is not Status.PENDING:
         return Step(request)
     by = (user,) if user else ()
@@ -73,7 +73,7 @@ def withdraw(request: Request, now: datetime, why: str, user: UserId | None = No
 def settle(
     request: Request, decision: Decision, *, user: UserId | None = None, votes: tuple[Vote, ...] | None = None
 ) -> Step:
-    """Give the request its decision, and these votes if they changed; with the event."""
+    """Put the decision, and any changed votes, into the request; add the event."""
     votes = request.votes if votes is None else votes
     settled = replace(request, status=decision.outcome, votes=votes, decision=decision)
     data = {"outcome": str(decision.outcome), "how": str(decision.how), "words": decision.words}
@@ -91,7 +91,7 @@ def settle(
 
 
 def _spans(request: Request, decision: Decision) -> dict[str, str]:
-    """Seconds from the question to its end, and from the deadline to whoever kept it."""
+    """Seconds from the question to its end, and from the deadline to the settling."""
     spans = {"waited": f"{(decision.at - request.created_at).total_seconds():.3f}"}
     if decision.how is How.TIMEOUT and request.deadline is not None:
         spans["late"] = f"{(decision.at - request.deadline).total_seconds():.3f}"
@@ -102,7 +102,7 @@ def _spans(request: Request, decision: Decision) -> dict[str, str]:
 class Decided:
     """A decision for code; `by` are Slack user ids, empty when no person decided.
 
-    `names` are theirs in the same order; "", or nothing, where Slack did not say.
+    `names` are their names in the same order; "" or missing if Slack did not say.
     """
 
     request: RequestId
@@ -113,13 +113,13 @@ class Decided:
     words: str = ""
     chosen: tuple[str, ...] = ()
     content: str = ""
-    """The text as a reviewer changed it; "" if they did not."""
+    """The text as edited by a reviewer; "" if unchanged."""
     names: tuple[str, ...] = ()
 
     def who(self) -> str:
         """Name the people who decided, like “reviewers Bob and Eve”.
 
-        "nobody" when it was no person, or a rule of the workspace.
+        "nobody" if no person decided, or the workspace's rule that did.
         """
         if not self.by:
             return "a rule of the workspace" if self.how is How.POLICY else "nobody"
@@ -155,7 +155,7 @@ def decided(request: Request) -> Decided:
 def approved_content(request: Request) -> str | None:
     """Return the text that may be used; None if none was approved.
 
-    It is the one that was shown, or what a reviewer made of it.
+    It is the shown text, or the reviewer's edit of it.
     """
     if request.decision is None or request.status not in (Status.APPROVED, Status.EDITED):
         return None
@@ -173,7 +173,7 @@ def may_act(request: Request) -> bool:
 
 
 def decided_digest(request: Request) -> Digest:
-    """Digest what people decided: a call with the arguments that count, or a text."""
+    """Digest the decided content: a call with its final arguments, or a text."""
     call, decision = request.question.call, request.decision
     if call is not None:
         edited = decision is not None and request.status is Status.EDITED

@@ -32,16 +32,16 @@ class Kind(StrEnum):
     MESSAGE = "message"
     TOOL = "tool"
     CODE = "code"
-    CHOICE = "choice"  # which of the options; reject to choose none
-    FORM = "form"  # a JSON schema to fill in, kept as a call without arguments
+    CHOICE = "choice"  # choose one of the options; reject to choose none
+    FORM = "form"  # fill in a JSON schema, which is kept as a call without arguments
     TURN = "turn"
-    """Whether a conversation goes on: approve, respond with what is said next, or reject to stop."""
+    """Continue a conversation? Approve, respond with the next message, or reject to stop."""
     END = "end"
-    """Whether a conversation whose agents say that they are finished ends: approve, or respond with what comes next."""
+    """End a conversation whose agents say that they are finished? Approve, or respond with the next message."""
     IN_DOUBT = "in_doubt"
-    """Whether something happened: respond "it ran" with what it returned, approve another try, or reject to stop."""
+    """Did an action happen? Respond "it ran" with its result, approve another try, or reject to stop."""
     DIVERGED = "diverged"
-    """Whether a run whose code changed under it goes on: approve, or reject to stop."""
+    """Continue a run whose code changed while it waited? Approve, or reject to stop."""
 
 
 ABOUT_THE_RUN: Final = frozenset({Kind.IN_DOUBT, Kind.DIVERGED})
@@ -94,7 +94,7 @@ class How(StrEnum):
     POLICY = "policy"
     PERMISSION = "permission"
     BREAK_GLASS = "break_glass"
-    """The requester alone, in an emergency, where the channel lets them; everybody named is told."""
+    """The requester alone, in an emergency, if the channel allows it; all reviewers are notified."""
     RUN = "run"
 
 
@@ -108,7 +108,7 @@ class Vote:
     attempt: AttemptId
     chosen: tuple[str, ...] = ()
     seat: UserId | None = None
-    """Whose place they took, if they stood in for somebody."""
+    """The person in whose place they voted, if they stood in for somebody."""
     name: str = ""
     """The user's name at that moment; "" when Slack did not say."""
     proof: Proof = Proof.SLACK
@@ -124,31 +124,31 @@ class Looking:
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """A step of the escalation that was taken; `number` counts from 0 in the rules.
+    """An executed step of the escalation; `number` is its index in the rules.
 
-    Steps left out were overtaken.
+    Missing numbers are steps that a later step overtook.
     """
 
     number: int
     at: datetime
     joined: Reviewers = field(default_factory=Reviewers)
-    """Who may decide since then and could not before."""
+    """The reviewers added by this step."""
 
 
 class Scope(StrEnum):
-    """Breadth of a permission, the narrower first; always of one team in one channel."""
+    """Breadth of a permission, narrowest first; always for one team in one channel."""
 
     CALL = "call"
-    """Exactly what was shown, by the same agent."""
+    """Exactly the shown call, by the same agent."""
     ARGUMENTS = "arguments"
-    """The tool with the same arguments, whichever agent of the team wants it."""
+    """The tool with the same arguments, for any agent of the team."""
     TOOL = "tool"
     """The tool, whatever its arguments."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The permission that was given with a decision, or by which it came about."""
+    """The permission that was given with a decision, or that made it."""
 
     permission: PermissionId
     scope: Scope
@@ -158,10 +158,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The decision on a request. `by` is empty when no person decided.
+    """The decision on a request; `by` is empty if no person decided.
 
-    `words` are the reason or the answer. `arguments` of an edited call, canonical JSON, or `content` of an edited text
-    count instead of what was asked. `chosen` are options of a choice. `standing` came with it, or brought it about.
+    `words` are the reason or the answer. `arguments` (canonical JSON of an edited call) or `content` (an edited text)
+    replace the original. `chosen` are options of a choice. `standing` is the permission that was given with the
+    decision, or that made it.
     """
 
     outcome: Status
@@ -174,23 +175,23 @@ class Decision:
     content: str = ""
     chosen: tuple[str, ...] = ()
     instead_of: tuple[UserId, ...] = ()
-    """In whose place those decided who stood in for somebody."""
+    """The absent people in whose place stand-ins decided."""
     standing: Standing | None = None
     names: tuple[str, ...] = ()
-    """Their names at that moment, in the order of `by`; "" where Slack did not say."""
+    """Names of the deciders at that moment, in the order of `by`; "" if Slack did not say."""
     proof: Proof = Proof.SLACK
-    """The weakest of what they proved."""
+    """The weakest proof of all deciders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question; `asked` counts those of this agent in this run, from 0.
+    """A question; `asked` is its number, from 0, among this agent's in the run.
 
-    `content` is what people read; of a call (kinds tool and code) what its renderer made of the arguments. `options`,
-    and whether `several` may be chosen, are those of a choice. `notes` are what people must know besides, a sentence
-    each; `claimed` if a program or its agent wrote them. `before` is the content that was refused last in this place,
-    and `reply` the words that came with the refusal. `batch` is a template of the title of several such calls.
-    `about` is the execution of which a question in doubt asks. `salt`: see `countersign.domain.question_salts`.
+    `content` is the text that people read; for a call (kinds tool and code) its renderer makes it from the arguments.
+    `options` and `several` (more than one may be chosen) belong to a choice. `notes` are further sentences for people;
+    `claimed` if a program or its agent wrote them. `before` is the content that was last refused in this place, and
+    `reply` the text of that refusal. `batch` is a title template for several such calls. `about` is the execution that
+    a question in doubt asks about. `salt`: see `countersign.domain.question_salts`.
     """
 
     agent: str
@@ -215,9 +216,9 @@ class Question:
 class Request:
     """One question to people, with the rules that were in force when it was asked.
 
-    With each step of the escalation its reviewers join those of the rules. `reminded` counts the reminders, of which
-    the last was at `reminded_at`; the next comes at `snoozed_until` if somebody put it off. Nothing but the deadline
-    comes before `held_until`. `callback` is the URL of the `program` that asks.
+    Each step of the escalation adds its reviewers to those of the rules. `reminded` counts the reminders; the last was
+    at `reminded_at`, and a snoozed one comes at `snoozed_until`. Before `held_until`, only the deadline can take
+    effect. `callback` is the URL of the asking `program`.
     """
 
     id: RequestId
@@ -244,12 +245,12 @@ class Request:
 
     @property
     def slot(self) -> str:
-        """Agent and count: where in the run this was asked, whatever the words were."""
+        """Agent and number: the question's place in the run, independent of its text."""
         return slot_of(self.question)
 
     @property
     def digest(self) -> Digest:
-        """Digest everything that a decision is bound to."""
+        """Digest all content that a decision is bound to."""
         return digest(self.question)
 
 
@@ -268,14 +269,13 @@ class Step:
 
 
 _SENDS_BACK: Final = frozenset({Kind.MESSAGE, Kind.TOOL, Kind.CODE})
-"""Kinds of which a free answer asks for changes, if the question can be approved."""
+"""Kinds for which a free answer asks for changes, if the question can be approved."""
 
 
 def approves(question: Question, verb: Verb) -> bool:
-    """Tell whether this answer lets something continue, so that it needs a proof.
+    """Tell whether this answer lets an action continue, so that it needs a proof.
 
-    A rejection never does, nor does a request for changes. An answer in the place of a result, a choice or a form
-    does.
+    A rejection or a request for changes does not. An answer that replaces a result, a choice or a form does.
     """
     if verb is Verb.RESPOND:
         return not (question.kind in _SENDS_BACK and Verb.APPROVE in question.offers)
@@ -283,18 +283,18 @@ def approves(question: Question, verb: Verb) -> bool:
 
 
 def needed_proof(request: "Request", verb: Verb) -> Proof:
-    """Return what this answer must be proved with."""
+    """Return the proof that this answer needs."""
     return request.rules.proof if approves(request.question, verb) else Proof.SLACK
 
 
 def slot_of(question: Question) -> str:
     """Name a question's place in its run."""
     match question.kind:
-        case Kind.IN_DOUBT:  # several may stand beside each other, and beside the agent's own questions
+        case Kind.IN_DOUBT:  # several may be open at once, together with the agent's own questions
             return f"in doubt {digest(replace(question, salt=''))[:16]}"
         case Kind.DIVERGED:
             return f"diverged {question.agent}#{question.asked}"
-        case Kind.TOOL | Kind.CODE | Kind.CHOICE:  # counted by the gate, beside what an agent's words are asked about
+        case Kind.TOOL | Kind.CODE | Kind.CHOICE:  # the gate counts them apart from questions about messages
             return f"{question.agent} {question.kind}#{question.asked}"
     return f"{question.agent}#{question.asked}"
 
@@ -302,7 +302,7 @@ def slot_of(question: Question) -> str:
 def digest(question: Question) -> Digest:
     """Digest everything that a reviewer judges."""
     parts = [] if (call := question.call) is None else ["call", call.tool, call.arguments]
-    if question.options:  # they are counted, so that none passes for a note
+    if question.options:  # with their number, so that no option passes for a note
         parts += ["several" if question.several else "one", str(len(question.options)), *question.options]
     parts += ["notes", *question.notes] if question.notes else []
     parts += ["about", question.about] if question.about else []
@@ -311,13 +311,13 @@ def digest(question: Question) -> Digest:
 
 
 def digest_of_answer(salt: str, arguments: str, content: str, chosen: tuple[str, ...], words: str) -> Digest | str:
-    """Digest what a person entered, with the salt of the question; "" if nothing."""
+    """Digest a person's input, with the question's salt; "" without input."""
     entered = any((arguments, content, chosen, words))
     return digest_of("answer", salt, arguments, content, words, *chosen) if entered else ""
 
 
 def request_id(run: RunId, question: Question) -> RequestId:
-    """Derive the id that a rebuilt run finds its earlier request by."""
+    """Derive the id by which a rebuilt run finds its earlier request."""
     return RequestId("q" + short_name(run, slot_of(question), digest(question), length=16))
 
 

@@ -1,7 +1,7 @@
-"""Calls of a worker about one run, which `web` answers.
+"""Calls from a worker to `web` about one run.
 
-Each call is a value with the type of its answer. A worker makes them under its lease: `web` refuses a call whose fence
-is not the run's. A call may be repeated, because only its answer may have been lost.
+Each call is a value that carries the type of its answer. A worker calls under its lease: `web` refuses a call whose
+fence is not the run's. Every call may be repeated, because its answer may have been lost.
 """
 
 from base64 import b64decode, b64encode
@@ -33,8 +33,8 @@ class RunCall(Generic[R]):
 class Claimed:
     """The answer to `Claim`.
 
-    `run` is None if there is nothing to do: it is `over`, or rests until somebody decides. `elsewhere`: another worker
-    has its team, and this one does not.
+    `run` is None if there is nothing to do: the run is `over`, or rests until somebody decides. `elsewhere`: another
+    worker has the run's team, and this one does not.
     """
 
     run: Run | None
@@ -44,7 +44,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Claim(RunCall[Claimed]):
-    """Advance the run from now on; older fences count no more.
+    """Advance the run from now on, and invalidate older fences.
 
     `teams` are those of the worker; `script` says that the caller is the run's own program.
     """
@@ -79,7 +79,7 @@ class Find(RunCall[Request | None]):
 
 @dataclass(frozen=True, slots=True)
 class CardLink(RunCall[str]):
-    """Find where Slack shows the card of a request; "" as long as it is not posted."""
+    """Find the link to a request's card in Slack; "" until it is posted."""
 
     name, answer = "card_link", str
     request: RequestId
@@ -87,7 +87,7 @@ class CardLink(RunCall[str]):
 
 @dataclass(frozen=True, slots=True)
 class TakeBack(RunCall[None]):
-    """Withdraw a request that nobody in the run waits for, and free its place."""
+    """Withdraw a request that the run no longer waits for, and free its place."""
 
     name, answer = "take_back", None
     request: RequestId
@@ -96,9 +96,10 @@ class TakeBack(RunCall[None]):
 
 @dataclass(frozen=True, slots=True)
 class Deliver(RunCall[None]):
-    """Note that the agent has the decision.
+    """Record that the agent has received the decision.
 
-    The run continues if nothing else is asked. `not_done` says why nothing is done with an approval, for its card.
+    The run continues if no other question is open. `not_done` is the reason why an approval is not acted on, for its
+    card.
     """
 
     name, answer = "deliver", None
@@ -114,7 +115,7 @@ class Deliver(RunCall[None]):
 class Ruling:
     """The judgement of a call by the workspace's policy.
 
-    `effect` is `pass`, `ask` or `refuse`; `clause` is the rule that counts, `version` that policy's.
+    `effect` is `pass`, `ask` or `refuse`; `clause` is the rule that applied, `version` the policy's.
     """
 
     then: str
@@ -127,9 +128,9 @@ class Ruling:
 class Judge(RunCall[Ruling]):
     """Judge a call by the workspace's policy.
 
-    That it passes or is refused is recorded once, and the run counts calls that pass. `team_says` is what the team's
-    own code wants, None if nothing, and `team_why` its reason. `edited`: reviewers approved the call as they changed
-    it, so only a refusal is recorded. `once` names the judgement, the same in a repeat.
+    A pass or a refusal is recorded once, and the run counts passed calls. `team_says` is the effect that the team's own
+    code wants, if any, and `team_why` its reason. `edited`: reviewers approved the call with their edits, so only a
+    refusal is recorded. `once` identifies the judgement, so that a repeat is recognised.
     """
 
     name, answer = "judge", Ruling
@@ -146,7 +147,7 @@ class Judge(RunCall[Ruling]):
 class Say(RunCall[None]):
     """Add a line of progress, for the requester's thread.
 
-    `at` is its moment, so that a repeat after a lost answer adds nothing.
+    `at` is the line's time, so that a repeat after a lost answer adds nothing.
     """
 
     name, answer = "say", None
@@ -157,7 +158,7 @@ class Say(RunCall[None]):
 
 @dataclass(frozen=True, slots=True)
 class Write(RunCall[None]):
-    """Note the text that an agent is writing, for the requester's thread."""
+    """Show the text that an agent is writing in the requester's thread."""
 
     name, answer = "write", None
     text: Writing
@@ -165,7 +166,7 @@ class Write(RunCall[None]):
 
 @dataclass(frozen=True, slots=True)
 class Wait(RunCall[None]):
-    """Note why an agent waits, for the requester's thread."""
+    """Show in the requester's thread why an agent waits."""
 
     name, answer = "wait", None
     delay: Delay
@@ -173,7 +174,7 @@ class Wait(RunCall[None]):
 
 @dataclass(frozen=True, slots=True)
 class Plan(RunCall[None]):
-    """Note the steps to come, for the requester's thread."""
+    """Show the coming steps in the requester's thread."""
 
     name, answer = "plan", None
     number: int
@@ -182,7 +183,7 @@ class Plan(RunCall[None]):
 
 @dataclass(frozen=True, slots=True)
 class StepDone(RunCall[None]):
-    """Note that a step of the plan was done, for the requester's thread."""
+    """Mark a step of the plan as done in the requester's thread."""
 
     name, answer = "step_done", None
     number: int
@@ -191,10 +192,10 @@ class StepDone(RunCall[None]):
 
 @dataclass(frozen=True, slots=True)
 class Report(RunCall[None]):
-    """Note once the outcome of an execution, for the card of what people approved.
+    """Record the outcome of an execution once, for the card of its approval.
 
-    It is evidence: it counts whenever it comes, and changes nothing else. InvalidInput if the execution was never
-    granted.
+    The report is evidence: it counts whenever it arrives, and changes nothing else. InvalidInput if the execution was
+    never granted.
     """
 
     name, answer = "report", None
@@ -210,12 +211,12 @@ class Report(RunCall[None]):
 
 @dataclass(frozen=True, slots=True)
 class Begin(RunCall[Begun]):
-    """Get the right to start an action, right before it; only `GRANTED` gives it.
+    """Ask for the right to start an action, right before it; only `GRANTED` allows it.
 
-    Without a `request` nobody decided on the action, and it is granted if the run is still the caller's. Else the
-    execution is granted once, its `digest` must be that of the decision, and the decision counts as delivered. `step`
-    tells apart several actions that share a decision. `again` is the question whose approval lets the action run
-    again. An `idempotent` execution may start again.
+    Without a `request`, nobody decided on the action, and it is granted if the run is still the caller's. With a
+    `request`, the execution is granted once, its `digest` must match the decision, and the decision counts as
+    delivered. `step` distinguishes several actions that share a decision. `again` is the question whose approval lets
+    the action run again. An `idempotent` execution may start again.
     """
 
     name, answer = "begin", Begun
@@ -231,8 +232,8 @@ class Begin(RunCall[Begun]):
 class Park(RunCall[bool]):
     """Park the run, so that it may leave memory, and close its fence, in one step.
 
-    False if it has something to do: all of `awaited` must still be undecided in that step, so no decision falls
-    between (R5).
+    False if the run has something to do: all of `awaited` must still be undecided in that step, so no decision gets
+    lost in between (R5).
     """
 
     name, answer = "park", bool
@@ -258,9 +259,9 @@ class Finish(RunCall[None]):
 
 @dataclass(frozen=True, slots=True)
 class Attach(RunCall[None]):
-    """Keep files that approved code made until they are in the run's thread.
+    """Store files that approved code made until they are in the run's thread.
 
-    The thread says what is `left` out. `files` are pairs of a name and the content in base64.
+    The thread lists the files that are `left` out. `files` are pairs of a name and the content in base64.
     """
 
     name, answer = "attach", None
@@ -269,7 +270,7 @@ class Attach(RunCall[None]):
 
     @classmethod
     def of(cls, files: Sequence[MadeFile], left: Sequence[LeftOut] = ()) -> Self:
-        """Encode the files; those that are too large are left out."""
+        """Encode the files, leaving out files that are too large."""
         small = [file for file in files if len(file.content) <= LARGEST]
         large = [LeftOut(Why.LARGE, file.name) for file in files if len(file.content) > LARGEST]
         return cls(tuple((file.name, b64encode(file.content).decode()) for file in small), (*left, *large))
@@ -281,9 +282,9 @@ class Attach(RunCall[None]):
 
 @dataclass(frozen=True, slots=True)
 class Start(RunCall[Run]):
-    """Start a run that the caller advances itself.
+    """Start a run that the caller itself advances.
 
-    The same run id again is the same run. `channel` is an id or a name like `#general`, `requester` an id
+    A repeated run id returns the same run. `channel` is an id or a name like `#general`, `requester` an id
     or a name like `@alice`.
     """
 
@@ -296,7 +297,7 @@ class Start(RunCall[Run]):
 
 @dataclass(frozen=True, slots=True)
 class Read(RunCall[Run]):
-    """Read the run, for its own program."""
+    """Read the run for the program that advances it."""
 
     name, answer = "read", Run
 

@@ -21,8 +21,8 @@ class Option:
     """An option of a team, chosen when a task starts.
 
     People write it `name=choice` before the task, or choose it below `label` in the window. `name` is a word of small
-    letters; choices are single words, 100 of 75 characters at most; `hint` explains them in 150 characters. Until
-    somebody chooses, it is `default`. ValueError with a sentence if it cannot be offered.
+    letters; choices are single words, 100 of 75 characters at most; `hint` explains them in 150 characters. Without a
+    choice, `default` applies. ValueError with a sentence if the option cannot be offered.
     """
 
     name: str
@@ -47,9 +47,9 @@ class Option:
 
 
 def in_words(words: str, options: Sequence[Option]) -> tuple[dict[str, str], str]:
-    """Split a text into the `name=choice` words that it begins with, and the rest.
+    """Split a text into its leading `name=choice` pairs and the rest.
 
-    A team without options has no such words. Choices are not judged here. InvalidInput if a name is given twice.
+    A team without options has no such pairs. Choices are not checked here. InvalidInput if a name is given twice.
     """
     choices: dict[str, str] = {}
     while options and (match := _GIVEN.match(words)):

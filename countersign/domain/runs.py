@@ -24,19 +24,19 @@ from countersign.domain.executions import ExecutionOutcome, Grant, doubt, note
 from countersign.domain.ids import ApiKeyId, ChannelId, RequestId, RunId, TeamName, UserId, WorkspaceId
 
 LONGEST_TASK: Final = 10_000
-"""Characters of a task. A slash command holds fewer, a modal's input 3,000; scripts may say more."""
+"""Most characters of a task. A slash command takes fewer, a modal's input 3,000; scripts may send more."""
 LONGEST_RESULT: Final = 30_000
 KEPT_PROGRESS: Final = 10
 KEPT_REPORTS: Final = 20
 LONGEST_REPORT: Final = 150
-"""Characters of an outcome on a card."""
+"""Most characters of an outcome on a card."""
 KEPT_RECENT: Final = 8
-"""Of the questions that a run has asked, so many are named in its thread."""
+"""Number of a run's newest questions that its thread lists."""
 LONGEST_STATE: Final = 20
 TEXT_HEADINGS: Final = ("Draft (not sent)", "Approved text")
-"""Headings of a team's final text, on a line of its own, that say what it is; without one it is a summary."""
+"""Headings, on a line of their own, that label a team's final text; without a heading it is a summary."""
 KEPT_PASSED: Final = 20
-"""Kinds of calls that nobody was asked about, of which a run keeps the number; all others count as one more."""
+"""Kinds of passed calls that a run counts separately; all others share one count."""
 
 
 class Status(StrEnum):
@@ -85,17 +85,17 @@ MOVES: Final[dict[Status, dict[Verb, Status]]] = {
 
 
 UNREPORTED: Final = "unreported"
-"""How a program's request ended of which it reported nothing: nobody knows what came of it."""
+"""End of a program's request without a report: the outcome is unknown."""
 TRY_AGAIN: Final = frozenset({"failed", "expired"})
-"""Ends after which the same task can be started again."""
+"""Endings after which the same task can be started again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """One task given to one team.
 
-    `open` maps the place of a question in the run to its undecided request. `options` are what was chosen when it was
-    started, by name.
+    `open` maps the place of a question in the run to its undecided request. `options` maps names to the choices made at
+    its start.
     """
 
     id: RunId
@@ -110,55 +110,55 @@ class Run:
     progress: tuple[Progress, ...] = ()
     ended_at: datetime | None = None
     result: str = ""
-    """The outcome in a sentence, then the agents' final words: what the requester reads."""
+    """The outcome in a sentence, then the agents' final text, for the requester."""
     words: str = ""
     stopped_by: UserId | None = None
     asked: int = 0
     """The number of questions that it has put to people."""
     options: dict[str, str] = field(default_factory=dict)
     by_script: bool = False
-    """No worker advances it: a script of `run_here` does, or a program that asks over HTTP."""
+    """A script of `run_here`, or a program that asks over HTTP, advances it instead of a worker."""
     writing: Writing | None = None
-    """What is shown of a text under way until it is a line of progress; nothing depends on it."""
+    """Preview of an unfinished text, until it becomes a line of progress; nothing depends on it."""
     usage: Usage | None = None
-    """Known at the end, where a worker saw to it."""
+    """Set at the end of runs that a worker ended."""
     passed: tuple[Passed, ...] = ()
     """Calls that nobody was asked about."""
     reported: tuple[ActionReport, ...] = ()
-    """The outcomes of what people approved last; the events have all of them."""
+    """The outcomes of the newest approved actions; the events have all of them."""
     program: ApiKeyId | None = None
-    """The key of the program that asks by itself, over HTTP."""
+    """The key of the program that asks over HTTP."""
     salt: str = ""
     """A random secret, in no record, from which the salts of its questions are derived."""
     recent: tuple[RequestId, ...] = ()
     """The newest questions that it has asked, oldest first."""
     delay: Delay | None = None
-    """Shown until the next line of progress; nothing depends on it."""
+    """A wait that is shown until the next line of progress; nothing depends on it."""
     ended_as: str = ""
-    """How it finished, if not simply so: `rejected`, `expired`, `failed`, `unreported`, or the team's own word."""
+    """A special way of finishing: `rejected`, `expired`, `failed`, `unreported`, or the team's own word."""
     plan: tuple[Planned, ...] = ()
     """The steps of its newest plan, shown until they are done; nothing depends on them."""
     plans: int = 0
-    """How many plans its team has made known."""
+    """Number of plans that its team has announced."""
     area: str = ""
-    """The workers' area in which it is advanced: the id of their key, or "" for workers without one of their own."""
+    """The workers' area in which it is advanced: the id of their key, or "" for workers without their own key."""
     key: ApiKeyId | None = None
     """The key of the program that started it and advances it itself."""
     fence: int = 0
     """The greatest fence under which a worker has claimed it; a call under a lower one changes nothing."""
     grants: dict[str, Grant] = field(default_factory=dict)
-    """The executions of what people decided, by their names, in the order in which they were granted."""
+    """The executions of decided actions by name, in the order of their grants."""
     acted: bool = False
-    """Whether an agent had a decision or began an action: since then the journal of its worker holds something."""
+    """True once an agent received a decision or began an action: from then on its worker's journal is not empty."""
 
     def __post_init__(self) -> None:
         TeamName(self.team)
 
     @property
     def known_as(self) -> str:
-        """The team's name; of somebody's own program it says so, as no team's name can.
+        """The team's name, or a name for a person's own program that no team can have.
 
-        A program with a key is called by it too: keys may share a name.
+        The name of a program with a key includes the key, because keys may share a name.
         """
         if self.program is not None:
             return f"{self.team} (the key {self.program})"
@@ -166,7 +166,7 @@ class Run:
 
     @property
     def over(self) -> bool:
-        """Tell whether nothing will happen to this run any more."""
+        """Tell whether this run has ended."""
         return not MOVES[self.status]
 
     @property
@@ -212,7 +212,7 @@ def start(
 
 
 def said(run: Run) -> str:
-    """Write the chosen options as people do: `mode=never replies=3`."""
+    """Write the chosen options as people type them: `mode=never replies=3`."""
     return " ".join(f"{name}={choice}" for name, choice in run.options.items())
 
 
@@ -225,7 +225,7 @@ def move(run: Run, verb: Verb, now: datetime) -> Run | None:
 
 
 def claim(run: Run, fence: int, owner: str, now: datetime) -> Step:
-    """Let the worker with this fence advance the run, from where it was."""
+    """Let the worker with this fence continue the run."""
     run = replace(run, fence=fence)
     if run.status is Status.PARKED:
         woken = move(run, Verb.GO_ON, now) or run
@@ -248,19 +248,19 @@ def _progressed(noted: Run, now: datetime, words: str, agent: str = "") -> Step:
 
 
 def note_writing(run: Run, writing: Writing, now: datetime) -> Step:
-    """Note what is being written; events hold its length only."""
+    """Note the text being written; events contain only its length."""
     noted = replace(run, writing=writing, delay=None)
     words = f"{'has written' if writing.done else 'is writing'} {writing.characters:,} characters"
     return _progressed(noted, now, words, writing.agent)
 
 
 def note_delay(run: Run, delay: Delay, now: datetime) -> Step:
-    """Note why nothing happens for a while."""
+    """Note why the run pauses for a while."""
     return _progressed(replace(run, delay=delay), now, delay.why)
 
 
 def note_plan(run: Run, number: int, titles: Sequence[str], now: datetime) -> Step:
-    """Note the team's plan of this number, from 1; once, as a rebuilt run repeats it."""
+    """Note the team's plan of this number, from 1, once: a rebuilt run repeats it."""
     if number <= run.plans:
         return Step(run)
     plan = tuple(Planned(now, step_title(title)) for title in titles[:KEPT_STEPS])
@@ -286,9 +286,9 @@ def note_passed(run: Run, tool: str, why: str) -> Run:
 
 
 def deliver(run: Run, request: RequestId, now: datetime) -> Step:
-    """Note that the agent has the decision.
+    """Note that the agent has received the decision.
 
-    The run continues if nothing else is asked.
+    The run continues if no other question is open.
     """
     if request not in run.open.values():
         return Step(run)
@@ -303,7 +303,7 @@ def report(
 ) -> Step:
     """Note the outcome of a granted execution, once.
 
-    The outcome of a replaced one is an event alone.
+    The outcome of a replaced execution is only an event.
     """
     grant = run.grants[execution]
     if grant.outcome in (ExecutionOutcome.DONE, ExecutionOutcome.FAILED):
@@ -316,7 +316,7 @@ def report(
 
 
 def report_not_done(run: Run, request: RequestId, why: str, now: datetime) -> Step:
-    """Note once why nothing is done with an approval."""
+    """Note once why an approval is not acted on."""
     return _with_report(run, ActionReport(request, True, _cut(why), NOT_DONE), now)
 
 
@@ -349,7 +349,7 @@ def end(
     usage: Usage | None = None,
     ended_as: str = "",
 ) -> Step:
-    """End the run; nothing happens if it has ended already."""
+    """End the run; no effect if it has already ended."""
     ended = move(run, verb, now)
     if ended is None:
         return Step(run)
@@ -361,7 +361,7 @@ def end(
 
 
 def _doubts_told(run: Run, now: datetime) -> Step:
-    """Tell on their cards of executions that began and of which nothing is known at the end of the run."""
+    """Report, on their cards, executions without an outcome at the run's end."""
     events: list[Event] = []
     for execution, grant in run.grants.items():
         if grant.outcome is ExecutionOutcome.OPEN:

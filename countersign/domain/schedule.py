@@ -1,9 +1,9 @@
 """Schedule of an undecided request: reminders, escalation, the deadline.
 
-Reminders and escalations keep out of the channel's quiet hours: they come at their end. The deadline is firm, because
-it is what people and agents were told. What was missed while no process ran is not made up for: one reminder comes,
-and of several escalations the last, which lets all of their people decide. Whoever may decide may put reminders off,
-or say that they are looking.
+Reminders and escalations that fall into the channel's quiet hours come when these end. The deadline is firm, because
+people and agents were told of it. Steps missed while no process ran are not repeated one by one: one reminder is sent,
+and only the last of several escalations, which lets the people of all of them decide. Everybody who may decide may
+snooze reminders, or say that they are looking.
 """
 
 from dataclasses import replace
@@ -20,14 +20,14 @@ from countersign.domain.requests import Looking, Raised, Request, Status, Step, 
 
 LONGEST_GAP: Final = timedelta(days=30)
 LATE: Final = timedelta(seconds=5)
-"""A deadline kept later than this passed while no process ran."""
+"""A deadline handled later than this passed while no process ran."""
 _DOUBLED: Final = 20
-"""So many times a gap doubles: the shortest has passed the longest then."""
+"""Most doublings of a gap: even the shortest gap then exceeds the longest timeout."""
 _MORNING: Final = time(9)
 
 
 class NextKind(StrEnum):
-    """Kinds of things that happen by themselves."""
+    """Kinds of scheduled steps."""
 
     REMIND = "remind"
     ESCALATE = "escalate"
@@ -35,7 +35,7 @@ class NextKind(StrEnum):
 
 
 class Next(NamedTuple):
-    """The moment and kind of the next thing that happens."""
+    """The moment and kind of the next scheduled step."""
 
     at: datetime
     kind: NextKind
@@ -50,7 +50,7 @@ class Snooze(StrEnum):
 
 
 def next_step(request: Request) -> Next | None:
-    """Return the next thing that happens to it by itself; None if nothing ever will."""
+    """Return the next scheduled step of the request; None if there is none."""
     if request.status is not Status.PENDING:
         return None
     steps = []
@@ -64,7 +64,7 @@ def next_step(request: Request) -> Next | None:
 
 
 def next_reminder(request: Request) -> datetime | None:
-    """Find when people are reminded next; None if not before the deadline.
+    """Find the moment of the next reminder; None if not before the deadline.
 
     Gaps grow, unless people chose the moment.
     """
@@ -76,7 +76,7 @@ def next_reminder(request: Request) -> datetime | None:
 
 
 def next_escalation(request: Request) -> datetime | None:
-    """Find when it goes to the next people; None if not before the deadline."""
+    """Find the moment of the next escalation; None if not before the deadline."""
     number = taken(request)
     if number >= len(request.rules.escalation):
         return None
@@ -84,7 +84,7 @@ def next_escalation(request: Request) -> datetime | None:
 
 
 def taken(request: Request) -> int:
-    """Count the steps of its escalation that were taken."""
+    """Count the executed steps of its escalation."""
     return request.raised[-1].number + 1 if request.raised else 0
 
 
@@ -94,14 +94,14 @@ def place_of(request: Request, raised: Raised) -> ChannelId:
 
 
 def due(request: Request, now: datetime) -> Step:
-    """Do what is due at this moment, all at once; nothing if nothing is."""
+    """Do everything that is due at this moment, in one step."""
     step = request_endings.expire(request, now)
     if step.changes or request.status is not Status.PENDING:
         return step
     following = next_step(request)
     if following is None or now < following.at:
         return Step(request)
-    if request.rules.quiet.covers(now):  # it was due before these hours, when nobody was there to do it
+    if request.rules.quiet.covers(now):  # it was due before these hours, while no process ran
         return Step(replace(request, held_until=request.rules.quiet.end(now)))
     raised, reminded = _raise(request, now), _remind(request, now)
     return Step(
@@ -117,7 +117,7 @@ def due(request: Request, now: datetime) -> Step:
 
 
 def snooze_end(request: Request, snooze: Snooze, now: datetime) -> datetime:
-    """Find the end of a snooze: never beyond the deadline."""
+    """Find the end of a snooze, never after the deadline."""
     if snooze is Snooze.HOUR:
         end = now + timedelta(hours=1)
     else:
@@ -130,7 +130,7 @@ def snooze_end(request: Request, snooze: Snooze, now: datetime) -> datetime:
 def has_time_for(request: Request, snooze: Snooze) -> bool:
     """Tell whether a snooze could end before the deadline.
 
-    It counts from when the request was asked: no card is drawn again only because time passes.
+    Measured from the time of the question, so that no card must be redrawn only because time passes.
     """
     return request.deadline is None or snooze_end(request, snooze, request.created_at) < request.deadline
 
@@ -178,7 +178,7 @@ def _remind(request: Request, now: datetime) -> Step:
 
 
 def look(request: Request, actor: Actor, now: datetime) -> Step:
-    """Note that they look at it, once; nobody is kept from deciding by that."""
+    """Note once that the actor looks at the request; others may still decide."""
     if (refused := _refused_attempt(request, actor, now, "look")) is not None:
         return refused
     if any(looker.user == actor.user for looker in request.looking):
@@ -190,7 +190,7 @@ def look(request: Request, actor: Actor, now: datetime) -> Step:
 def snooze(request: Request, actor: Actor, how: Snooze, now: datetime) -> Step:
     """Put its reminders off, for everybody; escalation and deadline stay.
 
-    Nothing happens where it has no reminders.
+    No effect if the request has no reminders.
     """
     if (refused := _refused_attempt(request, actor, now, "snooze")) is not None:
         return refused
@@ -203,7 +203,7 @@ def snooze(request: Request, actor: Actor, how: Snooze, now: datetime) -> Step:
 
 
 def _refused_attempt(request: Request, actor: Actor, now: datetime, verb: str) -> Step | None:
-    """The refusal, with its event, of somebody who may not decide on it now (R25)."""
+    """Return the refusal, with its event, if the actor may not decide now (R25)."""
     refusal = why_not_person(request, actor, now)
     if refusal is None:
         return None

@@ -1,6 +1,7 @@
 """Names of the slash commands, for every sentence that names one.
 
-Slack gives a name to the app that was installed last, so both are settings. `web` sets them once, before it draws.
+If two apps use the same name, Slack picks the app installed last, so both names are settings. `web` sets them once,
+before it draws.
 """
 
 from dataclasses import dataclass

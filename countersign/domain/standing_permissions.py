@@ -1,8 +1,8 @@
 """Standing permissions: "approve, and don't ask again for this" (R24).
 
-A permission is given with the approval of one request, as narrow as people chose it. It never holds more than what was
-judged there: the same team, channel and tool, and unless the whole tool was meant, the same arguments. It ends by
-itself within a day.
+A permission is given with the approval of one request, in the scope that people chose. It never covers more than the
+judged request: the same team, channel and tool, and the same arguments unless the scope is the tool. It ends within a
+day.
 """
 
 from dataclasses import dataclass
@@ -31,14 +31,14 @@ from countersign.domain.question_salts import unsalted
 from countersign.domain.requests import How, Kind, Request, Scope, Standing
 
 LONGEST: Final = timedelta(days=1)
-"""Nobody gives a permission for longer; after that people are asked again."""
+"""Longest life of a permission; after it people are asked again."""
 
 
 class Span(StrEnum):
     """The time for which people are not asked again."""
 
     RUN = "run"
-    """As long as this run goes on, a day at most."""
+    """Until this run ends, a day at most."""
     HOUR = "hour"
     DAY = "day"
 
@@ -58,9 +58,9 @@ class PermissionChoice:
 class Permission:
     """A standing permission. It holds digests only, never arguments.
 
-    `exact` is what must be the same: of a call the digest of its content, of arguments that of tool and arguments, of a
-    tool nothing. It is made without a salt, so it is in no record. `team` is what the run is `known_as`. `run` is set
-    if it ends with that run. `changed_at` is when it was given, last used or revoked.
+    `exact` is the digest that must match: for scope CALL of the content, for ARGUMENTS of tool and arguments, for TOOL
+    empty. It has no salt, so it is never in a record. `team` is the run's `known_as`. `run` is set if the permission
+    ends with that run. `changed_at` is the time when it was given, last used or revoked.
     """
 
     id: PermissionId
@@ -81,13 +81,13 @@ class Permission:
     used: int = 0
     revoked_by: UserId | None = None
     proof: Proof = Proof.SLACK
-    """What it was given with; it approves nothing that needs a stronger one."""
+    """The proof it was given with; it approves nothing that needs a stronger proof."""
 
 
 def why_not(request: Request, choice: PermissionChoice | None = None) -> Refusal | None:
-    """Return why this approval can give no such permission; None if it can.
+    """Return why this approval cannot give the permission; None if it can.
 
-    Without a choice: why it can give none at all.
+    Without a choice, return why it cannot give any permission.
     """
     if request.question.call is None:
         return Refusal.NO_STANDING_HERE
@@ -101,7 +101,7 @@ def why_not(request: Request, choice: PermissionChoice | None = None) -> Refusal
 
 
 def standing(request: Request, choice: PermissionChoice, attempt: AttemptId, now: datetime) -> Standing:
-    """Return what an approval of the request, by this attempt, allows from now on."""
+    """Return the permission that this attempt's approval of the request gives."""
     name = PermissionId("p" + short_name(request.id, attempt, length=10))
     return Standing(name, choice.scope, now + SPANS[choice.span], choice.span is Span.RUN)
 
@@ -132,14 +132,14 @@ def given_with(request: Request, team: str) -> Permission | None:
 
 
 def in_force(permission: Permission, now: datetime) -> bool:
-    """Tell whether it has neither ended nor been revoked."""
+    """Tell whether the permission has neither ended nor been revoked."""
     return permission.revoked_by is None and permission.at <= now < permission.until
 
 
 def covers(permission: Permission, request: Request, team: str, now: datetime) -> bool:
-    """Tell whether the request need not be asked, as far as the permission goes.
+    """Tell whether the permission covers the request, so that nobody need be asked.
 
-    Whoever gave it must still be somebody who may decide. What was asked before it was given is for people.
+    Its giver must still be allowed to decide. Requests asked before it was given remain for people.
     """
     call = request.question.call
     return (
@@ -157,9 +157,9 @@ def covers(permission: Permission, request: Request, team: str, now: datetime) -
 
 
 def why_not_revoke(permission: Permission, actor: Actor, rules: Rules, admins: frozenset[UserId]) -> Refusal | None:
-    """Return why this actor may not end it before its time; None if they may.
+    """Return why this actor may not revoke the permission; None if they may.
 
-    The person who gave it may, and everybody who may change its channel's settings. `rules` are in force there now.
+    Its giver may, and everybody who may change its channel's settings. `rules` are now in force there.
     """
     if (nobody := why_nobody(actor, permission.workspace)) is not None:
         return nobody
@@ -173,7 +173,7 @@ def given(permission: Permission) -> Event:
 
 
 def revoked(permission: Permission, by: UserId) -> Event:
-    """Make the event of a permission's end before its time."""
+    """Make the event of a permission's revocation."""
     return _event(EventType.PERMISSION_REVOKED, permission, by)
 
 

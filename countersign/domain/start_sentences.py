@@ -1,6 +1,6 @@
 """Sentences about starting a run: why nothing was started, and what to do next.
 
-Views draw the mentions of those that are data.
+Sentences that are data get their mentions from the views.
 """
 
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ def no_task() -> str:
 
 
 def no_reviewers() -> str:
-    """Say that the channel has nobody who decides."""
+    """Say that the channel has no reviewers."""
     return (
         "This channel has no reviewers, so nothing was started. "
         f"Ask an admin to name some, like `{NAMES.approvals} reviewers @someone`."
@@ -44,7 +44,7 @@ def not_known() -> str:
 
 
 def unknown_team(team: str, teams: Iterable[str]) -> str:
-    """Say that no worker has this team, and which there are."""
+    """Say that no worker has this team, and list the known teams."""
     return f"There is no team “{team[:40]}”; nothing was started. Teams: {', '.join(teams)}."
 
 
@@ -67,19 +67,19 @@ def chosen_twice(option: str) -> str:
 
 
 def no_option(team: str, name: str, options: Iterable[object]) -> str:
-    """Say that the team has no such option, and which it has."""
+    """Say that the team does not have this option, and list its options."""
     listed = ", ".join(map(str, options))
     offered = f"Its options: {listed}." if listed else "It has none."
     return f"The team “{team}” has no option “{name[:40]}”; nothing was started. {offered}"
 
 
 def no_choice(option: str, choice: str, choices: Iterable[str]) -> str:
-    """Say that the option has no such choice, and which it has."""
+    """Say that the option does not have this choice, and list its choices."""
     return f"“{choice[:40]}” can't be chosen for “{option}”; nothing was started. Choose one of {', '.join(choices)}."
 
 
 def not_in(channel: str) -> str:
-    """Say to a program that the app is not in the channel, or that there is none."""
+    """Tell a program that the app is not in the channel, or that it does not exist."""
     return (
         f"The app isn't in channel {channel}, or that channel doesn't exist, so nothing was started. Invite it "
         "there with `/invite`, and try again in a minute."

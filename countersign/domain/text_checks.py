@@ -5,9 +5,9 @@ import unicodedata
 from typing import Final
 
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Me", "Mn", "Zl", "Zp", "Zs"})
-"""Categories of characters that show nothing by themselves."""
+"""Categories of characters that are invisible on their own."""
 EMPTY: Final = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufffc\U0001d159")
-"""Letters and signs that show nothing all the same."""
+"""Invisible letters and signs of other categories."""
 _SIGNS: Final = re.compile(r"[\s\x00-\x1f;|&$`<>(){}\[\]\\]")
 _PATH: Final = re.compile(r"[@!-]|\.{0,2}/|~|[A-Za-z]:[/\\]|[^/]*/")
 _ADDRESS: Final = re.compile(
@@ -20,25 +20,25 @@ _TURNS: Final = re.compile(r"(?<=[a-z])[A-Z0-9]|(?<=[0-9])[A-Za-z]|(?<=[A-Z])[0-
 def is_legible(text: str) -> bool:
     """Tell whether at least one character can be seen.
 
-    Blanks are no reason, no answer and no task.
+    Blanks do not count as a reason, an answer or a task.
     """
     return any(unicodedata.category(c) not in _UNSEEN and c not in EMPTY for c in text)
 
 
 def is_storable(text: str) -> bool:
-    """Tell whether the text holds no half of a character pair."""
+    """Tell whether the text has no unpaired surrogate."""
     return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def legible(text: str) -> str:
-    """Strip the blanks around the text; "" if it says nothing."""
+    """Strip the blanks around the text; "" if nothing in it is visible."""
     return text.strip() if is_legible(text) else ""
 
 
 def could_act(text: str) -> bool:
     """Tell whether this could be a command, a path, an option or an address.
 
-    Such a text is hidden only if its team says so: no guess hides it from those who judge it (R30).
+    Such a text is hidden only if its team names it: a guess must not hide it from reviewers (R30).
     """
     if _SIGNS.search(text) or _ADDRESS.fullmatch(text):
         return True
@@ -46,6 +46,6 @@ def could_act(text: str) -> bool:
 
 
 def _is_base64(text: str) -> bool:
-    """Tell random characters from a path, which mixes letters and digits less."""
+    """Tell random base64 from a path, which mixes letters and digits less."""
     long_parts = len(text) >= 8 * (text.count("/") + 1)
     return bool(_BASE64.fullmatch(text)) and long_parts and 6 * len(_TURNS.findall(text)) >= len(text)

@@ -1,13 +1,13 @@
 """The texts that a model reads about decisions, by kind of question and outcome.
 
-No two are alike. A text leaves nothing to guess (R16, R17): what was decided, by whom, why, what to do next and what
-not. Words of people are quoted, a line each, so that they cannot pose as the decision.
+All texts differ. A text leaves nothing to guess (R16, R17): the decision, the deciders, the reason, what to do next and
+what not to do. Text by people is quoted, line by line, so that it cannot pose as the decision.
 
-Programs look for keywords in these texts, so a text has a word like “approved” or “rejected” only if that was the
-decision (R38). All other texts say “allowed”, and people's own words have the keyword written apart.
+Programs look for keywords in these texts, so a text contains a keyword like “approved” or “rejected” only if that was
+the decision (R38). All other texts say “allowed”, and a dot splits the keywords in people's own text.
 
-`docs/decision-texts.md` shows them as a table. Runs that wait are rebuilt against these texts: a changed text makes
-their models' next questions new ones, so change them rarely.
+`docs/decision-texts.md` shows them as a table. Waiting runs are rebuilt with these texts. A changed text changes their
+models' next questions, so change texts rarely.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,8 @@ Outcome = Status | Literal["approved by timeout", "approved in advance", "chosen
 class Text:
     """The text for one outcome.
 
-    `title` is its first line, `facts` say what was decided, by whom (`{by}`) and when (`{at}`), `then` what to do next.
+    `title` is the first line, `facts` state the decision, the deciders (`{by}`) and the time (`{at}`), and `then` says
+    what to do next.
     """
 
     title: str
@@ -196,14 +197,14 @@ AGAIN: Final = (
 
 
 def _of(kind: Kind, outcome: Outcome) -> Text:
-    """Return the text for an outcome; questions about the run have those of messages."""
+    """Return the text for an outcome; questions about the run use those of messages."""
     return TEXTS.get(kind, _MESSAGE).get(outcome) or _MESSAGE[outcome]
 
 
 def answer(request: Request, keywords: Keywords | None = None) -> str:
     """Return the text for agents about a settled request; ValueError if it waits.
 
-    If an approval or a rejection has a keyword of the team's own, that is the first line.
+    If the team has its own keyword for this approval or rejection, the keyword is the first line.
     """
     decision = decided(request)
     kind, outcome = request.question.kind, decision.outcome
@@ -237,7 +238,7 @@ def answer(request: Request, keywords: Keywords | None = None) -> str:
 
 
 def again(request: Request) -> str:
-    """Say it to an agent that wants exactly what was refused already."""
+    """Return the text for an agent that repeats a refused request."""
     return f"{answer(request)}\n{AGAIN}"
 
 
@@ -279,5 +280,5 @@ def _fill(facts: str, request: Request, decision: Decided) -> str:
 
 
 def quoted(words: str) -> str:
-    """Words of a person, every line behind `> `."""
+    """Quote a person's text, with `> ` before every line."""
     return "\n".join(f"> {line}" for line in words.splitlines())

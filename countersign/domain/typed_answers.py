@@ -1,8 +1,8 @@
 """Answers as a person would have typed them, for programs that look for keywords.
 
-They stand in for `input()`. AutoGen's `TextMentionTermination("APPROVE")` matches anywhere in a text, and other
-programs compare in small letters. So a keyword stands in an answer only if it was the decision, in capital or small
-letters, also inside a longer word (R38).
+They replace `input()`. AutoGen's `TextMentionTermination("APPROVE")` matches anywhere in a text, and other programs
+compare in lower case. Therefore an answer contains a keyword, in upper or lower case or inside a longer word, only if
+it was the decision (R38).
 """
 
 import re
@@ -13,14 +13,14 @@ from typing import Final
 from countersign.domain.errors import InvalidInput
 
 UNANSWERED: Final = "The question expired without an answer."
-"""What a program reads if nobody answered in time: it has no keyword."""
+"""The answer for a program if nobody answered in time; contains no keyword."""
 WITHDRAWN: Final = "The question was withdrawn without an answer."
 _GAP: Final = "·"
 
 
 @dataclass(frozen=True, slots=True)
 class Keywords:
-    """The words that a program takes for an approval and for a rejection.
+    """Keywords that a program takes for an approval and for a rejection.
 
     InvalidInput if one answer would contain the word for another.
     """
@@ -48,8 +48,8 @@ class Keywords:
     def typed(self, outcome: str, *, words: str = "", chosen: Sequence[str] = (), changed: str = "") -> str:
         """Return what a person would have typed.
 
-        `words` are a reviewer's reason or request, `chosen` the chosen options, `changed` an approved text as a
-        reviewer changed it.
+        `words` are a reviewer's reason or request, `chosen` the chosen options, `changed` an approved text with the
+        reviewer's edits.
         """
         if outcome in ("approved", "edited"):
             return f"{self.approve}\n{changed}" if changed else self.approve
@@ -63,12 +63,12 @@ class Keywords:
 
 
 def apart(keyword: str, text: str) -> str:
-    """Write the keyword apart wherever the text has it: `I do not APP·ROVE this`.
+    """Split the keyword wherever the text contains it: `I do not APP·ROVE this`.
 
-    No program finds it then, and a person still reads what was meant: only the button approves (R12).
+    Programs then do not find it, and people still understand it: only the button approves (R12).
     """
     middle = len(keyword) // 2
     parts = re.compile(f"({re.escape(keyword[:middle])})({re.escape(keyword[middle:])})", re.IGNORECASE)
-    while parts.search(text):  # what overlaps needs another round; each takes one place where it could match
+    while parts.search(text):  # overlapping matches need another round; each round removes one match
         text = parts.sub(rf"\1{_GAP}\2", text)
     return text

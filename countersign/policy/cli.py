@@ -30,8 +30,8 @@ File = Annotated[
 def main(arguments: list[str]) -> int:
     """Run one command.
 
-    Returns 0 if all is well, 1 for a policy with problems, 2 for wrong use. A file that cannot be read is a problem of
-    the policy: nothing would start with it either.
+    Returns 0 for a valid policy, 1 for a policy with problems, 2 for wrong usage. An unreadable file counts as a
+    problem of the policy, because `web` would not start with it either.
     """
     return run(app, arguments, "countersign policy")
 

@@ -5,10 +5,10 @@
     value      = field (`amount`, `customer.country`, `rows[0].id`, `len(rows)`) | "text" | number | true | false | none
                  | [value, …]
 
-The language is its own. It is read with Python's parser, and nothing else of Python is behind it: no calls but `len`,
-no attributes of objects, no arithmetic. Every condition ends: its length, its depth and the texts that it looks at are
-bounded. Values that cannot be compared (`countersign.domain.json_comparison`) leave the condition without an answer,
-unless the rest of it decides.
+It is a language of its own. Python's parser reads it, but it allows nothing else of Python: the only call is `len`, and
+there are no attributes of objects and no arithmetic. Every evaluation ends, because a condition's length, its depth and
+the texts that it reads are bounded. Values that cannot be compared (`countersign.domain.json_comparison`) leave the
+condition undecided, unless its other parts decide.
 """
 
 import ast
@@ -21,16 +21,16 @@ from countersign.domain.errors import CannotTell, InvalidInput, NotRecorded
 from countersign.domain.json_comparison import Unrecorded, decided, kind, like, ordered, same, within
 
 LONGEST: Final = 500
-"""Characters of a condition."""
+"""Most characters of a condition."""
 DEEPEST: Final = 12
 LOOKED_AT: Final = 100_000
-"""Characters of an argument in which a condition may look; a longer one cannot be judged."""
+"""Most characters of an argument that a condition may read; a longer one cannot be judged."""
 _WORDS: Final = {"contains": "<<", "like": ">>"}
-"""Operators that Python's grammar does not have, each read as one that is not allowed otherwise and binds alike."""
+"""Operators missing from Python's grammar, each mapped to an otherwise forbidden operator of equal precedence."""
 
 
 def check(condition: str) -> str:
-    """Return the condition; InvalidInput, with what is wrong and where, if it is none."""
+    """Return the condition; InvalidInput, with the fault and its place, if invalid."""
     _check(_read(condition), condition, 0)
     return condition
 
@@ -38,8 +38,8 @@ def check(condition: str) -> str:
 def holds(condition: str, arguments: Mapping[str, Any] | Unrecorded) -> bool:
     """Tell whether a condition holds for these arguments.
 
-    CannotTell if a field is missing or cannot be compared; NotRecorded if it looks at one that the record does not
-    hold.
+    CannotTell if a field is missing or cannot be compared; NotRecorded if it reads a field that the record does not
+    contain.
     """
     try:
         return _truth(_read(condition), arguments)
@@ -59,7 +59,7 @@ def _read(text: str) -> ast.expr:
 
 
 def _as_python(text: str) -> str:
-    """Replace our own words by operators, but not inside quoted texts."""
+    """Replace our own keywords by operators, but not inside quoted texts."""
     parts = re.split(r"(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')", text)
     for at in range(0, len(parts), 2):
         if "<<" in parts[at] or ">>" in parts[at]:
@@ -125,7 +125,7 @@ def _check_values(text: str, *values: ast.expr) -> None:
 
 
 def _named(node: ast.expr) -> str:
-    """The name that an argument of `only` gives; "" if it is none."""
+    """Return the name in an argument of `only`; "" if the argument is not a name."""
     match node:
         case ast.Name(id=name) | ast.Constant(value=str() as name):
             return name
@@ -189,12 +189,12 @@ def _compared(op: ast.cmpop | ast.operator, left: Any, right: Any) -> bool:
 
 
 def _with_none(left: ast.expr, right: ast.expr) -> bool:
-    """Tell a comparison with none, which every value allows."""
+    """Recognise a comparison with none, which every value allows."""
     return any(isinstance(side, ast.Constant) and side.value is None for side in (left, right))
 
 
 def _value(node: ast.expr, arguments: Mapping[str, Any] | Unrecorded) -> Any:
-    """Compute a node that `_check_values` let pass."""
+    """Compute a node that `_check_values` has accepted."""
     match node:
         case ast.Constant():
             return node.value

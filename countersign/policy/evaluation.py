@@ -1,9 +1,9 @@
-"""Judgement of an action by the policy: pass, ask or refuse; whom and how long.
+"""The policy's judgement of an action: pass, refuse, or ask whom and how long.
 
-All clauses that fit an action are weighed, and the strictest wins: refuse over ask over pass; among those that ask, the
-one with the larger quorum; else the first in the file. What the strictest leaves open is as the channel's settings are,
-and nothing that it says makes these milder, but who is asked and how long. The strongest proof that any fitting rule
-names is needed.
+Of all clauses that fit an action, the strictest wins: refuse over ask over pass; among clauses that ask, the one with
+the larger quorum; else the first in the file. Settings that the strictest clause leaves open come from the channel. Its
+own settings cannot make the channel's milder, except the reviewers and the deadline. The request needs the strongest
+proof that any fitting rule names.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,11 +47,11 @@ class Clause:
     tool: str = "*"
     channels: frozenset[ChannelId] = frozenset()
     risk: Risk | None = None
-    """At least so much."""
+    """The lowest risk that the rule fits."""
     condition: str = ""
-    """Of the arguments; "" always holds."""
+    """Condition on the arguments; "" always holds."""
     terms: ChannelSettings = AS_ELSEWHERE
-    """How people are asked; what is None is as in the channel."""
+    """How people are asked; None inherits the channel's value."""
     why: str = ""
 
 
@@ -59,8 +59,8 @@ class Clause:
 class Rulebook:
     """A workspace's policy.
 
-    `risks` are patterns of tools' names; the highest that fits counts, else low. `version` is the number that web gave
-    it when it came into force.
+    `risks` are patterns of tool names; the highest matching risk counts, else low. `version` is the number that web
+    gave the policy when it came into force.
     """
 
     clauses: tuple[Clause, ...] = ()
@@ -68,7 +68,7 @@ class Rulebook:
     version: int = field(default=0, compare=False)
 
     def risk_of(self, tool: str) -> Risk:
-        """Return the harm that this tool may do."""
+        """Return the risk of this tool."""
         return max(
             (risk for pattern, risk in self.risks if matches(tool, pattern)), key=_HARM.__getitem__, default=Risk.LOW
         )
@@ -78,7 +78,8 @@ class Rulebook:
 class WantedAction:
     """An action of an agent; `tool` is empty for a question without a call.
 
-    `program` is the name of the asking program, by its key, and empty for a team. A program only claims its `agent`.
+    `program` is the name of the asking program according to its key, and empty for a team. A program's `agent` is only
+    a claim.
     """
 
     team: str
@@ -93,7 +94,7 @@ class WantedAction:
 class Judgement:
     """The judgement of an action.
 
-    `clause` is the name of the rule that counts, `version` that policy's; `trail` has a line for each rule.
+    `clause` is the name of the rule that applied, `version` the policy's; `trail` has a line for each rule.
     """
 
     then: Action
@@ -108,9 +109,9 @@ class Judgement:
 def judge(book: Rulebook, action: WantedAction, team_says: Action | None = None) -> Judgement:
     """Judge an action.
 
-    `team_says` is what the team's own code wants; None is that it says nothing. Where neither says anything,
-    people are asked. A condition that cannot be judged holds for a rule that asks or refuses, and does not for one that
-    lets pass.
+    `team_says` is the action that the team's own code wants, if any. If neither policy nor team says anything, people
+    are asked. A condition that cannot be judged counts as true in a rule that asks or refuses, and as false in a rule
+    that passes.
     """
     risk = book.risk_of(action.tool)
     trail, fitting = [], []
@@ -124,10 +125,10 @@ def judge(book: Rulebook, action: WantedAction, team_says: Action | None = None)
 
 
 def as_claimed(fitting: Sequence[Clause], action: WantedAction) -> list[Clause]:
-    """Take the terms from rules that a program fits only by its own word (R43).
+    """Remove the terms of rules that a program fits only by its own claim (R43).
 
-    Such a rule still asks people. With its terms, a program would choose who decides by choosing a name. They come
-    last, so that they displace no rule that fits by the key.
+    Such a rule still asks people. If it kept its terms, a program could choose its reviewers by choosing a name. Such
+    rules come last, so that they do not displace a rule that fits by the key.
     """
     by_claim = [clause for clause in fitting if _claimed(clause, action) and clause.then is Action.ASK]
     return [clause for clause in fitting if clause not in by_claim] + [
@@ -142,11 +143,11 @@ def _claimed(clause: Clause, action: WantedAction) -> bool:
 def judge_doubt(
     book: Rulebook, team: str, tool: str, channel: ChannelId, possible: Callable[[Judgement], bool]
 ) -> Judgement:
-    """Judge how people are asked whether an action happened and is done again.
+    """Judge how to ask people whether an action happened and may be repeated.
 
-    A doubt tells neither the agent nor the arguments, so every rule that may have held is weighed. A decision that one
-    of them keeps from requesters is kept from them. `possible` tells whether anybody could be asked so; a rule under
-    which nobody could was not the one that let it be done.
+    A question in doubt contains neither the agent nor the arguments, so every rule that may have applied is weighed. If
+    one of them bars requesters from deciding, requesters may not decide. `possible` tells whether anybody could be
+    asked under a rule; a rule under which nobody could be asked cannot have allowed the action.
     """
     risk, action = book.risk_of(tool), WantedAction(team, "", tool, {}, channel)
     asking = [replace(c, agent="*", condition="") for c in book.clauses if c.then is Action.ASK]
@@ -160,7 +161,7 @@ def weigh(
     fitting: Sequence[Clause], risk: Risk, team_says: Action | None = None, trail: tuple[str, ...] = ()
 ) -> Judgement:
     """Judge by the clauses that fit, in the order of the file."""
-    # max() keeps the first of those that are equally strict.
+    # max() keeps the first of equally strict clauses.
     strictest = max(fitting, key=lambda c: (c.then.strictness, c.terms.quorum or 0), default=None)
     if strictest is None:
         return Judgement(team_says or Action.ASK, risk, trail=trail)
@@ -168,7 +169,7 @@ def weigh(
         return Judgement(team_says, risk, trail=(*trail, f"the team's own code is stricter: {team_says}"))
     terms = strictest.terms
     if proofs := [clause.terms.proof for clause in fitting if clause.terms.proof is not None]:
-        terms = replace(terms, proof=strictest_proof(*proofs))  # whichever rule names it
+        terms = replace(terms, proof=strictest_proof(*proofs))  # from any fitting rule
     return Judgement(strictest.then, risk, strictest.name, strictest.why, terms, (*trail, f"counts: {strictest.name}"))
 
 
@@ -180,7 +181,7 @@ def apply(judgement: Judgement, rules: Rules) -> Rules:
         for name, setting in IN_POLICY.items()
         if (own := getattr(terms, name)) is not None
     }
-    if terms.reviewers is not None:  # not joined by those whom the channel would ask next, unless the rule says so
+    if terms.reviewers is not None:  # without the channel's escalation, unless the rule names one
         joined.setdefault("escalation", ())
     asked = replace(rules, **joined, risk=judgement.risk, clause=judgement.clause, why=judgement.why)
     takes_a_person = asked.risk is Risk.HIGH or asked.proof is not Proof.SLACK
@@ -190,9 +191,9 @@ def apply(judgement: Judgement, rules: Rules) -> Rules:
 
 
 def why_not(clause: Clause, action: WantedAction, risk: Risk) -> tuple[str, str]:
-    """Explain a misfit of the clause, or else a doubt; both are empty if it fits.
+    """Explain why the clause does not fit, or else a doubt; both are "" if it fits.
 
-    NotRecorded if the action is one of the record, which does not hold what the clause's condition looks at.
+    NotRecorded if the action comes from the record and lacks a value that the clause's condition reads.
     """
     exactly = clause.then is Action.ALLOW
     if clause.program and not (action.program and matches(action.program, clause.program, exactly=exactly)):

@@ -1,4 +1,4 @@
-"""The file `approvals.yaml`, a workspace's policy, read with all its problems.
+"""Reader of `approvals.yaml`, a workspace's policy, that lists all problems.
 
 Its JSON schema is `docs/approvals.schema.json` (`countersign policy schema`), for editors.
 """
@@ -32,7 +32,7 @@ from countersign.policy.conditions import check
 from countersign.policy.evaluation import Clause, Rulebook
 
 LARGEST: Final = 1_000_000
-"""Bytes of a policy file."""
+"""Most bytes of a policy file."""
 Problem = tuple[int, str]
 """The line, from 1, and a sentence."""
 
@@ -59,7 +59,7 @@ Reminder = Annotated[str, _as(_reminder), Field(examples=["15m", "off"])]
 Person = Annotated[str, Field(pattern=rf"^([UWS][A-Z0-9]+|{MEMBERS})$")]
 People = Annotated[list[Person], Field(min_length=1), _as(reviewers_named)]
 Channel = Annotated[str, Field(pattern=r"^[CG][A-Z0-9]+$"), _as(ChannelId)]
-"""Types as written in the file; the models hold what `_as` makes of them."""
+"""Types as written in the file; `_as` converts them for the models."""
 
 
 class _Strict(BaseModel):
@@ -79,7 +79,7 @@ def _step(step: Any) -> Escalation:
 
 
 class _Rule(_Strict):
-    """The fields of a rule that are no settings."""
+    """The fields of a rule that are not settings."""
 
     name: str = Field(min_length=1, max_length=80, description="what people read when this rule counts")
     then: Action = Field(description="allow: nobody is asked; ask: people decide; deny: it is never done")
@@ -105,7 +105,7 @@ _WRITTEN: Final[Mapping[Any, Any]] = {
         list[Annotated[StepInFile, AfterValidator(_step)]], Field(max_length=5), AfterValidator(tuple)
     ],
 }
-"""Types of settings in the file, by name or type; others are written as they are."""
+"""Types of settings in the file, by name or type; other settings keep their type."""
 
 
 def _written(name: str) -> Any:
@@ -122,7 +122,7 @@ RuleInFile = create_model(
 
 
 def _clause(rule: Any) -> Clause:
-    """Make a rule of what stands in the file; its line is found later."""
+    """Convert a rule of the file; its line is found later."""
     terms = ChannelSettings(**{name: getattr(rule, setting.key) for name, setting in IN_POLICY.items()})
     names = {
         name: getattr(rule, name) for name in ("name", "team", "agent", "program", "tool", "risk", "condition", "why")
@@ -194,7 +194,7 @@ def _escalation_problems(terms: ChannelSettings) -> list[str]:
 
 
 def _contradictions(clauses: Sequence[Clause]) -> Iterator[Problem]:
-    """Find rules that make no sense, alone or together with others."""
+    """Find rules that contradict themselves or others."""
     names = Counter(clause.name for clause in clauses)
     seen: dict[tuple[Any, ...], Clause] = {}
     for clause in clauses:
@@ -221,7 +221,7 @@ def _contradictions(clauses: Sequence[Clause]) -> Iterator[Problem]:
 
 
 def _duplicate_keys(node: Node, where: str = "") -> Iterator[Problem]:
-    """Find keys that stand twice, of which YAML would silently take the last."""
+    """Find duplicate keys, of which YAML would silently take the last."""
     if isinstance(node, MappingNode):
         keys: set[str] = set()
         for key, value in node.value:
@@ -235,7 +235,7 @@ def _duplicate_keys(node: Node, where: str = "") -> Iterator[Problem]:
 
 
 def _line(node: Node, path: tuple[int | str, ...]) -> int:
-    """Find the line of the value at the path, or of the nearest above it in the file."""
+    """Find the line of the value at the path, or of its nearest existing parent."""
     line = node.start_mark.line + 1
     for step in path:
         if isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):

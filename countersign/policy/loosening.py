@@ -1,6 +1,7 @@
 """Changes that make a channel's rules milder, and who confirms them (R33).
 
-Nothing is saved before. An admin confirms their own; of anybody else's an admin or a second reviewer does.
+Such a change is saved only once it is confirmed. Admins confirm their own changes; changes by others need an admin or a
+second reviewer.
 """
 
 from dataclasses import dataclass, fields
@@ -21,7 +22,7 @@ LOOSEN: Final = "loosen rules"
 class Dependent(NamedTuple):
     """A channel with a proof of its own whose cards go to the changed channel.
 
-    With its rules before and after.
+    Contains its rules before and after the change.
     """
 
     channel: ChannelId
@@ -30,9 +31,9 @@ class Dependent(NamedTuple):
 
 
 class Configured(NamedTuple):
-    """The rules before and after a change: the channel's, and those others inherit.
+    """The rules before and after a change, of the channel and of its dependents.
 
-    Channels inherit from the one that their cards go to.
+    Channels inherit from the channel that their cards go to.
     """
 
     before: Rules
@@ -49,7 +50,7 @@ class Configured(NamedTuple):
 class SettingsProposal:
     """A change of a channel's settings that somebody may not make alone.
 
-    It is bound to what was shown of it: the settings' version, and a digest of the rules before and after.
+    It is bound to the content that was shown: the settings' version, and a digest of the rules before and after.
     """
 
     channel: ChannelId
@@ -60,7 +61,7 @@ class SettingsProposal:
 
     @property
     def id(self) -> Digest:
-        """Digest the proposal; it is the same when it is made again."""
+        """Digest the proposal; equal proposals have equal ids."""
         return digest_of(self.channel, self.by, str(self.version), self.rules)
 
 
@@ -92,12 +93,12 @@ class NeedsProof(NeedsConfirmation):
 
 
 def needed_proof(effect: Configured) -> Proof:
-    """Return what loosening is proved with: what an approval needed before."""
+    """Return the proof for loosening: the one that an approval needed before."""
     return strictest(effect.before.proof, effect.inherited_before.proof, effect.elsewhere)
 
 
 def statement(workspace: WorkspaceId, user: UserId, proposal: SettingsProposal, nonce: str = "") -> Statement:
-    """Return what an admin says who confirms the proposal."""
+    """Return the statement of an admin who confirms the proposal."""
     about = (Subject(proposal.id, proposal.rules),)
     return Statement(workspace=workspace, user=user, verb=LOOSEN, about=about, nonce=nonce)
 
@@ -112,7 +113,7 @@ def why_not_confirmed(
 ) -> str | None:
     """Return why the proof does not suffice to confirm the proposal; None if it does.
 
-    Where a proof is needed, an admin confirms: of two reviewers, the first only clicked in Slack.
+    If a proof is needed, only an admin may confirm: of two reviewers, the first would only have clicked in Slack.
     """
     needed = needed_proof(effect)
     if needed is not Proof.SLACK and not actor.administers(admins):
@@ -124,7 +125,7 @@ def why_not_confirmed(
 
 
 def loosened_by(effect: Configured) -> tuple[str, ...]:
-    """List what becomes milder, here or where it is inherited."""
+    """List the rules that become milder, here or in channels that inherit them."""
     here = loosened(effect.before, effect.after)
     others = loosened(effect.inherited_before, effect.inherited_after)
     known = {*here, *others}
@@ -141,7 +142,7 @@ def loosened_by(effect: Configured) -> tuple[str, ...]:
 
 
 def loosened(before: Rules, after: Rules) -> tuple[str, ...]:
-    """List what becomes milder, in a few words each."""
+    """List the rules that become milder, in a few words each."""
     silent = after.on_timeout is OnTimeout.APPROVE
     still_silent = silent and before.on_timeout is OnTimeout.APPROVE
     effects = {
@@ -166,12 +167,12 @@ def _adds(before: Reviewers, after: Reviewers) -> bool:
 
 
 def _adds_sooner(before: Rules, after: Rules) -> bool:
-    """Tell whether some may decide at a moment at which they could not before."""
+    """Tell whether anybody may decide at an earlier moment than before."""
     return any(_adds(_reviewers_by(before, step.after), _reviewers_by(after, step.after)) for step in after.escalation)
 
 
 def _reviewers_by(rules: Rules, after: timedelta) -> Reviewers:
-    """Collect those who may decide so long after the question."""
+    """Collect the people who may decide at this time after the question."""
     joined = [rules.reviewers, *(step.reviewers for step in rules.escalation if step.after <= after)]
     return Reviewers(
         frozenset().union(*(reviewers.users for reviewers in joined)),
@@ -190,8 +191,8 @@ def why_not_second(
 ) -> str | None:
     """Return why this actor may not confirm the proposal; None if they may.
 
-    The actor may change the settings. `proposer` is as Slack describes them now: the second person of two is none if
-    the first may not change the settings any more.
+    The actor must be allowed to change the settings. `proposer` is described by Slack's current data: a second person
+    cannot confirm once the proposer may no longer change the settings.
     """
     if (version, print_of(*effect[:4])) != (proposal.version, proposal.rules):
         return "The settings have changed since this was proposed, so it can no longer be confirmed."

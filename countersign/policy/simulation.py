@@ -1,7 +1,7 @@
 """Simulation of a policy on actions of the record.
 
-A rule whose fit hangs on something that the record does not hold may have fitted or not. An outcome is told only if it
-is the same either way.
+If the record lacks a value that a rule depends on, the rule may have fitted or not. An outcome is reported only if it
+is the same in both cases.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ from countersign.policy.evaluation import (
 
 
 class ReplayOutcome(StrEnum):
-    """A change of an action's fate, the graver first; its value is for people."""
+    """A change of an action's fate, gravest first; the value is for people."""
 
     ASKED_PASSES = "asked → passes now"
     REFUSED_PASSES = "refused → passes now"
@@ -50,19 +50,18 @@ _OUTCOMES: Final = {
     (Action.ALLOW, Action.ASK): ReplayOutcome.PASSED_ASKS,
 }
 _NAMES: Final = ("clause", "why")
-"""Fields of the rules that people only read; another name asks nobody else."""
+"""Fields of the rules that are only displayed; a changed name changes no reviewers."""
 _NO_SETTINGS: Final = "people are asked too, but how, the record does not hold: the channel's own settings of that time"
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An action of the record, and what became of it.
+    """A recorded action and its outcome.
 
-    `gap` says why nothing can be told of it, "" if something can. `team` and `channel` are None where the record does
-    not name them. `team_says` is what the team's own code may have wanted: one thing, unless that is not on record.
-    `program` is the asking program's name by its key; "" for a team.
-    `rules` are those that people were asked under, `settings` the channel's own; None where nobody was asked or the
-    record does not hold them.
+    `gap` is the reason why the action cannot be replayed, "" if it can. `team` and `channel` are None if the record
+    does not name them. `team_says` lists the actions that the team's own code may have wanted: one, unless the record
+    lacks it. `program` is the asking program's name according to its key; "" for a team. `rules` are those of the
+    request, `settings` the channel's own; None if nobody was asked or the record lacks them.
     """
 
     n: int
@@ -88,7 +87,7 @@ class Recorded:
 class Replayed:
     """The action's fate under the new policy, by the rule `clause`.
 
-    `how` says it in words; `effect` is None if it cannot be told.
+    `how` describes the change; `effect` is None if it is unknown.
     """
 
     was: Recorded
@@ -107,7 +106,7 @@ class _Answer:
 
 
 def replay(book: Rulebook, was: Recorded) -> Replayed:
-    """Find out what the policy would have done to the action."""
+    """Judge the recorded action by the new policy."""
     if was.gap:
         return Replayed(was, ReplayOutcome.UNTOLD, how=was.gap)
     judgements, gaps = _possible(book, was)
@@ -127,7 +126,7 @@ def replay(book: Rulebook, was: Recorded) -> Replayed:
 def _possible(book: Rulebook, was: Recorded) -> tuple[list[Judgement], list[str]]:
     """List the judgements that the record leaves possible, and its gaps.
 
-    One of the rules in doubt at a time is enough: the strictest of several is the strictest of them alone.
+    It is enough to try the doubtful rules one at a time, because only the strictest fitting rule counts.
     """
     risk = book.risk_of(was.tool)
     certain: list[int] = []
@@ -152,7 +151,7 @@ def _possible(book: Rulebook, was: Recorded) -> tuple[list[Judgement], list[str]
 
 
 def _as_far_as_known(clause: Clause, was: Recorded) -> tuple[Clause, str]:
-    """Drop from the clause what it asks of values that the record does not name."""
+    """Drop the clause's requirements on values that the record does not name."""
     gaps = []
     if was.team is None and clause.team != "*":
         clause = replace(clause, team="*")
@@ -168,7 +167,7 @@ def _answer(judgement: Judgement, was: Recorded) -> _Answer:
     if judgement.then is not Action.ASK:
         return _Answer(judgement.then, clause, judgement.why, changed=False)
     if was.settings is None:
-        # What the channel's settings were is not known, only what the rule adds to them.
+        # The channel's former settings are unknown; only the rule's additions are known.
         return _Answer(Action.ASK, clause, "; ".join(_described(judgement.terms)), changed=False)
     rules = apply(judgement, was.settings)
     if not rules.reviewers.groups and was.requester is not None:

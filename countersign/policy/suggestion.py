@@ -1,8 +1,8 @@
-"""Suggestion of rules from what people decided: what could pass without asking.
+"""Suggested rules for calls that could pass without asking, from past decisions.
 
-Only calls of low risk that were asked often, all approved as they were, by people. A suggestion allows no more than was
-approved: no other arguments, numbers up to the largest one, and texts among the few that occurred. A text that was
-always another one is left to the person who reads the suggestion, and named.
+Suggestions cover only low-risk calls that were asked often, and that people always approved unchanged. A suggestion
+allows no more than was approved: the same arguments, numbers up to the largest approved number, and texts among the few
+that occurred. A text that was different each time is not limited, but the suggestion names it for its reader to judge.
 """
 
 import json
@@ -21,9 +21,9 @@ from countersign.policy.evaluation import Clause, Rulebook
 from countersign.policy.simulation import Recorded, ReplayOutcome, replay
 
 FEW: Final = 5
-"""Different texts of an argument that a rule may list."""
+"""Most different texts of an argument that a rule may list."""
 _KEPT: Final = 500
-"""Calls of a kind that the suggested rule is tried on, the last ones."""
+"""Number of a kind's newest calls on which its suggested rule is tested."""
 _NAME: Final = 80
 
 
@@ -40,7 +40,7 @@ class Suggestion:
 
 
 class _Who(NamedTuple):
-    """Whose calls of which tool, and where; `program` is empty for a team, as in `Recorded`."""
+    """Caller, tool and channel of calls; `program` is "" for a team, as in `Recorded`."""
 
     team: str
     tool: str
@@ -59,7 +59,7 @@ class _Kind:
 
 
 class Suggestions:
-    """Collector of what was asked and decided, in the order of the record."""
+    """Collector of questions and decisions, in the order of the record."""
 
     def __init__(self, book: Rulebook) -> None:
         self._book = book
@@ -67,10 +67,10 @@ class Suggestions:
         self._open: dict[str, _Who] = {}
 
     def asked(self, was: Recorded) -> None:
-        """Take a question; others than calls of low risk are left out."""
+        """Add a question, unless it is not a low-risk call."""
         if was.then is not Action.ASK or was.team is None or was.channel is None or not was.tool:
             return
-        if "*" in was.team + was.tool:  # in a rule it would stand for anything
+        if "*" in was.team + was.tool:  # in a rule, `*` would match anything
             return
         who = _Who(was.team, was.tool, was.channel, was.program)
         kind = self._kinds[who]
@@ -82,9 +82,9 @@ class Suggestions:
         self._open[was.request] = who
 
     def decided(self, request: str, approved: bool | None) -> None:
-        """Take a decision: whether people approved it as it was.
+        """Add a decision: whether people approved the call unchanged.
 
-        None if they were not needed any more.
+        None if the question was withdrawn.
         """
         key = self._open.pop(request, None)
         if key is None or approved is None:
@@ -94,7 +94,7 @@ class Suggestions:
             self._kinds[key].refused, self._kinds[key].calls = True, []
 
     def made(self, least: int) -> Iterator[Suggestion]:
-        """Yield a rule for each kind of call that was only ever approved, so often."""
+        """Yield a rule for each kind of call approved at least `least` times, and always."""
         names = {clause.name for clause in self._book.clauses}
         for (team, tool, channel, program), kind in sorted(self._kinds.items(), key=lambda one: -one[1].approved):
             if kind.refused or kind.approved < least:
@@ -132,9 +132,9 @@ def _names(team: str, tool: str, channel: ChannelId) -> Iterator[str]:
 
 
 def _limits(calls: list[Recorded]) -> tuple[str | None, tuple[str, ...]]:
-    """Write the condition that these calls keep, and name what it does not limit.
+    """Write the condition that these calls meet, and name the unlimited arguments.
 
-    None if the record does not hold an argument: nobody can say then what would pass.
+    None if the record lacks an argument, because the rule's effect would then be unknown.
     """
     values: dict[str, list[Any]] = defaultdict(list)
     for was in calls:
@@ -154,7 +154,7 @@ def _limits(calls: list[Recorded]) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _is_field(name: str) -> bool:
-    """Tell whether a condition can name the argument: it may be a reserved word."""
+    """Tell whether a condition can name the argument, which may be a reserved word."""
     return name.isascii() and name.isidentifier() and _is_condition(f"only({name})")
 
 

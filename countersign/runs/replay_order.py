@@ -57,16 +57,19 @@ Nothing is done twice by that. docs/guarantees.md has figures.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 
 from countersign.runs.entries import Entry
 from countersign.runs.rest_detection import Activity
 
+T = TypeVar("T")
 SETTLED: Final = 60
 """Rounds. From the end of a turn to the beginning of the next AutoGen 0.7.5 takes 9, and about two for each message
 before it in the queue: ten branches that end in the same round take 24."""
@@ -379,3 +382,183 @@ class Order:
         """Say whether agents speak at once, of which none is inside another."""
         inner = [one for one in self._speaking if not any(other.startswith(f"{one}/") for other in self._speaking)]
         return len(inner) > 1
+
+
+_CALL: Final[ContextVar["PendingCall | None"]] = ContextVar("call", default=None)
+
+
+@dataclass(eq=False, slots=True)
+class PendingCall:
+    """A call of an agent, perhaps inside another one.
+
+    `key`: its own, if it has one; `times` counts the keys given out inside it. `left`: what the team left of it is in
+    the journal. `left_before`: an earlier process recorded that the team left it as a whole.
+    """
+
+    agent: str
+    around: "PendingCall | None"
+    key: str
+    left_before: bool
+    times: Counter[str] = field(default_factory=Counter)
+    asked: bool = False
+    left: bool = False
+
+
+class PendingCalls:
+    """The pending calls of one run; `on_end` is called when one is over."""
+
+    def __init__(self, on_end: Callable[[], None]) -> None:
+        self._on_end = on_end
+        self._calls: set[PendingCall] = set()
+
+    @contextmanager
+    def calling(self, agent: str, key: str = "", *, left_before: bool = False) -> Iterator[PendingCall]:
+        """Enclose what an agent wants to do, with what is looked up before its effect."""
+        call = PendingCall(agent, _CALL.get(), key, left_before)
+        self._calls.add(call)
+        token = _CALL.set(call)
+        try:
+            yield call
+        finally:
+            _CALL.reset(token)
+            self._calls.discard(call)
+            self._on_end()
+
+    def reach_effect(self) -> None:
+        """Note that the call of the current task asks for its effect."""
+        if (call := _CALL.get()) is not None:
+            call.asked = True
+
+    def mark_left(self) -> None:
+        """Note that something in the current call was left, and so in those around it."""
+        for call in _around():
+            call.left = True
+
+    def current(self) -> PendingCall | None:
+        """Return the innermost call around the current code that has a key."""
+        return next((call for call in _around() if call.key), None)
+
+    def ends(self) -> str:
+        """Return the key of the call around here that an earlier process left."""
+        return next((call.key for call in _around() if call.left_before), "")
+
+    def several(self) -> bool:
+        """Say whether calls are pending side by side, of which none is inside another."""
+        around = {call.around for call in self._calls}
+        return len(self._calls - around) > 1
+
+    def has(self, agent: str) -> bool:
+        """Say whether the agent wants something whose effect it has not come to yet."""
+        return any(call.agent == agent and not call.asked for call in self._calls)
+
+
+def _around() -> Iterator[PendingCall]:
+    """Yield the calls around the current code, the innermost first."""
+    call = _CALL.get()
+    while call is not None:
+        yield call
+        call = call.around
+
+
+_EARLY: Final[ContextVar[tuple[asyncio.Task[Any], ...]]] = ContextVar("cancelled early", default=())
+"""The current task and the tasks around it whose cancellation came before their wait might end."""
+
+
+class Shelter(Generic[T]):
+    """Work that is cancelled with its task, but not before it `may_end` (rule 3).
+
+    A deadline of the team's own starts again while the run is rebuilt, and may pass before an answer that had come in
+    time has come again: the store is away, or a branch beside it is still at work.
+
+    If it is done by then, the next wait is cancelled instead. `keys` were asked for in it. `may_end` gets them; `begun`
+    names what had begun and has no place in the order, and is empty if nothing.
+    """
+
+    def __init__(
+        self, order: Order, key: str, may_end: Callable[[Collection[str]], bool], begun: Callable[[], str]
+    ) -> None:
+        self.keys = {key}
+        self._order = order
+        self._may_end = may_end
+        self._begun = begun
+        self._around: tuple[Shelter[Any], ...] = _AROUND.get()
+        self._cancelled = self._ended = False
+
+    @property
+    def is_held(self) -> bool:
+        """Say whether its cancellation has come and still waits."""
+        return self._cancelled and not self._ended
+
+    async def wait(self, work: Awaitable[T]) -> T:
+        """Wait for the work."""
+        token = _AROUND.set((*self._around, self))
+        try:
+            return await self._cancelled_late(work)
+        finally:
+            _AROUND.reset(token)
+
+    async def _cancelled_late(self, work: Awaitable[T]) -> T:
+        early = _taken_early()
+        # Of a call that was under way when its process was lost no event tells, and yet it must be asked for again.
+        if not early and not self._order.replaying and not self._begun():
+            return await work
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(lambda _: self._order.notify())
+        self._cancelled, begins = bool(early), bool(early)
+        while not task.done():
+            if self.is_held and not begins and self._may_end_now():
+                self._ended = task.cancel()
+            try:
+                if begins:  # a task that is cancelled before its first round would record nothing
+                    begins = False
+                    await asyncio.sleep(0)
+                elif self.is_held:
+                    await self._order.wait_until(
+                        lambda: task.done() or self._may_end_now(), busy=False, missing=self._begun
+                    )
+                    await _handed_on(task)
+                else:
+                    await asyncio.wait({task})
+            except asyncio.CancelledError:
+                self._cancelled, self._ended = True, False
+        if self._cancelled and not task.cancelled() and (current := asyncio.current_task()) is not None:
+            _EARLY.set((*early, current))
+        return task.result()
+
+    def _may_end_now(self) -> bool:
+        return any(outer._ended for outer in self._around) or self._may_end(self.keys)
+
+
+_AROUND: Final[ContextVar[tuple[Shelter[Any], ...]]] = ContextVar("shelters", default=())
+
+
+def note_asked(key: str) -> None:
+    """Note in the shelters around here that the key is asked for."""
+    for shelter in _AROUND.get():
+        shelter.keys.add(key)
+
+
+def cancelled_early() -> bool:
+    """Say, once, whether the current code was cancelled too early.
+
+    Once all that is recorded has passed, it should begin nothing new.
+    """
+    return bool(_taken_early()) or any(shelter.is_held for shelter in _AROUND.get())
+
+
+def _taken_early() -> tuple[asyncio.Task[Any], ...]:
+    """Return, once, the tasks around here whose early cancellation is still due.
+
+    A deadline that has ended since took its cancellation back (`asyncio.Task.uncancel`).
+    """
+    tasks = _EARLY.get()
+    _EARLY.set(())
+    return tuple(task for task in tasks if task.cancelling())
+
+
+async def _handed_on(task: asyncio.Future[T]) -> None:
+    """Let what came last go its way through the work, which takes some rounds of the event loop."""
+    for _ in range(SETTLED):
+        if task.done():
+            return
+        await asyncio.sleep(0)

@@ -23,9 +23,7 @@ from typing import Final, Self, TypeVar
 from countersign.domain.errors import LeaseLost
 from countersign.domain.ids import digest_of
 from countersign.runs.entries import Entry
-from countersign.runs.late_cancellation import Shelter, cancelled_early, note_asked
-from countersign.runs.pending_calls import PendingCalls
-from countersign.runs.replay_order import MARK, Order, OrderedEvent
+from countersign.runs.replay_order import MARK, Order, OrderedEvent, PendingCalls, Shelter, cancelled_early, note_asked
 from countersign.runs.rest_detection import Activity
 from countersign.runs.write_behind import WriteBehind
 from countersign.usecases import ports

@@ -1,6 +1,6 @@
 """Redis users of `web` and worker, as a file for one namespace.
 
-For the embedded Redis their passwords are made from that of the administrator.
+For the embedded Redis, their passwords are derived from the administrator's.
 """
 
 import argparse
@@ -20,14 +20,15 @@ from countersign.store.keys import Keys, area_namespace
 FILE: Final = Path(__file__).parent / "users.acl"
 USERS: Final = ("web", "worker")
 _NAMESPACE: Final = "<YOUR NAMESPACE>"
-"""With a space, at which the server parts a line: what is left of it is no rule, and the server does not start."""
+"""Contains a space, at which the server splits the line. The rest is not a valid rule, so a server with this
+placeholder does not start."""
 
 
 def written_for(namespace: str, groups: Sequence[str] = ()) -> str:
-    """Write the file for a namespace; the places of the passwords stay.
+    """Write the file for a namespace, with placeholders for the passwords.
 
-    `groups` are the names of workers' keys that have areas of their own. It has no comments, which no server takes.
-    ValueError if there cannot be such a namespace or key.
+    `groups` are the names of workers' keys that have areas of their own. The file has no comments, because servers
+    reject them. ValueError if the namespace or a key's name is not valid.
     """
     own, text = Keys(namespace).namespace, ""
     for line in FILE.read_text().splitlines(keepends=True):
@@ -48,14 +49,14 @@ def written_for(namespace: str, groups: Sequence[str] = ()) -> str:
 def written_for_workspaces(namespace: str, workspaces: Sequence[str]) -> str:
     """Write the file for workspaces that install the app by OAuth.
 
-    One web reaches all of them, and those that come later; the worker of each reaches no other's keys. ValueError as
-    for one.
+    One web can access all of them, including later ones; each worker can access only its own workspace's keys.
+    ValueError as in `written_for`.
     """
     own, text = Keys(namespace).namespace, ""
     for line in written_for(namespace).splitlines(keepends=True):
         if line.startswith("user web "):
             every = line.replace(f"{{{own}", f"{{{own}-T*")
-            text += every.rstrip("\n") + f" ~{{{own}}}:*\n"  # what all workspaces share
+            text += every.rstrip("\n") + f" ~{{{own}}}:*\n"  # shared by all workspaces
         elif line.startswith("user worker "):
             for workspace in workspaces:
                 name = f"user worker-{workspace} on #<WORKER-{workspace}>"
@@ -93,7 +94,7 @@ _ABOUT: Final = "Print the file of Redis users for a namespace; docs/security.md
 
 
 def main(arguments: list[str]) -> int:
-    """Run `countersign acl`; returns 0, or 2 if there cannot be such a namespace."""
+    """Run `countersign acl`; returns 0, or 2 if the namespace is not valid."""
     parser = argparse.ArgumentParser(prog="countersign acl", description=_ABOUT)
     parser.add_argument("--namespace", default=os.environ.get("NAMESPACE") or "countersign", help="default: NAMESPACE")
     parser.add_argument("--workers", nargs="+", default=[], metavar="NAME", help="workers with a key of their own")

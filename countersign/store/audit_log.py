@@ -1,8 +1,8 @@
 """The record in Redis: a chain of entries that follows the events.
 
-It is appended to in one step, which finds every double and gap. The head names the event that was chained last, so the
-chain itself is the place in the events: there is nothing to tick off, and two auditors, a repeat after a lost reply or
-a kill at any moment cannot make a double, a gap or a fork.
+Entries are appended in one step, which detects every duplicate and gap. The head names the last chained event, so the
+chain itself marks the position in the events and no separate bookkeeping is needed. Two auditors, a repeat after a lost
+reply or a kill at any moment cannot make a duplicate, a gap or a fork.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from countersign.store.redis.scripts import Script
 from countersign.store.store import Store
 
 TOGETHER: Final = 0.02
-"""Seconds from a new event until it is read: those that follow at once are read with it, and whoever decided, or
-waits for the decision, is answered first."""
+"""Seconds from a new event until it is read. Events that follow at once are read with it, and the callers that decided
+or wait for the decision are answered first."""
 KEPT_HEAD: Final = timedelta(days=30)
-"""How long it is known which head was the first of a day."""
+"""How long the first head of a day is kept."""
 _PAGE: Final = 500
 _HERE = Path(__file__).parent
 
@@ -51,7 +51,7 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self.lease = ProcessLease(store.client, store.keys.auditor)
-        """It saves work; the chain does not need it."""
+        """The lease only saves work; the chain is safe without it."""
         self._client = store.client
         self._keys = store.keys
         self._append = store.writing((_HERE / "append_audit.lua").read_text())
@@ -68,7 +68,7 @@ class Ledger:
     async def events(self, after: str, limit: int, wait: timedelta) -> list[StreamEvent]:
         """Read the next events, oldest first; empty if none came while it waited.
 
-        With those for which it waited come those that follow at once.
+        Events that follow a new event at once are returned with it.
         """
         events = await self._events(after, limit, wait)
         if wait and 0 < len(events) < limit:
@@ -83,8 +83,7 @@ class Ledger:
     async def append(self, after: Position, made: Sequence[tuple[str, Kept | None]]) -> str:
         """Append the entries made of some events.
 
-        Returns `done`, or after changing nothing `moved` if the head is another one by now, `gap` if other events
-        follow it.
+        Returns `done`, or, with nothing changed, `moved` if the head has changed, and `gap` if other events follow it.
         """
         first = after.head.n == 0 and not after.event
         args: list[str | bytes] = ["", ""] if first else [str(after.head.n), after.head.hash]
@@ -109,7 +108,7 @@ class Ledger:
     async def before(self, moment: datetime) -> int:
         """Find the last entry kept whose event was stored before the moment.
 
-        If there is none, it is the number before all entries.
+        Without such an entry, it is the number before all entries.
         """
         position = await self.position()
         low, high = position.checkpoint.n, position.head.n
@@ -123,17 +122,17 @@ class Ledger:
         return low
 
     async def trim_events(self, before: datetime | None = None) -> int:
-        """Drop events that are drawn and chained; returns the number of those left.
+        """Drop events that are drawn and chained; return the number of remaining ones.
 
         `before`: only events that were stored before then.
         """
         return await self._drop("events", "+" if before is None else f"{max(ms(before), 0)}-0")
 
     async def trim(self, upto: int) -> int:
-        """Drop the entries up to that number, but never the last; returns how many.
+        """Drop the entries up to `upto`, but never the last; return their number.
 
-        The rest is verified from a checkpoint. If the entry after it does not follow the last one to go, one of the two
-        is damaged, and all stay.
+        The rest is verified from a checkpoint. If the entry after it does not follow the last dropped entry, one of the
+        two is damaged, and nothing is dropped.
         """
         n = min(upto, (await self.position()).head.n - 1)
         entries = await self.read(n - 1, 2) if n > 0 else []
@@ -142,9 +141,9 @@ class Ledger:
         return await self._drop("record", str(n), entries[0][1].hash)
 
     async def head_of(self, day: date) -> Head | None:
-        """Return the head that stands for that day, None for an empty record.
+        """Return the head of that day, None for an empty record.
 
-        It is the head at the moment when this is first asked for.
+        It is the head at the time of the first call for that day.
         """
         head = (await self.position()).head
         if head.n == 0:
@@ -172,7 +171,7 @@ def _standing(entry: bytes, fields: dict[bytes, bytes]) -> tuple[int, Kept]:
 def _stored_before(kept: Kept, moment: datetime) -> bool:
     """Tell whether the entry's event was stored before the moment.
 
-    False if the entry does not say: then nothing is dropped.
+    False if the entry has no time, so that nothing is dropped.
     """
     try:
         return from_ms(int(str(kept.fields()["event"]).split("-")[0])) < moment

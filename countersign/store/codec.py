@@ -1,8 +1,8 @@
 """Records as bytes, and times as milliseconds.
 
-A record is `<version> <schema>`, newline, JSON, compressed where that is shorter. A record that this program does not
-read is refused by name. Compression is zlib: `zlib.decompress(stored[1:], -15)` reads a value that begins with
-`_DEFLATED`; any other stands there as it is.
+A record is `<version> <schema>`, newline, JSON, compressed if that is shorter. A record that this program cannot read
+is refused by name. Compression is zlib: `zlib.decompress(stored[1:], -15)` reads a value that begins with `_DEFLATED`;
+any other value is not compressed.
 """
 
 import zlib
@@ -18,7 +18,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def ms(at: datetime | timedelta) -> int:
-    """Count milliseconds since 1970, or of a span."""
+    """Convert a moment (since 1970) or a span to milliseconds."""
     span = at if isinstance(at, timedelta) else at - _EPOCH
     return (span.days * 86_400 + span.seconds) * 1000 + round(span.microseconds / 1000)
 
@@ -29,11 +29,11 @@ def from_ms(value: float) -> datetime:
 
 
 _WINDOW: Final = -13
-"""8 kB and little memory: as small for records of 1 kB as the defaults, which take five times as long. Negative: raw
-deflate (RFC 1951), 6 bytes less without the header and the checksum."""
+"""8 kB window and little memory: compresses records of 1 kB as well as the defaults, which take five times as long.
+Negative: raw deflate (RFC 1951), 6 bytes less without the header and the checksum."""
 _MEMORY: Final = 5
 _DEFLATED: Final = b"\x01"
-"""Stands before what is compressed; no JSON begins with it."""
+"""Prefix of compressed values; JSON never begins with it."""
 
 
 def compress(plain: bytes) -> bytes:
@@ -61,8 +61,8 @@ _LONGEST_REASON: Final = 300
 class Codec(Generic[T]):
     """Reader and writer of one kind of record.
 
-    `schema` grows when old bytes would be misread. A field that has its default is left out. Records that leave Redis
-    at once are not worth compressing.
+    `schema` grows when old bytes would be misread. Fields with their default values are omitted. Short-lived records
+    are not worth compressing.
     """
 
     def __init__(self, kind: type[T], schema: int = 2, *, compressed: bool = True) -> None:
@@ -72,13 +72,13 @@ class Codec(Generic[T]):
         self.adapter: TypeAdapter[T] = TypeAdapter(kind)
 
     def write(self, value: T, version: int, left_out: frozenset[str] = _NOTHING) -> bytes:
-        """Write the value without the fields that are `left_out` to whoever reads it."""
+        """Write the value without the `left_out` fields, which its reader must supply."""
         return b"%d %d\n" % (version, self.schema) + self.dump(value, left_out)
 
     def read(self, raw: bytes, elsewhere: bytes = b"") -> tuple[T, int]:
         """Read the value and its version. UnknownSchema if another version wrote it.
 
-        `elsewhere` is JSON with the fields that may have been left out; those that were not count.
+        `elsewhere` is JSON with the fields that may have been left out; fields in the record take precedence.
         """
         head, _, body = raw.partition(b"\n")
         version, _, schema = head.partition(b" ")

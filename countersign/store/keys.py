@@ -1,8 +1,8 @@
 """Names of everything in Redis.
 
-Only `web` reads and writes them; workers have an area of their own (`countersign.runs.area`). All share one hash tag,
-so that one script may touch them on a Cluster. Records are `version schema`, newline, JSON (zlib where that is
-shorter).
+Only `web` reads and writes these keys; workers have an area of their own (`countersign.runs.area`). All keys share one
+hash tag, so that one script may access them on a Cluster. Records are `version schema`, newline, JSON (zlib where that
+is shorter).
 
 | key | type | holds | ends |
 |---|---|---|---|
@@ -92,7 +92,7 @@ from countersign.domain.ids import (
 )
 
 KEPT: Final = timedelta(days=30)  # ended runs and their requests stay readable
-KEPT_MESSAGE: Final = timedelta(days=400)  # our Slack messages: longer than any card can wait to be clicked
+KEPT_MESSAGE: Final = timedelta(days=400)  # our Slack messages: longer than any card can wait for a click
 KEPT_ATTEMPT: Final = timedelta(days=1)
 KEPT_PROPOSAL: Final = timedelta(days=7)
 KEPT_CHANNELS: Final = timedelta(minutes=10)
@@ -137,7 +137,8 @@ WITHOUT_TTL: Final[dict[str, str]] = {
 
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _AREA: Final = re.compile(r"-work(-|$)")
-"""In the names of workers' areas, see `area_namespace`; else one installation's worker might own another's keys."""
+"""Reserved for the names of workers' areas (`area_namespace`); otherwise one installation's worker might own another's
+keys."""
 _ABOUT: Final = re.compile(r"[A-Za-z0-9-]{1,64}")  # a message's subject: a run, request, channel, event or day
 
 
@@ -149,7 +150,7 @@ def area_namespace(namespace: str, area: str = "") -> str:
 class Keys:
     """The keys of one namespace (one workspace's installation).
 
-    Each takes its ids apart from all other text once more: what is no id of its kind gets no key (R27).
+    Each method checks its ids again: a text that is not an id of its kind gets no key (R27).
     """
 
     def __init__(self, namespace: str) -> None:
@@ -209,7 +210,7 @@ class Keys:
     def message(self, name: str) -> tuple[str, str]:
         """Name the hash and the field of `kind/id` or `kind/id/more`.
 
-        Those of one id are a small hash.
+        All messages of one id share a small hash.
         """
         kind, _, rest = name.partition("/")
         about, _, more = rest.partition("/")
@@ -300,5 +301,5 @@ class Keys:
 
 
 def _named(name: UserId | GroupId | ChannelId) -> UserId | GroupId | ChannelId:
-    """Read the id of somebody who has a list; its first letter tells its kind."""
+    """Read the id of a list's owner; its first letter tells its kind."""
     return name if isinstance(name, UserId | ChannelId) else GroupId.named(name) or UserId(name)

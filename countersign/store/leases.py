@@ -1,6 +1,6 @@
-"""Leases of processes: one at a time draws Slack or keeps the audit log.
+"""Leases of processes: one process at a time updates Slack or keeps the audit log.
 
-They count by the server's clock.
+They follow the server's clock.
 """
 
 from datetime import timedelta
@@ -12,13 +12,14 @@ from countersign.store.redis.scripts import Script
 
 LEASE_SCRIPT: Final = (Path(__file__).parent / "hold_lease.lua").read_text()
 KEPT_LEASE: Final = timedelta(hours=1)
-"""After a lease's end. A fence made without the key is the server's clock (ms): higher, unless that was set back."""
+"""How long the key outlives its lease. A fence made without the key is the server's clock (ms), which is higher unless
+it was set back."""
 _WHICHEVER: Final = -1
-"""The fence that the owner has."""
+"""Stands for the owner's fence, whatever it is."""
 
 
 class ProcessLease:
-    """A right of one process at a time: to draw Slack, or to keep the audit log."""
+    """Right of one process at a time, to update Slack or to keep the audit log."""
 
     def __init__(self, client: Any, key: str) -> None:
         self._key = key
@@ -33,10 +34,10 @@ class ProcessLease:
         return bool(await held(self._script, self._key, "renew", owner, _WHICHEVER, ttl))
 
     async def release(self, owner: str) -> None:
-        """Let the right go at once, if this owner has it."""
+        """Release the right at once, if this owner has it."""
         await held(self._script, self._key, "release", owner, _WHICHEVER, timedelta(0))
 
 
 async def held(script: Script, key: str, verb: str, owner: str, fence: int, ttl: timedelta) -> int:
-    """Run the lease script: the new fence of a claim, 1 or 0 of other verbs."""
+    """Run the lease script; returns the new fence for a claim, else 1 or 0."""
     return int(await script(keys=[key], args=[verb, owner, fence, ms(ttl), ms(KEPT_LEASE)]))

@@ -20,7 +20,7 @@ KEPT: Final = timedelta(days=7)
 _DIGITS: Final = 16
 _WHYS: Final = frozenset(map(str, Why))
 _MOST_LEFT: Final = MOST + 1
-"""Names of files that are left out; who reads them says that there are others."""
+"""Most stored names of omitted files; one more than shown, so that the reader knows of others."""
 
 
 class MadeFiles:
@@ -31,7 +31,7 @@ class MadeFiles:
         self._keys = keys
 
     async def keep(self, run: RunId, files: Sequence[MadeFile], left: Sequence[LeftOut] = ()) -> None:
-        """Add the files, and note those that are left out or have no room.
+        """Add the files, and note the files that are left out or do not fit.
 
         Each version has a name of its own.
         """
@@ -54,7 +54,7 @@ class MadeFiles:
         return True
 
     async def kept(self, run: RunId) -> KeptFiles:
-        """Return what is kept."""
+        """Return the stored files."""
         fields = {field: _parted(field) for field in sorted(await self._fields(self._keys.made(run)))}
         files = {field: name for field, (digest, name) in fields.items() if digest not in _WHYS}
         return KeptFiles(files, tuple(LeftOut(Why(why), name) for why, name in fields.values() if why in _WHYS))
@@ -70,6 +70,6 @@ class MadeFiles:
 
 
 def _parted(field: str) -> tuple[str, str]:
-    """Part the digest of a file's content from its name."""
+    """Split a field into the digest of a file's content and its name."""
     digest, _, name = field.partition("/")
     return digest, name

@@ -1,7 +1,8 @@
-"""Outbox of events: each is handed to the projector until Slack shows it.
+"""Outbox of events: the projector gets each event until Slack shows it.
 
-The lists of requests follow an event first. One process at a time is the projector, by a lease. All projectors read as
-the same consumer of one group, so the next one reads again the events that a dead one had in hand.
+The lists of requests are updated before an event is handed out. A lease makes one process at a time the projector. All
+projectors read as the same consumer of one group, so the next projector reads the unfinished events of a dead one
+again.
 """
 
 import asyncio
@@ -38,7 +39,7 @@ class Outbox:
         self._left: set[bytes] = set()
 
     async def open(self) -> None:
-        """Make the group if there is none, and begin with events that were not finished."""
+        """Create the group if it is missing, and begin with unfinished events."""
         self._undelivered = "0"
         try:
             await self._store.client.xgroup_create(self._store.keys.events, GROUP, id="0", mkstream=True)
@@ -49,7 +50,7 @@ class Outbox:
     async def read(self, limit: int) -> list[tuple[str, Event]]:
         """Read the next events with their ids, oldest first; empty after a second.
 
-        With new ones come those that follow at once.
+        Events that follow a new event at once are returned with it.
         """
         entries = await self._handed_out(limit, 1000 * _BLOCK)
         if 0 < len(entries) < limit and self._undelivered == ">":
@@ -58,7 +59,7 @@ class Outbox:
         events = await self._readable(entries)
         if self._undelivered != ">":
             if events:
-                _log.warning("The projector before left %d events half drawn; drawing them again.", len(events))
+                _log.warning("The previous projector left %d events unfinished; drawing them again.", len(events))
                 metrics.repaired(Repair.PROJECTOR_STOPPED, len(events))
             self._undelivered = entries[-1][0].decode() if entries else ">"
         return events
@@ -70,10 +71,11 @@ class Outbox:
         )
 
     async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
-        """Read events handed out the time `idle` ago and not finished, oldest first.
+        """Read unfinished events handed out at least `idle` ago, oldest first.
 
-        Some may be in hand. The reply that handed them out may have been lost, or taken by a process that may not draw
-        any more. An event that is left for a newer version hides none behind it: the search goes on where it ended.
+        Some of them may be in work. The reply that handed them out may have been lost, or received by a process that
+        may no longer update Slack. An event left for a newer version does not hide later events: the search continues
+        where it ended.
         """
         while True:
             self._claimed_to, entries, *_ = await self._store.client.xautoclaim(
@@ -88,13 +90,13 @@ class Outbox:
                 return events
 
     async def done(self, entry: str) -> None:
-        """Tick the event off: Slack shows it."""
+        """Mark the event as done, because Slack shows it."""
         await self._store.client.xack(self._store.keys.events, GROUP, entry)
 
     async def _readable(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> list[tuple[str, Event]]:
-        """Read the events, and update the lists first: a card that is seen is listed too.
+        """Read the events and update the lists first: every visible card is listed.
 
-        Those of a newer version of this program are left out: they stay in hand for its projector.
+        Events of a newer version of this program are left out: they stay pending for its projector.
         """
         events = []
         for entry, fields in entries:

@@ -14,7 +14,7 @@ from countersign.usecases.ports import Change, Put, Seen
 
 _RATE_KEPT: Final = timedelta(minutes=1)
 _ASKING_KEPT: Final = 60_000
-"""Milliseconds after which a request that is still being asked is one of a process that died."""
+"""Milliseconds after which the process of a request that is still being asked counts as dead."""
 _ASK: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -44,21 +44,21 @@ class ApiKeys:
         self._ask, self._opened = Script(store.client, _ASK), Script(store.client, _OPENED)
 
     async def seen(self, key: ApiKeyId) -> Seen[ApiKey] | None:
-        """The key of this id, with the server's clock."""
+        """Read the key of this id, with the server's clock."""
         return await self._store.api_key(key)
 
     async def get(self, key: ApiKeyId) -> ApiKey | None:
-        """The key of this id."""
+        """Read the key of this id."""
         seen = await self._store.api_key(key)
         return None if seen is None else seen.value
 
     async def put(self, key: ApiKey) -> None:
-        """Store the key in place of one of the same id, without an entry in the record."""
+        """Store the key, replacing one of the same id, without an entry in the record."""
         seen = await self._store.api_key(key.id)
         await self._store.commit(Change(keys=(Put(key, 0 if seen is None else seen.version),)))
 
     async def all(self) -> list[ApiKey]:
-        """Every key, the oldest first; revoked ones too."""
+        """Read all keys, oldest first, including revoked keys."""
         ids = ApiKeyId.among(await self._client.zrange(self._names.api_keys, 0, -1))
         return [key for name in ids if (key := await self.get(name)) is not None]
 
@@ -73,7 +73,7 @@ class ApiKeys:
         return number <= key.per_minute
 
     async def reserve(self, key: ApiKey, run: RunId) -> bool:
-        """Reserve a place for one more request of this run; False if there is none.
+        """Reserve a place for one more request of this run; False if all are taken.
 
         A request takes one while it waits: from now on, in all processes, until it is `opened` or `refused`.
         """
@@ -82,7 +82,7 @@ class ApiKeys:
         return listed < most or len(await self.open(key.id)) < most
 
     async def open(self, key: ApiKeyId) -> list[RequestId]:
-        """Requests of the key that still wait; the others leave the index."""
+        """Read the key's undecided requests, and remove the others from the index."""
         name = self._names.api_open(key)
         ids = RequestId.among(await self._client.smembers(name))
         if not ids:
@@ -97,7 +97,7 @@ class ApiKeys:
         await self._opened(self._asking(key), [run, request, ms(KEPT)])
 
     async def refused(self, key: ApiKeyId, run: RunId) -> None:
-        """Count the run's request no longer: it was not asked."""
+        """Stop counting the run's request, which was not asked."""
         await self._client.zrem(self._names.api_asking(key), run)
 
     def _asking(self, key: ApiKeyId) -> list[str]:
@@ -116,7 +116,7 @@ class Callbacks:
         self.lease = ProcessLease(store.client, store.keys.calling_back)
 
     async def due(self, now: datetime, limit: int) -> list[RequestId]:
-        """Find requests whose decision is to be posted now, the longest due first."""
+        """Find requests whose decision is due to be posted, longest due first."""
         return RequestId.among(
             await self._client.zrange(self._index, "-inf", ms(now), byscore=True, offset=0, num=limit)
         )

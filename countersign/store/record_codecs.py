@@ -41,7 +41,7 @@ def rulebook_in(raw: bytes) -> Rulebook:
 
 
 def write_message(message: Message, version: int) -> bytes:
-    """Write the message without its name, which is that of its place."""
+    """Write the message without its name, which its key contains."""
     return MESSAGES.write(message, version, frozenset({"name"}))
 
 

@@ -1,7 +1,7 @@
 """Reads of records, each with the server's clock.
 
-Lists leave out a record that cannot be read, which is damaged or of a newer program: it is named in the log once, and
-the others are there. It still exists, so nothing is concluded from its absence.
+Lists omit an unreadable record, which is damaged or from a newer program, and the log names it once. The record still
+exists, so its absence from a list proves nothing.
 """
 
 import logging
@@ -42,7 +42,7 @@ V = TypeVar("V")
 N = TypeVar("N", RequestId, RunId)
 _log = logging.getLogger(__name__)
 _TIME = "return redis.call('TIME')"
-"""A script, because it goes to the server that holds its key: on a Cluster each node has a clock of its own."""
+"""A script, because it runs on the server that holds its key: on a Cluster each node has its own clock."""
 _GET = """
 local found, alone = {}, #KEYS - #ARGV
 for place = 2, alone do found[#found + 1] = redis.call('GET', KEYS[place]) end
@@ -51,7 +51,7 @@ return {found, redis.call('TIME')}
 """
 """Values and the clock at that moment; one command, because redis-py does not repeat pipelines after a restart.
 
-KEYS: one that says where the script goes, keys, and the hash of each message; ARGV: the field of each message.
+KEYS: a key that routes the script, keys to read, and the hash of each message; ARGV: the field of each message.
 """
 
 
@@ -96,9 +96,9 @@ class Records:
         return _time(await self._clock(keys=[self.keys.pending]))
 
     async def check_writable(self) -> datetime:
-        """Check that Redis takes writes, and return its clock.
+        """Check that Redis accepts writes, and return its clock.
 
-        StoreUnavailable says why it does not.
+        StoreUnavailable, with the reason, if it does not.
         """
         await self.client.set(self.keys.confirmed, "1", px=60_000)
         return await self.now()
@@ -114,7 +114,7 @@ class Records:
     async def intact(self, request: RequestId) -> SeenRequest | None:
         """Read a request; None also if it is damaged, which is logged.
 
-        NewerSchema if a newer version wrote it: it is left for that one.
+        NewerSchema if a newer version wrote it: it is left for that version.
         """
         try:
             return await self.request(request)
@@ -147,7 +147,7 @@ class Records:
         return Seen(*read_message(name, raw), now)
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
-        """Read those of the messages that are known, by name."""
+        """Read the known ones of these messages, by name."""
         if not names:
             return {}
         stored, _ = await self.values(messages=names)
@@ -161,7 +161,7 @@ class Records:
         return frozenset(ChannelId.among(await self.client.smembers(self.keys.proof_channels)))
 
     async def absences(self) -> Seen[Absences]:
-        """Read who is away, and who stands in for them."""
+        """Read the absences and their stand-ins."""
         return await self._record(self.keys.absences, ABSENCES, Absences())
 
     async def message_request(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> RequestId | None:

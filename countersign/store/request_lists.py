@@ -1,11 +1,11 @@
 """Lists of requests for a user, a user group or a channel, and overviews of them.
 
-The lists follow the events, so that whoever clicks need not wait. A request is put where it belongs now, however often
-and by whichever process. A list holds ids only. Each is checked against its record as it is read, and an id whose
-request has been settled is dropped, so a list that was left behind, by other rules of a request or by a process that
-was frozen meanwhile, mends itself.
+The lists are updated from the events, so that clicks do not wait for them. Each update puts a request into its current
+lists, so updates may be repeated by any process. A list holds only ids. Each id is checked against its record when it
+is read, and the id of a settled request is dropped. So a list that is out of date, because a request's rules changed or
+a process was frozen, repairs itself.
 
-Slack's ids tell by their first letter what they name (U W, S, C G D), so one family of keys holds all three.
+The first letter of Slack's ids tells their kind (U W, S, C G D), so one family of keys holds all three.
 """
 
 import json
@@ -36,15 +36,15 @@ KEPT_DECIDED: Final = 100
 def waits_for(request: Request) -> set[Name]:
     """Name the lists of waiting requests that a pending request is in.
 
-    Named people who have voted, or may not decide, are left out. After a tie it waits for all of them again.
+    Named people who have voted, or may not decide, are left out. After a tie the request waits for all of them again.
     """
     return {*_named(request), *_places(request)} - _not_for(request)
 
 
 def waits_not_for(request: Request) -> set[Name]:
-    """Name those who have voted, though their group may still decide.
+    """Name the people who have voted although their group may still decide.
 
-    It does not wait for a requester who may not decide either: they are found by their runs.
+    The request does not wait for a requester who may not decide either: these are found through their runs.
     """
     return set() if tied(request) else _voters_of_groups(request)
 
@@ -57,7 +57,7 @@ def was_for(request: Request) -> tuple[set[Name], set[Name]]:
 def decided_for(request: Request) -> set[Name]:
     """Name the lists of decisions that a settled request is in.
 
-    Those are the requester's, the deciders' and the channels'.
+    These are the lists of the requester, the deciders and the channels.
     """
     by = request.decision.by if request.decision else ()
     return {request.requester, *by, *(vote.user for vote in request.votes), *_places(request)}
@@ -94,13 +94,13 @@ class Lists:
         self._script = Script(store.client, _LISTS)
 
     async def follow(self, events: Iterable[Event]) -> None:
-        """Put the readable requests of these events where they belong."""
+        """Put the readable requests of these events into their lists."""
         ids = dict.fromkeys(e.request for e in events if e.type in REQUEST_CHANGED and e.request is not None)
         requests = await self._store.readable(list(ids))
         await self.keep([request for request in requests.values() if request is not None])
 
     async def keep(self, requests: Sequence[Request]) -> None:
-        """Put these where they belong."""
+        """Put these requests into their lists."""
         if not requests:
             return
         plan = _Plan(self._store.keys)
@@ -145,9 +145,9 @@ class _Plan:
 
 
 _PAGE: Final = 30
-"""Records that are read at once."""
+"""Number of records that are read at once."""
 _READ: Final = 500
-"""Ids of a list that are read at once; of longer lists people read "more than"."""
+"""Number of ids of a list that are read at once; longer lists are shown with "more than"."""
 
 
 class Overview:
@@ -159,7 +159,7 @@ class Overview:
         self._keys = store.keys
 
     async def groups(self) -> list[GroupId]:
-        """Read the user groups for which something waits."""
+        """Read the user groups for which requests wait."""
         named = GroupId.among(await self._client.zrange(self._keys.waiting_groups, 0, -1))
         return [group for group in named if await self._client.zcard(self._keys.waits(group))]
 
@@ -173,7 +173,7 @@ class Overview:
     ) -> Waiting:
         """Read the newest undecided requests in these names' lists, and their number.
 
-        `fits` selects them; those that `unless` asked for or has voted on are left out. Requests in the lists of
+        `fits` selects them; requests that `unless` asked for or has voted on are left out. Requests in the lists of
         `beside` are left out without being read. A long list is not read to its end.
         """
         requests: list[Request] = []
@@ -200,7 +200,7 @@ class Overview:
                         requests.append(request)
                     else:
                         others += 1
-        await self._drop(names, gone)  # only now: what is read by its rank must not move up meanwhile
+        await self._drop(names, gone)  # only now: ids that are read by rank must not move in between
         requests.sort(key=lambda request: (request.created_at, request.id), reverse=True)
         return Waiting(tuple(requests[:limit]), listed - others, whole)
 
@@ -218,9 +218,9 @@ class Overview:
         return [run for run in runs if not run.over and run.requester == requester], total
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
-        """Read those of these messages that stand in Slack, by name.
+        """Read the ones of these messages that are in Slack, by name.
 
-        A row's message, and those named below it, are of the card that it is on.
+        For a row, and for the messages named below it, the message is that of its card.
         """
         messages = await self._store.messages(names)
         on = {name: message.on for name, message in messages.items() if message.on}
@@ -277,9 +277,9 @@ class Overview:
         return [i for i in listed if i not in own], whole
 
     async def _not_theirs(self, user: UserId, listed: Collection[RequestId]) -> set[RequestId]:
-        """Find the requests that this person asked for and may not decide.
+        """Find the requests that this person started and may not decide.
 
-        Of very many runs only the newest are looked at.
+        If there are very many runs, only the newest are checked.
         """
         runs, _ = await self.runs(user, _READ)
         own = {*listed} & {request for run in runs for request in run.open.values()}
@@ -292,7 +292,7 @@ class Overview:
 
 
 def _paired(reply: Sequence[Any]) -> list[tuple[bytes, float]]:
-    """Pair members with their scores; redis-py leaves those of ZDIFF in a row."""
+    """Pair members with their scores; redis-py returns those of ZDIFF as a flat list."""
     if reply and not isinstance(reply[0], bytes):
         return [(one, float(score)) for one, score in reply]
     return [(one, float(score)) for one, score in zip(reply[::2], reply[1::2], strict=True)]

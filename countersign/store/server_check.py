@@ -14,7 +14,7 @@ _log: Final = logging.getLogger(__name__)
 async def check(client: Any, mark: str) -> None:
     """Check that Redis can be reached and is safe.
 
-    StoreUnavailable if it cannot be reached; WrongSettings if it refuses the password, for which nobody should wait;
+    StoreUnavailable if it cannot be reached; WrongSettings if it refuses the password, because waiting would not help;
     StoreUnsafe if it may drop keys when memory is short. Any other way to lose answered writes is logged. `mark` is a
     key that may be written.
     """

@@ -1,6 +1,6 @@
-"""People who are signed in to the pages of `web`, and what they were told by mail.
+"""Sessions of people on the pages of `web`, and notes of mails to them.
 
-Redis holds the digest of a cookie and never the cookie: reading Redis lets nobody act as somebody else.
+Redis holds only the digest of a cookie, so reading Redis does not let anybody act as another person.
 """
 
 from collections.abc import Sequence
@@ -44,25 +44,25 @@ class SignIns:
         return None if stored is None else datetime.fromisoformat(stored.decode())
 
     async def keep(self, nonce: str, confirmation: bytes, left: timedelta) -> None:
-        """Keep what somebody is about to confirm, under the nonce of its proof."""
+        """Keep a pending confirmation under the nonce of its proof."""
         await self._client.set(self._keys.confirming(digest_of(nonce)), confirmation, px=ms(left))
 
     async def kept(self, nonce: str) -> bytes | None:
-        """Read what somebody is about to confirm; None if its time has passed."""
+        """Read a pending confirmation; None if it has expired."""
         stored: bytes | None = await self._client.get(self._keys.confirming(digest_of(nonce)))
         return stored
 
     async def change(self, nonce: str, confirmation: bytes) -> None:
-        """Change what is kept, until the same moment; what has ended stays ended."""
+        """Replace a pending confirmation, keeping its expiry; no effect if expired."""
         await self._client.set(self._keys.confirming(digest_of(nonce)), confirmation, xx=True, keepttl=True)
 
     async def forget(self, nonce: str) -> None:
-        """Drop what was confirmed."""
+        """Drop a pending confirmation."""
         await self._client.delete(self._keys.confirming(digest_of(nonce)))
 
 
 class MailNotes:
-    """Notes of one namespace: who was told by mail of which requests."""
+    """Notes of one namespace about mails: which person was told of which requests."""
 
     def __init__(self, records: Records) -> None:
         self.lease = ProcessLease(records.client, records.keys.mailer)
@@ -71,7 +71,7 @@ class MailNotes:
         self._now = records.now
 
     async def untold(self, user: UserId, requests: Sequence[RequestId]) -> list[RequestId]:
-        """Return those of these requests of which this person was not told."""
+        """Return the requests that this person was not told of."""
         if not requests:
             return []
         told = await self._client.zmscore(self._keys.mailed(user), list(requests))

@@ -1,6 +1,6 @@
 """Replies of Slack about people, groups and channels, shared by all `web`.
 
-Each value stands after the moment, by the server's clock, when Slack was asked for it.
+Each value is prefixed with the time, by the server's clock, when Slack was asked.
 """
 
 from datetime import timedelta
@@ -11,13 +11,13 @@ from countersign.store.records import Records
 
 
 class RedisSlackFacts:
-    """Replies of Slack by what it was asked, for the look-ups of `web`."""
+    """Replies of Slack by query, for the look-ups of `web`."""
 
     def __init__(self, reads: Records) -> None:
         self._reads = reads
 
     async def get(self, fact: tuple[str, ...]) -> tuple[bytes, timedelta] | None:
-        """Return the reply and its age; None if there is none."""
+        """Return the reply and its age; None if it is unknown."""
         (raw,), now = await self._reads.values(self._key(fact))
         if raw is None:
             return None
@@ -25,7 +25,7 @@ class RedisSlackFacts:
         return decompress(stored), max(now - from_ms(int(moment)), timedelta(0))
 
     async def put(self, fact: tuple[str, ...], reply: bytes, age: timedelta, left: timedelta) -> None:
-        """Keep what Slack replied the time `age` ago, for the time `left`."""
+        """Keep a reply of Slack, made `age` ago, for the time `left`."""
         key, now = self._key(fact), await self._reads.now()
         await self._reads.client.set(key, b"%d\n%b" % (ms(now - age), compress(reply)), px=ms(left))
 

@@ -42,7 +42,7 @@ class Store(Commits):
         await check(self.client, self.keys.confirmed)
 
     async def measure(self) -> None:
-        """Put into the metrics how Redis is."""
+        """Export the condition of Redis to the metrics."""
         (await look(self.client, self.keys.confirmed, self._replicas)).show()
 
     async def defaults(self) -> Rules | None:
@@ -61,7 +61,7 @@ class Store(Commits):
         await self.client.set(self.keys.workspace, workspace)
 
     async def channels(self) -> frozenset[ChannelId] | None:
-        """Read the channels that the app is in; None if `web` has not said so lately."""
+        """Read the channels that the app is in; None if `web` has not stored them lately."""
         stored = await self.client.get(self.keys.channels)
         return None if stored is None else frozenset(ChannelId.among(stored.split()))
 
@@ -71,7 +71,7 @@ class Store(Commits):
         await self.client.set(self.keys.channel_names, _NAMES.dump_json({**names}), px=KEPT_CHANNELS)
 
     async def channel_names(self) -> dict[str, ChannelId] | None:
-        """Read these channels by name; None if `web` has not said so lately."""
+        """Read these channels by name; None if `web` has not stored them lately."""
         stored = await self.client.get(self.keys.channel_names)
         return None if stored is None else _NAMES.validate_json(stored)
 
@@ -80,7 +80,7 @@ class Store(Commits):
         await self.client.set(self.keys.proposal(proposal.id), PROPOSALS.write(proposal, 1), px=ms(KEPT_PROPOSAL))
 
     async def proposal(self, proposal: Digest) -> SettingsProposal | None:
-        """Read a proposed change of settings; None if there is none, or it is too old."""
+        """Read a proposed change of settings; None if it is unknown or expired."""
         raw = await self.client.get(self.keys.proposal(proposal))
         return None if raw is None else PROPOSALS.read(raw)[0]
 
@@ -90,7 +90,7 @@ class Store(Commits):
         await self.client.set(key, CHALLENGES.write(challenge, 1), px=ms(CHALLENGE_LASTS))
 
     async def take_challenge(self, nonce: str) -> Challenge | None:
-        """Take the challenge of this nonce, once; None if it was taken, or is too old."""
+        """Take the challenge of this nonce, once; None if it was taken or has expired."""
         raw = await self.client.getdel(self.keys.challenge(digest_of(nonce)))
         return None if raw is None else CHALLENGES.read(raw)[0]
 
@@ -100,7 +100,7 @@ class Store(Commits):
         return rulebook_in(raw) if raw else Rulebook()
 
     async def set_rulebook(self, book: Rulebook) -> None:
-        """Put this policy in force, by a new number, unless it is in force already."""
+        """Put this policy in force with a new version, unless it is already in force."""
         with contextlib.suppress(UnknownSchema):
             if (before := await self.rulebook()).version and before == book:
                 return

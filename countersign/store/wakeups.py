@@ -1,7 +1,7 @@
-"""Futures of one process, kept in Redis: one subscription for all of them (R5).
+"""Futures of one process, backed by Redis through one subscription (R5).
 
-A published hint may be lost with its connection, so it is only a hint: everything still waited for is read back on
-each (re)subscription and now and then. Subscribe first, then read.
+A published hint may be lost with its connection, so it is only a hint: all awaited records are read back on each
+(re)subscription and at intervals. Subscribe first, then read.
 """
 
 import asyncio
@@ -31,12 +31,12 @@ V = TypeVar("V")
 
 
 def _plain(record: bytes) -> bytes:
-    """The JSON of a stored request, which begins with its id."""
+    """Return the JSON of a stored request, which begins with its id."""
     return decompress(record.partition(b"\n")[2])
 
 
 class _Waiters(Generic[K, V]):
-    """Those who wait for one kind of thing to be final."""
+    """Waiters for records of one kind to become final."""
 
     def __init__(self, read: Callable[[list[K]], Awaitable[Mapping[K, V | None]]], final: Callable[[V], bool]) -> None:
         self._read = read
@@ -59,7 +59,7 @@ class _Waiters(Generic[K, V]):
                 self.futures.pop(key, None)
 
     async def look(self, keys: list[K]) -> int:
-        """Read these and wake those who wait for a final one; returns their number."""
+        """Read these records, and wake the waiters of final ones; return their number."""
         woken = 0
         awaited = [key for key in keys if key in self.futures]
         for start in range(0, len(awaited), _BATCH):
@@ -70,7 +70,7 @@ class _Waiters(Generic[K, V]):
         return woken
 
     def wake(self, key: K, value: V) -> bool:
-        """Wake those who wait for this one, if it is final."""
+        """Wake the waiters of this record, if it is final."""
         waiting = [future for future in self.futures.get(key, ()) if self._final(value) and not future.done()]
         for future in waiting:
             future.set_result(value)
@@ -80,7 +80,7 @@ class _Waiters(Generic[K, V]):
 class Wakeups:
     """Implements `countersign.usecases.ports.Wakeups`, as a context manager.
 
-    `due` is set whenever a deadline may have come nearer: by a new one, and by what a lost hint may have said.
+    `due` is set whenever an earlier deadline may exist: after a new deadline, and after a hint may have been lost.
     """
 
     def __init__(self, store: Store) -> None:
@@ -103,9 +103,9 @@ class Wakeups:
 
     @contextmanager
     def heard_by(self, hear: Callable[[bytes], None]) -> Iterator[None]:
-        """Hand a line of JSON to `hear` for each settled request and ended run.
+        """Pass a line of JSON to `hear` for each settled request and ended run.
 
-        It does so for as long as the block lasts. `{"missed": true}` says that some may have been missed.
+        It does so until the block ends. `{"missed": true}` means that some lines may have been missed.
         """
         self._listeners.add(hear)
         try:
@@ -126,12 +126,12 @@ class Wakeups:
         return await self._runs.wait(run)
 
     async def _settled(self, asked: list[RequestId]) -> dict[RequestId, Request | None]:
-        """Read those that are settled; the others are told apart without being read."""
+        """Read the settled requests; the others are recognised without being read."""
         pending = await self._store.client.zmscore(self._store.keys.pending, asked)
         return await self._store.readable([n for n, due in zip(asked, pending, strict=True) if due is None])
 
     async def listening(self) -> None:
-        """Wait until the subscription stands."""
+        """Wait until the subscription is active."""
         await self._listening.wait()
 
     async def _listen(self) -> None:
@@ -158,15 +158,15 @@ class Wakeups:
                 message = await subscription.get_message(timeout=left)
             if message is not None and message["type"] == "message":
                 await self._hear(message["data"])
-                await asyncio.sleep(0)  # whoever was woken goes on before this looks for the next
+                await asyncio.sleep(0)  # woken tasks run before this task looks for the next hint
             elif message is not None or loop.time() >= read_back_at:
                 woken = await self._requests.look([*self._requests.futures]) + await self._runs.look(
                     [*self._runs.futures]
                 )
-                if message is not None:  # subscribed; redis-py does so again by itself after a lost connection
+                if message is not None:  # subscribed; redis-py subscribes again after a lost connection
                     self._tell(b'{"missed":true}\n')
                 if woken:
-                    _log.warning("%d wake-ups were missed; what they told of was found by reading back.", woken)
+                    _log.warning("%d wake-ups were missed; their records were found by reading back.", woken)
                     metrics.repaired(Repair.HINT_LOST, woken)
                 self.due.set()
                 self._listening.set()

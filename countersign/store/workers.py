@@ -1,4 +1,4 @@
-"""The workers that are there, their teams, and the runs that they hold."""
+"""The present workers, their teams, and the runs that they hold."""
 
 from datetime import timedelta
 from functools import partial
@@ -22,7 +22,7 @@ class Workers:
         self._keys = reads.keys
 
     async def announce(self, worker: WorkerId, announcement: Announcement, ttl: timedelta) -> None:
-        """Keep what this worker says for `ttl`."""
+        """Keep this worker's announcement for `ttl`."""
         now = await self._reads.now()
         await self._client.set(self._keys.worker(worker), ANNOUNCEMENTS.dump(announcement), px=ttl)
         await self._client.zremrangebyscore(self._keys.workers, "-inf", ms(now))
@@ -36,7 +36,7 @@ class Workers:
     async def teams(self) -> list[TeamInfo]:
         """Read the teams that some worker runs now, sorted by name.
 
-        A usable one wins over a broken one of the same name.
+        A usable team wins over a broken team of the same name.
         """
         teams: dict[str, TeamInfo] = {}
         for announced in await self._announced():
@@ -46,7 +46,7 @@ class Workers:
         return [teams[name] for name in sorted(teams)]
 
     async def present(self) -> list[Announcement]:
-        """Read what each worker that is there now announces."""
+        """Read the announcements of all present workers."""
         return await self._announced()
 
     async def held(self) -> frozenset[RunId]:

@@ -1,7 +1,7 @@
 """Use cases: start, ask, decide, expire, park, stop, configure ….
 
-Each reads, lets a pure rule compute, and commits. One whose commit finds that somebody was faster reads again and lets
-the rule judge anew, so two people, a person and the clock, or one person twice never decide the same request twice.
+Each reads, lets a pure rule compute, and commits. If the commit finds a newer version, the use case reads and judges
+again. So two people, a person and the clock, or one person twice never decide the same request twice.
 """
 
 from countersign.usecases.decisions import (

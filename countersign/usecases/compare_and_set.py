@@ -1,9 +1,8 @@
 """Compare-and-set for all use cases: read, let a rule judge, commit.
 
-If somebody was faster, all of that is repeated after a pause. What `update` is given reads and judges, writes nothing
-and may run more than once. It returns `Keep` to store nothing, `Swap` to store a change, or `Refuse` to raise an error
-after it was put on record. So two people, a person and the clock, or one person twice never decide the same request
-twice.
+If somebody was faster, all of that is repeated after a pause. The function passed to `update` reads and judges, writes
+nothing, and may run more than once. It returns `Keep` to store nothing, `Swap` to store a change, or `Refuse` to record
+an error and raise it. So two people, a person and the clock, or one person twice never decide the same request twice.
 """
 
 import asyncio
@@ -25,14 +24,15 @@ R = TypeVar("R")
 TRIES: Final = 100
 _FIRST_PAUSE: Final = 0.004
 _LONGEST_PAUSE: Final = 0.05
-"""Seconds. Pauses double from the first to the longest, each times a random part of 1: those who collided spread."""
+"""Seconds. Pauses double up to the longest, each multiplied by a random number below 1 to spread out collisions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keep(Generic[R]):
     """Store nothing; the caller gets `value`.
 
-    `confirm`: a request that must still be as it was read, also on the replicas. Else everything is read again.
+    `confirm`: a request that must be unchanged since it was read, on the replicas too. Otherwise everything is read
+    again.
     """
 
     value: R
@@ -49,9 +49,10 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Swap(Generic[R]):
-    """Store the change; the caller gets `value`.
+    """Store the change; return `value` to the caller.
 
-    `repeated` counts instead if the same attempt (`Change.once`) was stored before; without it the caller gets `value`.
+    If the same attempt (`Change.once`) was stored before, `repeated` decides the result; without it the caller gets
+    `value`.
     """
 
     change: Change
@@ -67,9 +68,9 @@ class Update(NamedTuple, Generic[R]):
 
 
 async def update(store: Store, propose: Callable[[], Awaitable[Keep[R] | Swap[R] | Refuse]]) -> Update[R]:
-    """Propose and commit, until nobody was faster.
+    """Propose and commit, until no other writer was faster.
 
-    Raises what is refused with; StoreUnavailable, with nothing changed, if others were faster `TRIES` times.
+    Raises the error of a `Refuse`; StoreUnavailable, with nothing changed, if others were faster `TRIES` times.
     """
     pauses = doubling(_FIRST_PAUSE, _LONGEST_PAUSE)
     for attempt in range(TRIES):
@@ -117,8 +118,8 @@ async def advance(
 async def live(store: Store, lease: Lease) -> Seen[Run]:
     """Read the lease's run.
 
-    LeaseLost if it has ended or another worker has claimed it, NotFound if there is none. What is stored on this basis
-    names the run, so that a claim in between refuses it.
+    LeaseLost if it has ended or another worker has claimed it, NotFound if there is none. Changes based on this read
+    name the run, so that a claim in between makes them fail.
     """
     return if_live(await store.run(lease.run), lease)
 

@@ -1,7 +1,8 @@
 """Keep deadlines, reminders and escalations to the second.
 
-The loop sleeps until the next one and does what is due, 100 at once. Any number of processes may do this at once; the
-store lets one of them win. A late click is refused by the server's clock, also before anybody got here.
+The loop sleeps until the next deadline and handles due requests, 100 at once. Any number of processes may do this in
+parallel; for each request, the store lets one of them win. The server's clock refuses a late click even if no loop has
+settled the request yet.
 """
 
 import asyncio
@@ -21,31 +22,31 @@ from countersign.usecases.ports import Message, Queue, Store
 _BATCH: Final = 100
 _LONGEST_SLEEP: Final = timedelta(seconds=15)
 _AT_WORK: Final = timedelta(minutes=1)
-"""A request that was settled this much later than a look, or more, was not settled by it."""
+"""A request settled this long after the index was read, or longer, was not settled by that round."""
 UNREADABLE_AGAIN: Final = timedelta(minutes=5)
-"""The pause before an unreadable request is tried again: a newer `web` reads it, and it is late by no more."""
+"""Pause before an unreadable request is tried again; a `web` that can read it is late by no more."""
 LOOKS: Final = 120
-"""Times that Slack is asked whether a card stands, before silence approves. They take two to five minutes if it does
-not say."""
+"""Number of times that Slack is asked whether a card is visible before silence approves. Without a clear answer, they
+take two to five minutes."""
 _log = logging.getLogger(__name__)
 
 
 class Hints(Protocol):
-    """Hints of new deadlines, and of other things to come."""
+    """Hints of new deadlines and other scheduled steps."""
 
     due: asyncio.Event
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """Fate of a name in the index; `look_again`: the next time to look at it, None for never."""
+    """Fate of a name in the index; `look_again` is None if it is not read again."""
 
     fate: Literal["done", "left", "settled", "unknown", "unreadable", "early"]
     look_again: datetime | None = None
 
 
 async def keep(store: Store, queue: Queue, hints: Hints, card_check: CardCheck | None = None) -> None:
-    """Settle, remind and escalate as the time comes, until cancelled.
+    """Settle, remind and escalate when due, until cancelled.
 
     Without `card_check` silence approves nothing.
     """
@@ -55,7 +56,7 @@ async def keep(store: Store, queue: Queue, hints: Hints, card_check: CardCheck |
         hints.due.clear()
         try:
             due, following, now = await store.indexes.due(_BATCH, start)
-            # At once: each waits for Redis a few times, and one after another they would be late together.
+            # In parallel: each waits for Redis a few times, and one after another they would all be late.
             settling = (_settle_due(store, queue, request, now, card_check) for request in due)
             outcomes = dict(zip(due, await asyncio.gather(*settling, return_exceptions=True), strict=True))
             for problem in outcomes.values():
@@ -66,10 +67,10 @@ async def keep(store: Store, queue: Queue, hints: Hints, card_check: CardCheck |
             if left:
                 left = await _tidy(store, seen, now)
         except StoreUnavailable as away:
-            _log.warning("%s Deadlines are kept again when it is back.", away)
+            _log.warning("%s Deadlines will be handled when it is back.", away)
             await asyncio.sleep(1)
             continue
-        if len(due) == _BATCH:  # behind those that another process must settle may be some that this one can
+        if len(due) == _BATCH:  # after requests that only another process can settle, there may be some for this one
             start += len(left)
             continue
         waiting, start = start + len(left), 0
@@ -87,7 +88,7 @@ async def keep(store: Store, queue: Queue, hints: Hints, card_check: CardCheck |
 
 
 async def _tidy(store: Store, outcomes: Mapping[RequestId, _Outcome], now: datetime) -> list[RequestId]:
-    """Correct the index; returns the due names that stay."""
+    """Correct the index; return the due names that remain."""
 
     def those(fate: str) -> list[RequestId]:
         return [name for name, outcome in outcomes.items() if outcome.fate == fate]
@@ -108,7 +109,7 @@ async def _tidy(store: Store, outcomes: Mapping[RequestId, _Outcome], now: datet
 
 
 def bounded(card_check: CardCheck, looks: int = LOOKS) -> CardCheck:
-    """Limit `card_check`: after so many unclear answers a card counts as gone (R32)."""
+    """Limit `card_check`: after `looks` unclear answers a card counts as gone (R32)."""
     left: dict[str, int] = {}
 
     async def look(card: Message) -> bool | None:
@@ -135,11 +136,11 @@ async def _settle_due(
         if after is None:
             return _Outcome("unknown")
         if after.decision is not None and not now <= after.decision.at < now + _AT_WORK:
-            return _Outcome("settled")  # it stands in the index and should not, or somebody else settled it this moment
+            return _Outcome("settled")  # the index is wrong, or another process settled it at this moment
         late = after.decision.at - after.deadline if after.decision and after.deadline else None
         if late is not None and late > schedule.LATE:
             seconds = late.total_seconds()
-            _log.warning("Request %s was due %d s ago, and nobody was there; settled now.", request, seconds)
+            _log.warning("Request %s was due %d s ago, while no process ran; settled now.", request, seconds)
         if after.decision is not None:
             return _Outcome("done")
         following = schedule.next_step(after)
@@ -153,5 +154,5 @@ async def _settle_due(
     except CountersignError as wrong:
         _log.error("Request %s is due and cannot be settled: %s", request, wrong)
     except Exception:
-        _log.exception("Request %s is due and cannot be settled; the others are.", request)
+        _log.exception("Request %s is due and cannot be settled; the others will be.", request)
     return _Outcome("unreadable")

@@ -30,17 +30,17 @@ from countersign.usecases.effective_settings import judge, rules_of, silence_app
 from countersign.usecases.ports import Change, Committed, Message, Put, Queue, SeenRequest, Store
 
 Voters = Callable[[Request], Awaitable[tuple[Actor, ...]]]
-"""Looks up those who voted on a request, as Slack describes them now."""
+"""Looks up the voters of a request, as Slack describes them now."""
 CardUpdates = Callable[[SeenRequest, bool], Awaitable[tuple[Put[Message], ...]]]
-"""Returns the messages that are stored with an attempt, which counts or is refused."""
+"""Returns the messages to store with an attempt, whether it counts or is refused."""
 CardCheck = Callable[[Message], Awaitable[bool | None]]
-"""Tells whether people can see a card at this moment; None if Slack does not say."""
+"""Tells whether a card is visible at this moment; None if Slack does not say."""
 _StepFor = Callable[[SeenRequest], Awaitable[requests.Step]]
 _ENTERED_IN_A_WINDOW = frozenset(
     {None, Refusal.NO_WORDS, Refusal.NO_REASON, Refusal.NOT_ARGUMENTS, Refusal.NOT_A_TEXT, Refusal.NO_CHOICE}
     | {Refusal.NOT_OPENED}
 )
-"""Refusals of attempts that lack only what a person enters, or opens, in a window."""
+"""Refusals of attempts that lack only an input in a window, or opening it."""
 _log = logging.getLogger(__name__)
 
 
@@ -56,11 +56,11 @@ async def decide(
     """Count the attempt, and wake a parked run.
 
     Returns the request as it is then: decided, or with one more vote. `seen` is the request as the caller read it a
-    moment ago, which saves a read; the commit finds out if it is old. `voters` looks up who voted before; without it no
-    vote of somebody else completes a quorum. `card_updates` gives the messages to store in the same step (R47).
+    moment ago, which saves a read; the commit finds out if it is old. `voters` looks up the earlier voters; without it,
+    their votes do not count towards a quorum. `card_updates` gives the messages to store in the same step (R47).
 
     Refused, with nothing changed but an event for the audit, if the attempt does not count. A late click settles a
-    request whose time ran out unnoticed. NotFound if there is no such request.
+    request whose deadline passed unnoticed. NotFound if the request does not exist.
     """
 
     async def propose() -> Keep[Request] | Swap[Request] | Refuse:
@@ -99,7 +99,7 @@ async def decide(
 async def _cards(
     card_updates: CardUpdates | None, seen: SeenRequest, attempt: Attempt, *, counts: bool
 ) -> tuple[Put[Message], ...]:
-    """Return the messages to store with an attempt; none if it was about other content."""
+    """Return the messages to store with an attempt, if it was about this content."""
     if card_updates is None or attempt.digest != seen.value.digest:
         return ()
     return await card_updates(seen, counts)
@@ -108,10 +108,10 @@ async def _cards(
 async def why_no_window(
     store: Store, queue: Queue, seen: SeenRequest, attempt: Attempt, card_updates: CardUpdates | None = None
 ) -> Refused | None:
-    """Refuse an attempt that could not count, whatever is entered in its window.
+    """Refuse an attempt that could not count, whatever the person enters.
 
-    Returns None if the window may open. The attempt is judged by the request as `seen`, and a refusal put on record
-    (R25): a click that is to open a window never decides, though its person may have been named since.
+    Returns None if the window may open. The attempt is judged by the request as `seen`, and a refusal is recorded
+    (R25): a click that opens a window never decides, even if its person has become a reviewer since.
     """
     if decision_attempts.why_refused(seen.value, attempt, seen.now) in _ENTERED_IN_A_WINDOW:
         return None
@@ -130,7 +130,7 @@ async def why_no_window(
 
 
 async def _settled_late(store: Store, queue: Queue, request: RequestId, refused: Refused) -> Refused:
-    """Settle a request whose time ran out unnoticed, and say so in the refusal."""
+    """Settle a request whose deadline passed unnoticed; the refusal says so."""
     settled = await catch_up(store, queue, request) if refused.refusal is Refusal.TIME_RAN_OUT else None
     if settled is None:
         return refused
@@ -140,8 +140,8 @@ async def _settled_late(store: Store, queue: Queue, request: RequestId, refused:
 async def _outgrown(store: Store, seen: SeenRequest, attempt: Attempt) -> bool:
     """Tell whether the policy has a stricter rule for the changed call (R9, R19).
 
-    It may refuse the call, or have a rule under which its editor could not approve it alone, or would have to prove
-    more.
+    The policy may refuse the changed call, or have a rule under which its editor could not approve it alone or would
+    need a stronger proof.
     """
     request, call = seen.value, seen.value.question.call
     if attempt.verb is not requests.Verb.EDIT or call is None or not is_canonical(attempt.arguments):
@@ -166,10 +166,9 @@ async def catch_up(
 ) -> Request | None:
     """Settle a request whose deadline has passed, escalate or remind, as is due.
 
-    Returns the request as it is then, None if there is none. Silence approves only where the channel's settings and
-    the workspace's policy say so now too (R23), never a request of high risk, and only one whose card stood in its
-    channel all the time, and by `card_check` still does (R32). Without an answer from Slack, such a request stays as it
-    is.
+    Returns the resulting request, None if it does not exist. Silence approves only if the channel's settings and the
+    workspace's policy still allow it (R23), never a high-risk request, and only if the card was visible in its channel
+    all the time and, by `card_check`, still is (R32). Without an answer from Slack, such a request stays as it is.
     """
 
     async def step_for(seen: SeenRequest) -> requests.Step:
@@ -182,7 +181,7 @@ async def catch_up(
 
 
 async def note_card_shown(store: Store, request: RequestId, since: datetime) -> None:
-    """Note since when the card stands: silent approval counts its time from then."""
+    """Note when the card became visible: silent approval counts its time from then."""
 
     async def propose() -> Keep[None] | Swap[None]:
         seen = await store.request(request)
@@ -234,7 +233,7 @@ async def _settle(store: Store, queue: Queue, request: RequestId, step_for: _Ste
         after = (step := await step_for(seen)).request
         if after == seen.value:
             return Keep(after)
-        # What silence approves was checked with its card as it is, and is stored only with that.
+        # A silent approval was checked against the current card, and is stored only if the card is unchanged.
         silent = after.status is requests.Status.APPROVED
         change = Change(
             requests=(Put(after, seen.version),),
@@ -249,11 +248,11 @@ async def _settle(store: Store, queue: Queue, request: RequestId, step_for: _Ste
 
 
 async def wake_parked(store: Store, queue: Queue, outcome: Update[Request]) -> Request:
-    """Ask for the run of a settled request, if it is parked.
+    """Queue the run of a settled request, if it is parked.
 
-    One in memory waits for the request itself, and one that parks at this moment finds its request settled and does
-    not (`park`). After a repeat the run is asked for again: the process that settled the request may have died before
-    it asked.
+    A run in memory waits for the request itself, and a run about to park finds its request settled and does not
+    (`park`). After a repeat the run is queued again, because the process that settled the request may have died before
+    it did so.
     """
     request = outcome.value
     if outcome.answer is Committed.DONE_BUT_PARKED:
@@ -269,9 +268,9 @@ async def wake_parked(store: Store, queue: Queue, outcome: Update[Request]) -> R
 
 
 async def _wake(queue: Queue, request: Request) -> None:
-    if request.run.of_script:  # its own program waits for it
+    if request.run.of_script:  # the run's own program waits for it
         return
     try:
         await queue.advance(request.run, signal=request.id)
     except CountersignError as away:  # the decision counts all the same
-        _log.warning("Run %s was not asked for; the workers find request %s. %s", request.run, request.id, away)
+        _log.warning("Run %s could not be queued; the workers will find request %s. %s", request.run, request.id, away)

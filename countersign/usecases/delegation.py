@@ -1,4 +1,4 @@
-"""Leave, with somebody who decides instead, and come back."""
+"""Announce an absence with a stand-in, and come back."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +14,7 @@ from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
 from countersign.usecases.ports import Change, Put, Seen, Store
 
 _CARDS = 500
-"""Pending requests that are updated when somebody leaves or comes back; other cards say it when next drawn."""
+"""Most pending requests updated when somebody leaves or comes back; other cards follow when next drawn."""
 
 
 async def leave(
@@ -22,7 +22,7 @@ async def leave(
 ) -> Absence:
     """Name a stand-in until then.
 
-    InvalidInput, with nothing changed, if that is not possible, or if they came back since this `attempt` was made.
+    InvalidInput, with nothing changed, if the stand-in is not allowed, or if the person came back since this `attempt`.
     """
 
     async def propose() -> Swap[Absence] | Refuse:
@@ -41,7 +41,7 @@ async def leave(
 async def come_back(store: Store, actor: Actor, attempt: AttemptId | None = None) -> bool:
     """End somebody's absence.
 
-    False if they were here all the time, or left since this `attempt` was made.
+    False if they were not away, or left since this `attempt` was made.
     """
 
     async def propose() -> Keep[bool] | Swap[bool]:
@@ -57,7 +57,7 @@ async def come_back(store: Store, actor: Actor, attempt: AttemptId | None = None
 
 
 async def _read(store: Store, actor: Actor) -> tuple[Seen[Absences], list[Request]]:
-    """Read the absences, and the requests that wait for whoever leaves or comes back."""
+    """Read the absences, and the requests that wait for this person."""
     seen, waiting = await store.absences(), await store.indexes.waiting(_CARDS)
     return seen, [r for r in waiting if r.workspace == actor.workspace and actor.user in r.rules.reviewers.users]
 
@@ -65,6 +65,6 @@ async def _read(store: Store, actor: Actor) -> tuple[Seen[Absences], list[Reques
 def _on_each_card(event: Event, waiting: list[Request]) -> tuple[Event, ...]:
     """Repeat the event for each request that waits for this person by name.
 
-    Its card names the stand-in.
+    The request's card names the stand-in.
     """
     return (event, *(replace(event, run=request.run, request=request.id) for request in waiting))

@@ -50,7 +50,7 @@ async def silence_approves(store: Store, request: Request) -> bool:
 class Ruled:
     """A question's rules, and the channel's before the policy made them stricter.
 
-    `refused` is set if it may not be asked, or nobody could answer.
+    `refused` is set if the question may not be asked, or nobody could answer.
     """
 
     rules: Rules
@@ -61,7 +61,7 @@ class Ruled:
 async def rules_for(store: Store, run: Run, question: Question) -> Rules:
     """Find a question's rules: the channel's, made stricter by the policy.
 
-    Refused if nobody may be asked, or could answer.
+    Refused if the question may not be asked, or nobody could answer.
     """
     ruled = await ruled_for(store, run, question)
     if ruled.refused is not None:
@@ -73,7 +73,7 @@ async def ruled_for(store: Store, run: Run, question: Question) -> Ruled:
     """Find a question's rules, with its refusal for the record."""
     rules = settings = await rules_of(store, run.channel)
     if question.kind not in ABOUT_THE_RUN:
-        call = None if question.kind is Kind.FORM else question.call  # nothing is called
+        call = None if question.kind is Kind.FORM else question.call  # no tool is called
         judgement = await judge(store, run, asker(question), call, Action.ASK)
         rules = evaluation.apply(judgement, settings)
         if judgement.then is Action.DENY:
@@ -81,7 +81,7 @@ async def ruled_for(store: Store, run: Run, question: Question) -> Ruled:
             return Ruled(rules, settings, _refused(Refusal.BY_POLICY, reason))
         if eligibility.is_for_requester(question, run, judgement.terms):
             rules = eligibility.for_requester(rules, run.requester, judgement.terms.proof)
-    elif question.kind is Kind.IN_DOUBT:  # whether it is done again is for those who may have it done
+    elif question.kind is Kind.IN_DOUBT:  # only people who may approve the action may repeat it
         rules = evaluation.apply(await _of_doubt(store, run, question, settings), settings)
     if not rules.reviewers:
         return Ruled(rules, settings, Refused(Refusal.NOBODY_NAMED, Refusal.NOBODY_NAMED.filled()))
@@ -97,12 +97,12 @@ async def _of_doubt(store: Store, run: Run, question: Question, settings: Rules)
 
 
 def _why_nobody(rules: Rules, run: Run) -> str | None:
-    """Explain, by what is known without Slack, that too few people could decide."""
+    """Explain, without asking Slack, that too few people could decide."""
     return None if rules.reviewers.groups else channel_settings.enough_people(rules, run.requester, frozenset())
 
 
 async def judge(store: Store, run: Run, agent: str, call: Call | None, team_says: Action | None) -> Judgement:
-    """Judge a call of the run by the policy; None is a question that is no call."""
+    """Judge a call of the run by the policy; None stands for a question without one."""
     arguments = json.loads(call.arguments) if call else {}
     program = run.team if run.program else ""
     action = WantedAction(run.team, agent, call.tool if call else "", arguments, run.channel, program)
@@ -128,13 +128,14 @@ async def configure(
 ) -> Configured:
     """Change a channel's settings, or confirm a change that the `proposer` proposed.
 
-    InvalidInput, with nothing changed but an event, once for each `attempt`, if the actor may not, or nobody could
-    decide afterwards. `check` finds problems that only Slack knows (an empty group, a channel without the bot).
-    NeedsConfirmation if it makes the rules milder: NeedsSecond, with the proposal in an event, if the actor may not do
-    so alone (R33). `why_not_propose` explains why a proposal could not be shown. `confirms` is the proposal to confirm.
+    InvalidInput, with nothing changed but an event, once for each `attempt`, if the actor may not change settings, or
+    nobody could decide afterwards. `check` finds problems that only Slack knows (an empty group, a channel without the
+    bot). NeedsConfirmation if the change makes the rules milder; NeedsSecond, with the proposal in an event, if the
+    actor may not do so alone (R33). `why_not_propose` explains why a proposal could not be shown. `confirms` is the
+    proposal to confirm.
 
-    Where the rules need a proof, loosening them does too: NeedsProof, with the proposal kept for its page, which an
-    admin confirms there with `proved`, of `loosening.statement`.
+    If the rules need a proof, so does loosening them: NeedsProof stores the proposal for its page, where an admin
+    confirms it with `proved`, a proof of `loosening.statement`.
     """
 
     async def propose() -> Swap[Configured] | Refuse:
@@ -142,7 +143,7 @@ async def configure(
         before = await rules_of(store, channel)
         proposed = change(seen.value)
         after = await _rules_with(store, channel, proposed)
-        if proposed.on_timeout is OnTimeout.APPROVE:  # after the time that was agreed on, whatever changes elsewhere
+        if proposed.on_timeout is OnTimeout.APPROVE:  # at the agreed time, whatever changes elsewhere
             proposed = replace(proposed, timeout=after.timeout)
         effect = await _effect(store, channel, before, after, seen.value, proposed)
         alone = confirms is None or (confirms.by == actor.user and loosening.needed_proof(effect) is Proof.SLACK)
@@ -183,14 +184,14 @@ async def configure(
         if milder:
             return Refuse((NeedsProof if on_page else NeedsSecond)(proposal, effect), record)
         nothing = Configured(before, before, effect.inherited_before, effect.inherited_before)
-        # Whatever was changed since a repeated attempt stays.
+        # A repeated attempt does not undo later changes.
         return Swap(replace(record, settings={channel: Put(proposed, seen.version)}), effect, repeated=Keep(nothing))
 
     return (await update(store, propose)).value
 
 
 def _recorded(effect: Configured) -> dict[str, str]:
-    """Write the effect as JSON: all rules afterwards, and how they differed before.
+    """Write the effect as JSON: all rules afterwards, and the former values.
 
     `effect_of` in `bot.slack.settings_proposals` reads it.
     """
@@ -208,7 +209,7 @@ def _recorded(effect: Configured) -> dict[str, str]:
 
 
 def _differences(before: Rules, after: Rules) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Collect the differing fields, as they were and as they are."""
+    """Collect the differing fields, with their old and new values."""
     old, new = plain(before), plain(after)
     names = [name for name in old if old[name] != new[name]]
     return {name: old[name] for name in names}, {name: new[name] for name in names}
@@ -217,7 +218,7 @@ def _differences(before: Rules, after: Rules) -> tuple[dict[str, Any], dict[str,
 async def _effect(
     store: Store, channel: ChannelId, before: Rules, after: Rules, own: ChannelSettings, wanted: ChannelSettings
 ) -> Configured:
-    """Find what a change of settings does here, and where they are inherited."""
+    """Compute the effect of a change here, and in channels that inherit the settings."""
     inherited = [await _inherited(store, channel, settings) for settings in (own, wanted)]
     in_policy = [one.terms.proof for one in (await store.rulebook()).clauses if one.terms.proof is not None]
     dependents = await _dependents(store, channel, own, wanted)
@@ -240,7 +241,7 @@ async def _dependents(
 
 
 async def _inherited(store: Store, channel: ChannelId, own: ChannelSettings) -> Rules:
-    """Find the rules of a channel that sets nothing itself and sends its cards here."""
+    """Find the rules of a channel without own settings that sends its cards here."""
     defaults = await store.defaults()
     assert defaults is not None, "the rules in force were found with them"
     return channel_settings.resolve(defaults, own, ChannelSettings(approvals_channel=channel))
@@ -256,7 +257,7 @@ async def _rules_with(store: Store, channel: ChannelId, own: ChannelSettings) ->
 
 
 async def preview(store: Store, channel: ChannelId, wanted: ChannelSettings) -> Configured:
-    """Return what these settings would change, and change nothing."""
+    """Return the effect of these settings without storing them."""
     seen = await store.settings(channel)
     before, after = await rules_of(store, channel), await _rules_with(store, channel, wanted)
     return await _effect(store, channel, before, after, seen.value, wanted)

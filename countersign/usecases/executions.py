@@ -1,4 +1,4 @@
-"""Grant executions of what people decided, each once, and take reports."""
+"""Grant each execution of an approved action once, and accept reports."""
 
 import asyncio
 from dataclasses import replace
@@ -16,7 +16,7 @@ from countersign.usecases.found_requests import ProgramRequest, find, program_re
 from countersign.usecases.ports import Change, Lease, Put, Store
 
 LONGEST_OUTCOME: Final = 2000
-"""Characters of the outcome that a program reports."""
+"""Most characters of the outcome that a program reports."""
 
 
 async def begin(store: Store, lease: Lease, call: Begin) -> Begun:
@@ -52,7 +52,7 @@ async def begin(store: Store, lease: Lease, call: Begin) -> Begun:
 
 
 def _why_not(asked: Request, doubt: Request | None, call: Begin) -> Begun | None:
-    """Say why the execution is not what people decided; None if it is."""
+    """Return why the execution differs from the decision; None if it does not."""
     if not may_act(asked):
         return Begun.NOT_APPROVED
     if call.digest != decided_digest(asked):
@@ -65,7 +65,7 @@ def _why_not(asked: Request, doubt: Request | None, call: Begin) -> Begun | None
 
 
 def _permits_another(doubt: Request) -> bool:
-    """Tell whether people want the action again; nobody but people approves a question in doubt."""
+    """Tell whether people want a repeat; only people approve a question in doubt."""
     question = doubt.question
     return question.kind is Kind.IN_DOUBT and doubt.status is Status.APPROVED and question.about != ""
 
@@ -83,9 +83,9 @@ async def _begin_undecided(store: Store, lease: Lease) -> None:
 
 
 async def report(store: Store, lease: Lease, call: Report) -> None:
-    """Note the outcome of a granted execution, whoever advances the run by now.
+    """Record a granted execution's outcome, even if another worker has the run now.
 
-    InvalidInput if it was never granted.
+    InvalidInput if the execution was never granted.
     """
 
     async def propose() -> Keep[None] | Swap[None]:
@@ -107,12 +107,12 @@ async def begin_for_program(
 ) -> ProgramRequest:
     """Grant the execution, unless another one was granted or an outcome is known.
 
-    Only the execution that the returned run names may act. To begin the same one again changes nothing, so it may be
-    repeated when the reply was lost. `replaces` names an earlier one that did nothing; with an empty `execution` in its
-    place, nothing has begun.
+    Only the execution that the returned run names may act. Beginning the same execution again changes nothing, so the
+    call may be repeated after a lost reply. `replaces` names an earlier execution that did nothing; with an empty
+    `execution`, that one is only withdrawn.
 
-    NotFound as for `program_request`. InvalidInput if nobody decided yet. Conflict if it was not approved, or people
-    stopped it.
+    NotFound as for `program_request`. InvalidInput if nobody has decided yet. Conflict if the request was not approved,
+    or people stopped it.
     """
     found = await program_request(store, key, request)
     status = found.request.status
@@ -141,11 +141,12 @@ async def begin_for_program(
 
 
 async def report_for_program(store: Store, key: ApiKey, request: str, *, succeeded: bool, words: str) -> ProgramRequest:
-    """Report what came of the action; the card and the record show it.
+    """Report the outcome of the action; the card and the record show it.
 
-    The same report again changes nothing. One that comes after the request ended without one still counts. InvalidInput
-    if nobody decided yet, or `words` are too long. Conflict if it was not approved, or something else was reported
-    before. Who acts on the answer to a question may report it; words in the place of an approval are none.
+    Repeating a report changes nothing. A report still counts if the request ended without one. InvalidInput if nobody
+    has decided yet, or `words` are too long. Conflict if the request was not approved, or another outcome was reported
+    before. A program that acts on the answer to a question may report too; an answer instead of an approval permits no
+    report.
     """
     if len(words) > LONGEST_OUTCOME:
         raise InvalidInput(f"An outcome can have at most {LONGEST_OUTCOME:,} characters.")
@@ -169,9 +170,9 @@ async def end(
     *,
     ended_as: str = "",
 ) -> ProgramRequest:
-    """End the request with what came of it, or without, as `ended_as` says.
+    """End the request, with or without an outcome, as `ended_as` says.
 
-    Conflict if something else was reported before, NotFound if it is gone.
+    Conflict if another outcome was reported before, NotFound if the request is gone.
     """
 
     async def propose() -> Keep[ProgramRequest] | Swap[ProgramRequest] | Refuse:
@@ -184,7 +185,7 @@ async def end(
             if ended_as or (same and run.result == words and run.told_outcome):
                 return Keep(ProgramRequest(run, target.request))
             return Refuse(Conflict("Another outcome was already reported, or people stopped this request."))
-        running = replace(run, status=runs.Status.RUNNING)  # also one that ended as nothing was reported
+        running = replace(run, status=runs.Status.RUNNING)  # including a request that ended without a report
         step = runs.end(running, verb, seen.now, result=words, ended_as=ended_as)
         events = tuple(replace(event, request=target.request.id) for event in step.events)
         change = Change(runs=(Put(step.run, seen.version),), events=events, delivered=(target.request.id,))

@@ -25,7 +25,7 @@ class ProgramRequest:
 
 
 async def program_request(store: Store, key: ApiKey, request: str) -> ProgramRequest:
-    """Read a request of a program. NotFound if this key has none of that id."""
+    """Read a request of a program. NotFound if it does not belong to this key."""
     name = RequestId.named(request)
     seen = None if name is None else await store.request(name)
     run = None if seen is None else await store.run(seen.value.run)

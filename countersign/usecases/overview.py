@@ -1,4 +1,4 @@
-"""Requests and runs for people to read: a port, and lists with links to the cards."""
+"""Overviews of requests and runs: a port, and lists with links to the cards."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from countersign.usecases.ports import Message, Store
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The newest requests that wait, and the number of all; or more if not `whole`."""
+    """The newest waiting requests and the number of all; a minimum unless `whole`."""
 
     requests: tuple[Request, ...]
     total: int
@@ -21,7 +21,7 @@ class Waiting:
 
 
 class Overview(Protocol):
-    """Requests and runs of one person or one channel. May raise what `Store` may."""
+    """Requests and runs of one person or channel. Raises the errors of `Store`."""
 
     async def groups(self) -> list[GroupId]: ...
     async def waiting(
@@ -42,10 +42,10 @@ class Overview(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Requests with the addresses of their cards, where they are known.
+    """Requests with the known addresses of their cards.
 
-    `total` counts those that are not among them too; there are even more if not `whole`. `teams` are those that ask, by
-    run; where one is not known its agent is named. `runs` say what came of what was approved.
+    `total` also counts requests that are not listed; there are even more unless `whole`. `teams` maps runs to their
+    teams; if a team is unknown, the agent's name is used. `runs` hold the outcomes of approved actions.
     """
 
     requests: Sequence[Request]
@@ -59,7 +59,7 @@ class Listed:
 async def with_links(
     store: Store, overview: Overview, link: Callable[[Message], str], requests: Sequence[Request]
 ) -> Listed:
-    """Look up the cards' addresses and the teams' names, as far as they are known.
+    """Look up the known addresses of cards and names of teams.
 
     A request that was settled before it had a card links to its run's thread.
     """
@@ -80,7 +80,7 @@ async def with_links(
 
 
 async def card_link(overview: Overview, link: Callable[[Message], str], request: RequestId) -> str:
-    """Find where Slack shows the card of a request; "" as long as it is not posted."""
+    """Find the link to a request's card in Slack; "" until it is posted."""
     posted = await overview.messages(_cards(request))
     return next((link(posted[name]) for name in _cards(request) if name in posted), "")
 

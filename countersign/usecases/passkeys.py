@@ -1,6 +1,6 @@
 """Enrol, name and revoke passkeys, and make codes with which people enrol.
 
-Each is an event: the audit log has it, and it is posted to the approvals channel and to the person.
+Each step is an event: the audit log keeps it, and it is posted to the approvals channel and to the person.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _NONE: Final = "There is no such passkey. Nothing was changed."
 
 
 async def of(store: Store, workspace: WorkspaceId, user: UserId) -> Seen[Passkeys]:
-    """Read a person's passkeys; without any if they have none."""
+    """Read a person's passkeys, which may be empty."""
     seen = await store.passkeys(user)
     return seen or Seen(Passkeys(workspace, user), 0, await store.now())
 
@@ -40,8 +40,8 @@ async def enrol(
 ) -> Passkey:
     """Enrol a passkey for the session's person.
 
-    `credential` was checked by `bot.passkeys.registered`. `proved` is of `passkeys.enrolment_statement`. InvalidInput,
-    with nothing changed but an event, if these do not suffice.
+    `credential` was checked by `bot.passkeys.registered`. `proved` is a proof of `passkeys.enrolment_statement`.
+    InvalidInput, with nothing changed but an event, if these do not suffice.
     """
 
     async def propose() -> Swap[Passkey] | Refuse:
@@ -70,9 +70,10 @@ async def make_code(
     proved: Proved,
     attempt: AttemptId | None = None,
 ) -> str:
-    """Make a code with which this user enrols a passkey once; it is shown once.
+    """Make a code with which this user can enrol one passkey; it is shown once.
 
-    `proved` is of `passkeys.code_statement`, by the admin's passkey. InvalidInput, with an event, if they may not.
+    `proved` is a proof of `passkeys.code_statement` by the admin's passkey. InvalidInput, with an event, if the admin
+    may not.
     """
 
     async def propose() -> Swap[str] | Refuse:
@@ -93,7 +94,7 @@ async def make_code(
 
 
 async def make_code_by_operator(store: Store, workspace: WorkspaceId, user: UserId, operator: str) -> str:
-    """Make such a code on the command line, for the first people and after a loss."""
+    """Make a code on the command line, for the first people and after a loss."""
 
     async def propose() -> Swap[str]:
         seen = await of(store, workspace, user)
@@ -106,7 +107,7 @@ async def make_code_by_operator(store: Store, workspace: WorkspaceId, user: User
 async def revoke(store: Store, user: UserId, credential: str, actor: Actor, admins: frozenset[UserId]) -> Passkeys:
     """Revoke one passkey of this user; a revoked passkey stays as it was.
 
-    Its owner and admins may, without any proof: it makes nothing weaker. NotFound if there is none.
+    Its owner and admins may, without a proof, because revoking weakens nothing. NotFound if the passkey does not exist.
     """
 
     async def propose() -> Keep[Passkeys] | Swap[Passkeys] | Refuse:
@@ -130,7 +131,7 @@ async def revoke_by_operator(
 
 
 async def rename(store: Store, actor: Actor, credential: str, name: str) -> Passkeys:
-    """Give one's own passkey another name."""
+    """Rename the actor's own passkey."""
 
     async def propose() -> Swap[Passkeys] | Refuse:
         seen = await of(store, actor.workspace, actor.user)

@@ -1,7 +1,7 @@
 """Use and revoke standing permissions.
 
-They are given with an approval, in the same step (`decisions.decide`). Before one counts, Slack is asked whether its
-giver may still decide.
+They are given with an approval, in the same step (`decisions.decide`). Before a permission is used, Slack is asked
+whether its giver may still decide.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from countersign.usecases.effective_settings import rules_of
 from countersign.usecases.ports import Change, Put, Queue, Seen, SeenRequest, Store
 
 Whose = Callable[[Permission, Rules], Awaitable[Actor]]
-"""Looks up the giver of a permission, as Slack describes them now, with their groups among those of the rules."""
+"""Looks up a permission's giver, as Slack describes them now, with their groups among those of the rules."""
 WhyNobody = Callable[[Request], Awaitable[str | None]]
-"""The reason why nobody could decide on a request, by what Slack says now; None if somebody could."""
+"""Returns why nobody could decide on a request, by Slack's current data; None if somebody could."""
 _NARROWEST: Final = list(Scope)
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 def before_people(
     store: Store, queue: Queue, whose: Whose, why_nobody: WhyNobody
 ) -> Callable[[RequestId], Awaitable[None]]:
-    """Return what is done with a new request before people are asked.
+    """Return the function that handles a new request before people are asked.
 
     A standing permission may answer it, one request at a time, because each use is counted; and a request that nobody
     could decide is turned down (R10).
@@ -48,7 +48,7 @@ def before_people(
             except StoreUnavailable:
                 raise
             except CountersignError as wrong:
-                _log.error("Permissions were not looked at for request %s, so people are asked: %s", request, wrong)
+                _log.error("Permissions were not checked for request %s, so people are asked: %s", request, wrong)
         seen = await store.intact(request)
         if seen is not None and (why := await why_nobody(seen.value)) is not None:
             await turn_down(store, queue, request, why)
@@ -59,7 +59,7 @@ def before_people(
 async def allow(store: Store, queue: Queue, request: RequestId, whose: Whose) -> Request | None:
     """Approve the request if a standing permission covers it, before anybody is asked.
 
-    The use is counted and recorded in the same step. Returns the request as it is then, None if nothing was allowed.
+    The use is counted and recorded in the same step. Returns the resulting request, None if nothing was allowed.
     """
 
     async def propose() -> Keep[Request | None] | Swap[Request | None]:
@@ -87,7 +87,7 @@ async def allow(store: Store, queue: Queue, request: RequestId, whose: Whose) ->
 async def _covering(
     store: Store, standing: list[Seen[Permission]], seen: SeenRequest, whose: Whose
 ) -> tuple[Seen[Permission], Step] | None:
-    """Find the narrowest permission that covers the request, and what it makes of it."""
+    """Find the narrowest permission that covers the request, and the resulting step."""
     run = await store.run(seen.value.run)
     if run is None:
         return None
@@ -106,13 +106,13 @@ async def _covering(
 
 
 async def in_force(store: Store) -> list[Permission]:
-    """List the permissions that may still allow something, the first to end first.
+    """List the permissions that are still valid, the first to end first.
 
-    Those of runs that have ended are left out.
+    Permissions of ended runs are left out.
     """
     standing = [seen.value for seen in await store.permissions()]
     runs = await store.readable_runs([permission.run for permission in standing if permission.run is not None])
-    ended = {name for name, run in runs.items() if run is None or run.over}  # of one that is not readable nobody knows
+    ended = {name for name, run in runs.items() if run is None or run.over}  # an unreadable run may not have ended
     return [permission for permission in standing if permission.run not in ended]
 
 
@@ -126,7 +126,7 @@ async def revoke(
     """Revoke a permission: from then on people are asked again.
 
     Its giver, the reviewers of its channel and admins may, any number of times. InvalidInput, with an event, once for
-    each `attempt`, if somebody else tries; NotFound if it has ended by itself.
+    each `attempt`, if somebody else tries; NotFound if it has expired.
     """
 
     async def propose() -> Keep[Permission] | Swap[Permission] | Refuse:

@@ -1,4 +1,4 @@
-"""Ports of the use cases: a store that swaps values, and somebody to advance runs."""
+"""Ports of the use cases: a store with compare-and-set, and a queue of runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Seen(Generic[T]):
-    """A value as read, its version (0: none yet), and the server's clock then."""
+    """A value as read, its version (0: none yet), and the server's time of the read."""
 
     value: T
     version: int
@@ -56,7 +56,7 @@ class SeenRequest(Seen[Request]):
 
 @dataclass(frozen=True, slots=True)
 class Put(Generic[T]):
-    """A value to store if the stored version is still this one; 0 to create it."""
+    """A value to store if the stored version is still `version`; 0 creates it."""
 
     value: T
     version: int
@@ -73,13 +73,13 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A Slack message that shows something of ours, named like `card/q…` or `run/r…`.
+    """One of our Slack messages, with a name like `card/q…` or `run/r…`.
 
     `ts` is empty while nobody knows whether the post arrived; `drawn` is the digest of its content. `rows` are the
-    requests on a card that shows several; under the names of all but the first stands only `on`, the card's name.
-    `posting_since`: the begin of a post that nobody knows to have arrived, or of a card that may grow, by the store's
-    clock; for everything else Slack's `ts` says it. `stands_since`: the moment from which people could see a card in
-    its channel, by the store's clock. `replaced_by`: until then only the response URL of a click on it changes it.
+    requests on a card that shows several; all but the first are stored with only `on`, the card's name.
+    `posting_since`: start, by the store's clock, of a post that may not have arrived, or of a card that may grow; for
+    all other messages Slack's `ts` tells the time. `stands_since`: the moment, by the store's clock, from which a card
+    was visible in its channel. `replaced_by`: until then only the response URL of a click on it changes it.
     """
 
     workspace: WorkspaceId
@@ -98,18 +98,18 @@ class Message:
 
     @property
     def head_of(self) -> RunId | None:
-        """The run whose thread is below this message."""
+        """Return the run whose thread is below this message."""
         kind, _, rest = self.name.partition("/")
         return RunId.named(rest.removesuffix("/direct")) if kind == "run" else None
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """All that one step changes, at once or not at all.
+    """All changes of one step, stored together or not at all.
 
-    The conditions: `before`, the server's clock has not reached it; `once`, this attempt was not stored before;
-    `unchanged`, `held` and `shown` are still as they were read.
-    `delivered` are settled requests that nobody waits for any more (R5).
+    The conditions: the server's clock has not reached `before`; the attempt `once` was not stored before; `unchanged`,
+    `held` and `shown` are still as they were read. `delivered` are settled requests that nobody waits for any more
+    (R5).
     """
 
     runs: tuple[Put[Run], ...] = ()
@@ -134,7 +134,7 @@ class Committed(StrEnum):
 
     DONE = "done"
     DONE_BUT_PARKED = "done, parked"
-    """Stored; a request was settled whose run is parked, so somebody must ask for that run."""
+    """Stored; the run of a settled request is parked, so the caller must queue it."""
     STALE = "stale"
     LATE = "late"
     REPEATED = "repeated"
@@ -142,14 +142,14 @@ class Committed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TeamInfo:
-    """A team of agents as its worker announces it, and why it cannot be used, if so."""
+    """A team as its worker announces it, with its problem if it cannot be used."""
 
     name: str
     line: str
     problem: str = ""
     options: tuple[Option, ...] = ()
     area: str = ""
-    """The workers' area in which its runs are advanced, as `web` knows by the worker's key."""
+    """The workers' area in which its runs are advanced, which `web` derives from the worker's key."""
 
     def __post_init__(self) -> None:
         TeamName(self.name)
@@ -157,14 +157,14 @@ class TeamInfo:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A worker's announcement, every few seconds: its teams, and runs that it holds."""
+    """A worker's announcement, every few seconds: its teams and the runs it holds."""
 
     teams: tuple[TeamInfo, ...]
     runs: tuple[RunId, ...] = ()
 
 
 class Indexes(Protocol):
-    """Requests and runs, found without their names."""
+    """Indexes that find requests and runs without their ids."""
 
     async def active_runs(self, limit: int) -> list[Run]: ...
     async def active(self, limit: int) -> list[RunId]: ...
@@ -187,7 +187,7 @@ class Indexes(Protocol):
 
 
 class Workers(Protocol):
-    """The workers that are there, and the teams that they run."""
+    """The present workers and their teams."""
 
     async def announce(self, worker: WorkerId, announcement: Announcement, ttl: timedelta) -> None: ...
     async def retire(self, worker: WorkerId) -> None: ...
@@ -197,7 +197,7 @@ class Workers(Protocol):
 
 
 class KeptFiles(NamedTuple):
-    """Keys of the files, each with its name, and what is not attached."""
+    """Keys and names of the stored files, and the files that are not attached."""
 
     files: dict[str, str]
     left: tuple[LeftOut, ...] = ()
@@ -255,9 +255,9 @@ class Store(Protocol):
 
 
 class Queue(Protocol):
-    """Jobs for workers, each to advance a run: at least once, or never if it is lost.
+    """Jobs for workers to advance runs, delivered at least once unless lost.
 
-    A second job for a run whose first is not done counts as one; but each `signal` is heard by itself.
+    A second job for a run is dropped while the first is not done; but a job with a new `signal` is not.
     """
 
     async def advance(self, run: RunId, *, after: timedelta = ..., signal: RequestId | None = None) -> None: ...
@@ -270,7 +270,7 @@ class Wakeups(Protocol):
         """Wait until hints are heard."""
 
     def heard_by(self, hear: Callable[[bytes], None]) -> AbstractContextManager[None]:
-        """Hand a line of JSON to `hear` for each settled request and ended run."""
+        """Pass a line of JSON to `hear` for each settled request and ended run."""
 
     async def settled(self, request: RequestId) -> Request:
         """Wait until the request is no longer pending."""
@@ -282,7 +282,7 @@ class Answers(Protocol):
     """Answers of models, in bytes that only the agents' side understands."""
 
     async def get(self, question: Digest) -> bytes | None:
-        """Return the answer to the question, if its time has not ended."""
+        """Return the answer to the question, unless it has expired."""
 
     async def put(self, question: Digest, answer: bytes, kept: timedelta) -> None: ...
 
@@ -296,13 +296,13 @@ class Journal(Protocol):
     async def record(
         self, lease: Lease, key: str, value: bytes, *, replace: bool = False, on_disk: bool = False
     ) -> bytes:
-        """Write the entry, unless it exists or with `replace`; return the one that stands.
+        """Write the entry, unless it exists (and not `replace`); return the stored one.
 
-        `on_disk`: return when it and all before it are on the disk. LeaseLost if another worker holds the run.
+        `on_disk`: return once it and all earlier entries are on the disk. LeaseLost if another worker holds the run.
         """
 
     async def now(self) -> datetime:
-        """Read the clock of the entries."""
+        """Read the clock that the entries use."""
 
     async def drop(self, run: RunId) -> None:
-        """Let the journal of an ended run go after a while."""
+        """Let the journal of an ended run expire after a while."""

@@ -1,4 +1,4 @@
-"""Put off a request's reminders, and say that one looks at it."""
+"""Snooze a request's reminders, and note that somebody looks at it."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ async def look(store: Store, request: RequestId, actor: Actor, attempt: AttemptI
 
 
 async def snooze(store: Store, request: RequestId, actor: Actor, how: Snooze, attempt: AttemptId) -> Request:
-    """Put off the request's reminders; the same attempt puts nothing off twice.
+    """Snooze the request's reminders, once for the same attempt.
 
     Refused, with an event, if they may not decide on it.
     """

@@ -32,7 +32,7 @@ async def create(store: Store, issued: Issued, operator: str) -> None:
 
 
 async def rotate(store: Store, name: ApiKeyId, overlap: timedelta, operator: str) -> Issued:
-    """Give the key a new secret; earlier ones end after the overlap (R48).
+    """Give the key a new secret; earlier secrets end after the overlap (R48).
 
     NotFound if there is no such key. InvalidInput if the overlap is too long.
     """
@@ -52,7 +52,7 @@ async def rotate(store: Store, name: ApiKeyId, overlap: timedelta, operator: str
 
 
 async def revoke(store: Store, name: ApiKeyId, operator: str) -> ApiKey:
-    """Revoke the key; one that was revoked before stays as it was.
+    """Revoke the key; an already revoked key stays unchanged.
 
     NotFound if there is no such key.
     """

@@ -1,9 +1,9 @@
 """Begin and check a proof: a signature of a passkey, or a fresh login.
 
-A page does it in two steps. `begin` judges the attempt, so that nobody signs for nothing, and keeps what is to be
-signed. The page hands `Challenge.raw` to the passkey, or `Challenge.oidc_nonce` to the identity provider. `prove` or
-`prove_login` takes the answer once, and returns what was proved, or why not. Either goes into the attempt, and
-`decisions.decide` compares it with what is needed:
+A page does it in two steps. `begin` judges the attempt, so that nobody signs in vain, and stores the statement to sign.
+The page passes `Challenge.raw` to the passkey, or `Challenge.oidc_nonce` to the identity provider. `prove` or
+`prove_login` accepts the answer once, and returns the proof or the reason of its refusal. Either goes into the attempt,
+and `decisions.decide` compares it with the needed proof:
 
     challenge = await proofs.begin(store, shown, attempt, session)
     ...
@@ -32,10 +32,10 @@ from countersign.usecases.ports import Change, Put, Store
 Check = Callable[[Challenge, Passkey, Assertion], int | Refusal]
 """Verifies an assertion over a challenge: the passkey's new counter, or why it is refused."""
 CLOCKS_DIFFER: Final = timedelta(seconds=5)
-"""By how much an identity provider's clock may differ from ours, where it says when somebody authenticated.
+"""Largest accepted difference between our clock and the identity provider's, for the time of a login.
 
-It says so in whole seconds. A login that is older than the question by less than this counts too, so it is no more
-than synchronized clocks need.
+The provider reports whole seconds. A login that precedes the question by less than this also counts, so the value is
+only as large as synchronized clocks need.
 """
 
 
@@ -49,8 +49,8 @@ class Shown(NamedTuple):
 async def begin(store: Store, shown: Sequence[Shown], attempt: Attempt, session: Digest) -> Challenge:
     """Keep the statement of this attempt on all of these requests.
 
-    The attempt's own digest does not count. Refused, with an event for the audit log, if one of them would be refused
-    whatever is proved; NotFound if one does not exist.
+    The attempt's own digest is ignored. Refused, with an event for the audit log, if one of them would be refused
+    whatever the proof; NotFound if one does not exist.
     """
     rows = list[Request]()
     for request, digest in shown:
@@ -70,7 +70,7 @@ async def begin(store: Store, shown: Sequence[Shown], attempt: Attempt, session:
 async def begin_statement(store: Store, statement: Statement, session: Digest) -> Challenge:
     """Keep a statement that this session's user is to sign.
 
-    It is for an enrolment or a change of settings too, and needs a `new_nonce`.
+    Enrolments and changes of settings use it too; the statement needs a `new_nonce`.
     """
     if not statement.nonce:
         raise ValueError("a statement without a nonce is good more than once")
@@ -84,8 +84,7 @@ async def prove(
 ) -> Proved:
     """Take the challenge of this nonce, and verify the passkey's answer to it.
 
-    Nothing is raised for a wrong answer: it comes back as `Proved.wrong`, and the attempt that it was made for is
-    refused with it.
+    A wrong answer raises nothing: the reason is returned as `Proved.wrong`, and refuses the attempt.
     """
     challenge = await take(store, nonce, user, session)
     if isinstance(challenge, Refusal):
@@ -115,8 +114,8 @@ async def prove_login(store: Store, *, nonce: str, user: UserId, session: Digest
     """Take the challenge of this nonce for a login that was made for it.
 
     The caller has verified the ID token: its signature, `iss`, `aud`, and that its `nonce` is the challenge's
-    `oidc_nonce`; and has mapped `iss` and `sub` to this user. Here is checked that the person signed in after the
-    challenge was made, so that a live session that passes silently proves nothing, however young it is.
+    `oidc_nonce`; and has mapped `iss` and `sub` to this user. This function checks that the person signed in after the
+    challenge was made, so that an existing session proves nothing, however recent it is.
     """
     challenge = await take(store, nonce, user, session)
     if isinstance(challenge, Refusal):

@@ -1,8 +1,8 @@
 """Record events that change no run and no request.
 
-They are attempts that were refused before there was one (R25), and invitations of the app to a channel, of which the
-event is the only trace: the greeting is drawn from it. Each is recorded once, however often Slack delivers it (R8); web
-does it, because only web knows who it was.
+They are attempts that were refused before a run or request existed (R25), and invitations of the app to a channel,
+whose only trace is the event that the greeting is drawn from. Each is recorded once, however often Slack delivers it
+(R8). `web` records them, because only `web` knows the person.
 """
 
 import json
@@ -16,7 +16,7 @@ from countersign.domain.requests import Verb
 from countersign.usecases.ports import Change, Store
 
 _LONGEST_NAME = 100
-"""Characters of what was typed where a team's name belongs."""
+"""Most characters recorded of a typed team name."""
 
 
 async def start_refused(
@@ -32,7 +32,7 @@ async def start_refused(
     options: Mapping[str, str],
     why: str,
 ) -> None:
-    """Record why a task was not started, unless it has become that run after all."""
+    """Record why a task was not started, unless its run exists after all."""
     if run is not None and await store.run(run) is not None:
         return
     data = {
@@ -56,7 +56,7 @@ async def settings_refused(
     words: str,
     why: str,
 ) -> None:
-    """Record an attempt to change a channel's settings, and why nothing was changed."""
+    """Record a refused attempt to change a channel's settings, with the reason."""
     data = {"channel": channel, "words": shortened(hide(words)[0]), "problems": hide(why)[0]}
     event = Event(EventType.SETTINGS_REFUSED, await store.now(), workspace=workspace, user=user, data=data)
     await store.commit(Change(events=(event,), once=attempt))
@@ -65,7 +65,7 @@ async def settings_refused(
 async def unknown_run(
     store: Store, attempt: AttemptId | None, *, name: str, workspace: WorkspaceId, user: UserId, why: str
 ) -> None:
-    """Record an attempt to stop a run that is not, or no longer, known."""
+    """Record an attempt to stop an unknown run."""
     data = {"words": hide(name)[0][:_LONGEST_NAME], "why": hide(why)[0]}
     event = Event(EventType.STOP_REFUSED, await store.now(), workspace=workspace, user=user, data=data)
     await store.commit(Change(events=(event,), once=attempt))
@@ -82,7 +82,7 @@ async def attempt_refused(
     words: str,
     refusal: Refusal,
 ) -> None:
-    """Record an attempt to decide that was refused before its request was looked at."""
+    """Record an attempt to decide that was refused before its request was read."""
     event = Event(
         EventType.ATTEMPT_REFUSED,
         await store.now(),
@@ -105,7 +105,7 @@ async def invited(
 ) -> None:
     """Record that the app joined the channel, once for each delivery (R8).
 
-    `by`: who invited it, None if Slack does not say. `shared_outside`: another company reads the channel.
+    `by`: the person who invited it, None if Slack does not say. `shared_outside`: another company can read the channel.
     """
     data = {"channel": channel, **({"shared": "yes"} if shared_outside else {})}
     event = Event(EventType.CHANNEL_JOINED, await store.now(), workspace=workspace, user=by, data=data)
@@ -113,7 +113,7 @@ async def invited(
 
 
 async def sessions_ended(store: Store, workspace: WorkspaceId, user: UserId, why: str, by: UserId | None) -> None:
-    """Record that somebody was signed out of all pages; `by` is the person who did it."""
+    """Record that `user` was signed out of all pages by the person `by`."""
     data = {"whose": str(user), "why": why}
     event = Event(EventType.SESSIONS_ENDED, await store.now(), workspace=workspace, user=by, data=data)
     await store.commit(Change(events=(event,)))

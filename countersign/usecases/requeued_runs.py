@@ -1,6 +1,6 @@
-"""Ask again for runs whose jobs were lost (R5).
+"""Requeue runs whose jobs were lost (R5).
 
-Each is asked for by itself, so that a failure holds up no other run.
+Each run is queued separately, so that a failure does not block other runs.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from countersign.metrics import Repair
 from countersign.usecases.ports import Queue, Store
 
 LOST_AFTER: Final = timedelta(seconds=10)
-"""The time without a worker, or from the decision on a parked run's question, after which a run has lost its job.
+"""Time without a worker, or since the decision on a parked run's question, after which a run's job counts as lost.
 Longer than the pause between two announcements of a worker."""
 LOOKED_FOR_EVERY: Final = timedelta(seconds=5)
 _LOOKS_TO_SEARCH: Final = 720
-"""Looks between two searches for lost questions of parked runs: an hour. Each page of a search takes one look."""
+"""Rounds between two searches for lost questions of parked runs: an hour. Each page of a search takes one round."""
 _MOST: Final = 10_000
 log = logging.getLogger(__name__)
 
 
 class Unheld:
-    """Active runs that no worker announces, and since when this process sees that."""
+    """Active runs that no worker announces, with the time of that finding."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -43,12 +43,12 @@ class Unheld:
         return [run for run, since in self._since.items() if now - since >= span]
 
     def asked(self, run: RunId) -> None:
-        """Begin the run's span again: a worker was asked for it."""
+        """Restart the run's span, because the run was queued again."""
         self._since.pop(run, None)
 
 
 async def keep(store: Store, queue: Queue, every: timedelta = LOOKED_FOR_EVERY) -> None:
-    """Ask for runs whose job was lost, now and then, until cancelled."""
+    """Requeue runs whose job was lost, at intervals, until cancelled."""
     unheld, page, looks = Unheld(store), 0, 0
     while True:
         try:
@@ -57,23 +57,23 @@ async def keep(store: Store, queue: Queue, every: timedelta = LOOKED_FOR_EVERY) 
                 page = await ask_for_forgotten(store, queue, page)
             looks += 1
         except StoreUnavailable as away:
-            log.warning("Lost jobs were not looked for: %s", away)
+            log.warning("The search for lost jobs failed: %s", away)
         except Exception:
-            log.exception("Lost jobs were not looked for; trying again later.")
+            log.exception("The search for lost jobs failed; trying again later.")
         await asyncio.sleep(every.total_seconds())
 
 
 async def ask_again(store: Store, queue: Queue, unheld: Unheld, unheard: timedelta = LOST_AFTER) -> None:
-    """Ask for every run that no worker has held for the time `unheard`.
+    """Requeue every run that no worker has held for the time `unheard`.
 
-    A parked run is asked for only if it has a decision, and only the time `unheard` after that, because its own job
-    comes meanwhile. StoreUnavailable if the store is away.
+    A parked run is queued only if it has a decision, and only once `unheard` has passed since then, to leave its own
+    job time to arrive. StoreUnavailable if the store is away.
     """
     for name in await unheld.since(unheard):
         if name.of_script:
             continue
         metrics.repaired(Repair.JOB_LOST)
-        log.warning("Run %s is advanced by nobody; asking.", name)
+        log.warning("No worker advances run %s; queuing it again.", name)
         await _ask(store, queue, name)
         unheld.asked(name)
     undelivered = await store.indexes.undelivered(_MOST, unheard)
@@ -83,21 +83,22 @@ async def ask_again(store: Store, queue: Queue, unheld: Unheld, unheard: timedel
         if run is None or run.status is not Status.PARKED or run.id.of_script:
             continue
         metrics.repaired(Repair.UNDELIVERED)
-        log.warning("Run %s was decided (request %s) and not asked for; asking.", run.id, request.id)
+        log.warning("Run %s has a decision (request %s) but no job; queuing it again.", run.id, request.id)
         await _ask(store, queue, run.id, request.id)
 
 
 async def ask_for_forgotten(store: Store, queue: Queue, start: int = 0) -> int:
-    """Ask for each parked run of a page whose question Redis does not have any more.
+    """Requeue each parked run of a page whose question is gone from Redis.
 
-    Returns the start of the next page, 0 after the last one, so a look takes no longer however many are parked.
+    Returns the start of the next page, 0 after the last one, so a round takes the same time however many runs are
+    parked.
     """
     names, following = await store.indexes.forgotten(start)
     for name in names:
         if name.of_script:
             continue
         metrics.repaired(Repair.QUESTION_LOST)
-        log.warning("Run %s is parked for a question that Redis does not have any more; asking.", name)
+        log.warning("Run %s is parked for a question that is gone from Redis; queuing it again.", name)
         await _ask(store, queue, name)
     return following
 
@@ -106,5 +107,5 @@ async def _ask(store: Store, queue: Queue, run: RunId, signal: RequestId | None 
     try:
         await queue.advance(run, signal=signal)
     except StoreUnavailable as refused:
-        await store.now()  # raises if the store is away: then the others need not be tried
-        log.error("Run %s cannot be asked for; the others are. %s", run, refused)
+        await store.now()  # raises if the store is away, and then the other runs need not be tried
+        log.error("Run %s cannot be queued; the others are. %s", run, refused)

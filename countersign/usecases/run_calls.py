@@ -102,6 +102,6 @@ async def _attach(store: Store, lease: Lease, call: calls.Attach) -> None:
 
 
 def _check(call: Call | None) -> None:
-    """Check that the arguments are as they are judged, shown and run (R28). InvalidInput if not."""
+    """Check that the arguments are canonical JSON (R28). InvalidInput if not."""
     if call is not None and not is_canonical(call.arguments):
         raise InvalidInput("The arguments of a call aren't canonical JSON. Nothing was asked or judged.")

@@ -29,12 +29,12 @@ async def stop(
     attempt: AttemptId | None = None,
     queue: Queue | None = None,
 ) -> Run:
-    """Stop a run and withdraw its requests, in one step; its worker finds out.
+    """Stop a run and withdraw its requests in one step.
 
-    By the `queue` a worker is asked for it once more: nobody may hold it, and its journal may go.
+    The run is put on the `queue` once more, so that a worker drops its journal even if no worker holds it.
 
-    The requester, unless a program named them, the channel's reviewers and admins may. InvalidInput if somebody else
-    tries, NotFound if there is no such run; either is on record once for each `attempt`.
+    The requester (unless a program named them), the channel's reviewers and admins may do so. InvalidInput if somebody
+    else tries, NotFound if the run does not exist; either is recorded once for each `attempt`.
     """
     name = RunId.named(run)
 
@@ -64,7 +64,7 @@ async def stop(
     if queue is not None and not stopped.id.of_script:
         try:
             await queue.advance(stopped.id)
-        except CountersignError as away:  # it is stopped, and the journal goes later
+        except CountersignError as away:  # the run is stopped, and its journal goes later
             _log.info("No worker was told that run %s was stopped. %s", stopped.id, away)
     return stopped
 
@@ -81,7 +81,7 @@ async def finish(store: Store, lease: Lease, call: Finish) -> None:
         before = await store.run(lease.run)
         if before is not None and before.value.fence == lease.fence and before.value.status is _ENDS[call.verb]:
             return Keep(before.value)  # the answer to the first copy was lost
-        seen = if_live(before, lease)  # not read again: that copy may be under way
+        seen = if_live(before, lease)  # it is not read again, because the first copy may still be under way
         run = seen.value
         if call.verb is runs.Verb.FINISH:
             run = runs.move(run, runs.Verb.GO_ON, seen.now) or run
@@ -100,7 +100,7 @@ async def finish(store: Store, lease: Lease, call: Finish) -> None:
 
 
 async def _ending(store: Store, seen: Seen[Run], step: runs.Step, why: str, user: UserId | None = None) -> Change:
-    """Make the change that ends the run, and withdraws its open requests."""
+    """Make the change that ends the run and withdraws its open requests."""
     open_requests = [await _readable(store, name) for name in seen.value.open.values()]
     withdrawn = [
         (before, withdrawal)
@@ -117,9 +117,9 @@ async def _ending(store: Store, seen: Seen[Run], step: runs.Step, why: str, user
 
 
 async def _readable(store: Store, name: RequestId) -> SeenRequest | None:
-    """Read a question of a run that ends; None if it is gone or damaged.
+    """Read a question of an ending run; None if it is gone or damaged.
 
-    NewerSchema if a newer version wrote it: that one withdraws it.
+    NewerSchema if a newer version wrote it: that version withdraws it.
     """
     try:
         return await store.request(name)

@@ -1,4 +1,4 @@
-"""Note on a run how it advances, under the lease of its worker; park it."""
+"""Record a run's progress under its worker's lease, and park it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ from countersign.usecases.ports import Change, Lease, Put, Store
 async def note_progress(store: Store, lease: Lease, agent: str, words: str, at: datetime | None = None) -> Run:
     """Add a line of progress, for the requester's thread.
 
-    `at` is its moment, so that a repeat after a lost reply adds nothing.
+    `at` is the line's time, so that a repeat after a lost reply adds nothing.
     """
 
     def rule(run: Run, now: datetime) -> runs.Step:
@@ -31,29 +31,29 @@ async def note_progress(store: Store, lease: Lease, agent: str, words: str, at: 
 
 
 async def note_writing(store: Store, lease: Lease, text: Writing) -> Run:
-    """Note the text that an agent is writing, for the requester's thread."""
+    """Show the text that an agent is writing in the requester's thread."""
     return await advance(store, lease, lambda run, now: runs.note_writing(run, text, now))
 
 
 async def note_delay(store: Store, lease: Lease, delay: Delay) -> Run:
-    """Note why an agent waits, for the requester's thread."""
+    """Show in the requester's thread why an agent waits."""
     return await advance(store, lease, lambda run, now: runs.note_delay(run, delay, now))
 
 
 async def note_plan(store: Store, lease: Lease, number: int, titles: Sequence[str]) -> Run:
-    """Note the steps to come, for the requester's thread."""
+    """Show the coming steps in the requester's thread."""
     return await advance(store, lease, lambda run, now: runs.note_plan(run, number, titles, now))
 
 
 async def note_step_done(store: Store, lease: Lease, number: int, place: int) -> Run:
-    """Note that a step of the plan was done, for the requester's thread."""
+    """Mark a step of the plan as done in the requester's thread."""
     return await advance(store, lease, lambda run, now: runs.note_step(run, number, place, now))
 
 
 async def judge_call(store: Store, lease: Lease, call: Judge) -> Ruling:
-    """Judge a call by the policy; record one that nobody is asked about, once.
+    """Judge a call by the policy; record it once if nobody is asked about it.
 
-    LeaseLost if the run is no longer ours. InvalidInput if the team says something else than pass, ask or refuse.
+    LeaseLost if the run is no longer ours. InvalidInput if the team says anything but pass, ask or refuse.
     """
     if call.team_says not in (None, *Action):
         raise InvalidInput("A team says pass, ask or refuse. The call was not judged.")
@@ -64,7 +64,7 @@ async def judge_call(store: Store, lease: Lease, call: Judge) -> Ruling:
         run = seen.value
         judged = await judge(store, run, call.agent, call.call, says)
         why = call.team_why if says is judged.then else ""
-        if judged.clause and judged.then is not Action.ASK:  # the card of a question names the rule by itself
+        if judged.clause and judged.then is not Action.ASK:  # the card of a question already names the rule
             why = f"The workspace's policy, rule “{judged.clause}”. {judged.why}".strip()
         ruling = Ruling(judged.then, judged.clause, why, judged.version)
         passes = judged.then is Action.ALLOW
@@ -79,7 +79,7 @@ async def judge_call(store: Store, lease: Lease, call: Judge) -> Ruling:
 
 
 def _recorded(run: Run, call: Judge, ruling: Ruling) -> dict[str, str]:
-    """Collect what the audit log keeps of a call that nobody was asked about."""
+    """Collect the audit log's data of a call that nobody was asked about."""
     tool, arguments = call.call.tool, call.call.arguments
     return {
         "agent": call.agent,
@@ -96,9 +96,10 @@ def _recorded(run: Run, call: Judge, ruling: Ruling) -> dict[str, str]:
 
 
 async def note_delivery(store: Store, lease: Lease, request: RequestId, not_done: str = "") -> Run:
-    """Note that the agent has the decision, or why nothing is done with it.
+    """Record that the agent has received the decision, or why it is not acted on.
 
-    The run continues if nothing else is asked. InvalidInput if nobody has decided yet, or the request is another run's.
+    The run continues if no other question is open. InvalidInput if nobody has decided yet, or the request is another
+    run's.
     """
     asked = (await store.readable([request])).get(request)
     if asked is not None and asked.run != lease.run:
@@ -119,16 +120,16 @@ async def note_delivery(store: Store, lease: Lease, request: RequestId, not_done
 async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:
     """Park the run, so that it may leave memory, and close its fence, in one step.
 
-    False if it has something to do. `asked` are the requests that it waits for; all of them must still be undecided in
-    that step, so no decision falls between (R5). Nobody waits for other decisions: a run with changed code did not get
-    there again, and finds them when it does.
+    False if the run has something to do. `asked` are the requests that it waits for; all of them must still be
+    undecided in that step, so no decision gets lost in between (R5). Other decisions do not matter: a run with changed
+    code has not reached their questions again, and finds the decisions when it does.
     """
 
     async def propose() -> Keep[bool] | Swap[bool]:
         before = await store.run(lease.run)
         if before is not None and before.value.fence == lease.fence + 1 and before.value.status is runs.Status.PARKED:
             return Keep(True)  # the answer to the first copy was lost
-        seen = if_live(before, lease)  # not read again: that copy may be under way
+        seen = if_live(before, lease)  # it is not read again, because the first copy may still be under way
         open_requests = {slot: await store.request(name) for slot, name in seen.value.open.items()}
         still = {slot: r for slot, r in open_requests.items() if r and r.value.status is requests.Status.PENDING}
         parked = runs.move(seen.value, runs.Verb.PARK, seen.now)
@@ -148,8 +149,8 @@ async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:
 async def rests(store: Store, run: Run) -> bool:
     """Tell whether the run is parked and still waits for all of its requests.
 
-    It does not rest if one of them is damaged: whoever advances it then ends it. NewerSchema if a newer version wrote
-    one.
+    It does not rest if one of them is damaged: the worker that advances it then ends it. NewerSchema if a newer version
+    wrote one of them.
     """
     if run.status is not runs.Status.PARKED:
         return False

@@ -1,7 +1,8 @@
-"""Ask people questions of runs and programs, and take them back.
+"""Ask people the questions of runs and programs, and withdraw them.
 
-A question of a program is a run of its own, and no worker advances it: the program waits. The run's id is made of
-the key and the program's idempotency key, so a program that died and asks again finds its request and the decision.
+A program's question is a run of its own, which no worker advances, because the program itself waits. The run's id is
+made of the key and the program's idempotency key, so a program that died and asks again finds its request and the
+decision.
 """
 
 import asyncio
@@ -31,9 +32,10 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
     """Ask a question of the run, or find the request that was asked before.
 
     Another question in the same place of the run withdraws the one asked there before. Refused, with an event, if
-    nobody could decide on it. LeaseLost if the run is no longer ours or has ended. GivenUp, with nothing asked, if
-    it has asked `limit` questions already (0: no limit; questions about the run itself do not count), or asks too much.
-    `team_says` is the judgement of the team's own code, for the record. A question that has its salt is found sooner.
+    nobody could decide on it. LeaseLost if the run is no longer ours or has ended. GivenUp, with nothing asked, if it
+    has asked `limit` questions already (0: no limit; questions about the run itself do not count), or asks too much.
+    `team_says` is the judgement of the team's own code, for the record. A question that already has its salt is found
+    faster.
     """
     if (problem := _too_long(question)) is not None:
         raise GivenUp(f"The run ended because an agent asked too much at once. {problem}")
@@ -41,7 +43,7 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
 
     async def propose() -> Keep[Request] | Swap[Request] | Refuse:
         place = await _place(store, lease, question)
-        if isinstance(place, SeenRequest):  # this very question
+        if isinstance(place, SeenRequest):  # exactly this question
             return Keep(place.value, confirm=place)
         asked = place.run.value.asked
         if 0 < limit <= asked:
@@ -93,7 +95,7 @@ async def _place(store: Store, lease: Lease, question: Question) -> SeenRequest 
 
 
 def _new_request(place: _Place, team_says: str) -> Swap[Request]:
-    """Make the request; the run waits for it, and the one in its place is withdrawn."""
+    """Make the request, and withdraw the earlier one in its place."""
     run, now = place.run.value, place.run.now
     step = _asked(place, team_says)
     changed = [Put(step.request, 0)]
@@ -133,7 +135,7 @@ def _asked(place: _Place, team_says: str) -> requests.Step:
 
 
 def _refusal(place: _Place, refused: Refused, team_says: str, once: AttemptId) -> Refuse:
-    """Refuse to ask; it is recorded once, however often the same is asked."""
+    """Refuse to ask; record it once, however often the same question is asked."""
     run, question, call = place.run.value, place.question, place.question.call
     data = {
         **_about(place, team_says),
@@ -157,7 +159,7 @@ def _refusal(place: _Place, refused: Refused, team_says: str, once: AttemptId) -
 def _about(place: _Place, team_says: str) -> dict[str, str]:
     """Collect the data that the audit log keeps of any question, asked or refused.
 
-    The channel's own rules are JSON; beside a request's, those that differ.
+    The channel's own rules are JSON; for a request, only the rules that differ from the request's.
     """
     run, ruled = place.run.value, place.ruled
     own, beside = plain(ruled.settings), {} if ruled.refused else plain(ruled.rules)
@@ -168,7 +170,7 @@ def _about(place: _Place, team_says: str) -> dict[str, str]:
 
 
 async def take_back(store: Store, lease: Lease, request: RequestId, why: str) -> None:
-    """Withdraw a request that nobody in the run waits for, and free its place."""
+    """Withdraw a request that the run no longer waits for, and free its place."""
 
     async def propose() -> Keep[None] | Swap[None]:
         run, seen = await live(store, lease), await store.request(request)
@@ -190,7 +192,7 @@ async def take_back(store: Store, lease: Lease, request: RequestId, why: str) ->
 
 
 def run_of(key: ApiKey, idempotency: str) -> RunId:
-    """Name the run of a program's request: the same for the same idempotency key."""
+    """Derive the run id of a program's request from its idempotency key."""
     return RunId("p" + short_name(key.id, idempotency, length=24))
 
 
@@ -207,12 +209,11 @@ async def submit(
     named: bool = False,
     callback: str = "",
 ) -> tuple[ProgramRequest, bool]:
-    """Ask people a program's question; the request, and whether it is new.
+    """Ask people a program's question; return the request, and whether it is new.
 
-    `named`: the requester is whom the program names. The same idempotency key again is the same request. Conflict if it
-    came with other content. InvalidInput if it is too long, or nobody could answer it. Refused, on record, if the
-    policy refuses it or nobody could decide. A call that the policy lets pass is approved at once, and the record says
-    by which rule.
+    `named`: the program named the requester. A repeated idempotency key returns the same request. Conflict if it came
+    with other content. InvalidInput if it is too long, or nobody could answer it. Refused, with a record, if the policy
+    refuses it or nobody could decide. A call that the policy passes is approved at once, and the record names the rule.
     """
     if (problem := _too_long(question)) is not None:
         raise InvalidInput(problem)
@@ -260,7 +261,7 @@ async def _new_program_request(
 async def _same(
     store: Store, key: ApiKey, run: Run, question: Question, place: tuple[ChannelId, UserId, str], callback: str
 ) -> ProgramRequest:
-    """The request that stands under this idempotency key. Conflict, with what differs, if it is another."""
+    """Return the request of this idempotency key; Conflict if its content differs."""
     name = next(iter(run.open.values()), None) or requests.request_id(run.id, salted(question, run.salt))
     seen = await store.request(name)
     if seen is None or run.program != key.id:
@@ -289,7 +290,7 @@ def _differing(before: Request, question: Question) -> list[str]:
         different.append("call")
     elif call is not None and other is not None:
         different += [name for name in ("tool", "arguments", "hidden") if getattr(call, name) != getattr(other, name)]
-        # The order of a schema's fields is how they are shown; another one asks for nothing else.
+        # The order of a schema's fields only affects display, so another order is not a conflict.
         if call.schema != other.schema and json.loads(call.schema or "null") != json.loads(other.schema or "null"):
             different.append("schema")
     return different

@@ -1,4 +1,4 @@
-"""Start a run, for a worker or in a script, and begin it under its lease."""
+"""Start a run for a worker or a script, and begin it under its lease."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ from countersign.usecases.ports import Change, Committed, Lease, Put, Queue, Sto
 
 _REPEATED_WITHIN: Final = timedelta(minutes=1)
 _LOOKED_AT: Final = 200
-"""The newest runs."""
+"""Number of the newest runs that are checked for a repeated start."""
 _log = logging.getLogger(__name__)
 
 
@@ -42,10 +42,10 @@ async def start(
 ) -> Run:
     """Start a run of the team.
 
-    The same run id again (a retried delivery, R8) is the same run.
+    A repeated run id (a retried delivery, R8) returns the same run.
 
-    `unrepeated`: the same task of the same person within a minute, if its run goes on, is the same run too: people
-    repeat a start that Slack called failed because its answer came late.
+    `unrepeated`: the same task of the same person within a minute also returns the same run, unless that run has ended:
+    people repeat a start that Slack reported as failed because the answer came late.
 
     `options` not given are the team's defaults. InvalidInput, with nothing changed, if the team is unknown, no worker
     runs it, an option cannot be chosen, or the task is empty or too long.
@@ -84,15 +84,15 @@ async def start(
         return started
     try:
         await queue.advance(run)
-    except CountersignError as away:  # it is started all the same
-        _log.warning("No worker was asked for run %s; they find it. %s", run, away)
+    except CountersignError as away:  # the run is started anyway
+        _log.warning("Run %s could not be queued; the workers will find it. %s", run, away)
     return started
 
 
 async def start_by_script(store: Store, run: RunId, call: Start, key: ApiKeyId | None = None) -> Run:
-    """Start a run that the caller advances by itself; no worker is asked.
+    """Start a run that the caller itself advances, without a worker.
 
-    It belongs to the workspace of the approval service. The same run id again is the same run. InvalidInput, with
+    It belongs to the workspace of the approval service. A repeated run id returns the same run. InvalidInput, with
     nothing changed, if the task is empty or too long, the app is not in the channel, nobody may decide there, or
     the run is another program's; NotFound if the service has never been started on this store.
     """
@@ -123,9 +123,9 @@ async def start_by_script(store: Store, run: RunId, call: Start, key: ApiKeyId |
 
 
 async def begin(store: Store, lease: Lease) -> Run:
-    """Start the run, or continue one that was let go or parked.
+    """Start the run, or continue a released or parked run.
 
-    Older fences count no more. LeaseLost if it has ended, or was claimed under a greater fence.
+    Older fences become invalid. LeaseLost if the run has ended, or was claimed under a greater fence.
     """
 
     async def propose() -> Keep[Run] | Swap[Run]:
@@ -155,7 +155,7 @@ def _counted(why: NotStarted) -> Iterator[None]:
 
 
 async def _stored(store: Store, step: runs.Step, *, unrepeated: bool = False) -> Run:
-    """Store the new run, unless it is there, or one that counts as the same."""
+    """Store the new run, unless it or a run that counts as the same exists."""
     change, new = Change(runs=(Put(step.run, 0),), events=step.events), step.run
 
     async def started(change: Change) -> Update[Run]:
@@ -167,15 +167,15 @@ async def _stored(store: Store, step: runs.Step, *, unrepeated: bool = False) ->
 
         return await update(store, propose)
 
-    # In one step, for both may have waited for a store that was away.
+    # In one step, because two starts may have waited for the store at the same time.
     outcome = await started(replace(change, once=_words(new)) if unrepeated else change)
-    if outcome.answer is Committed.REPEATED:  # the same words, whose run goes on, or else is over
+    if outcome.answer is Committed.REPEATED:  # the same start, whose run continues or has ended
         outcome = await started(change)
     return outcome.value
 
 
 async def _same(store: Store, new: Run) -> Run | None:
-    """Find a run that was started with the same words less than a minute ago and goes on."""
+    """Find an active run that was started with the same text less than a minute ago."""
 
     def alike(run: Run) -> bool:
         young = new.created_at - run.created_at < _REPEATED_WITHIN
@@ -185,7 +185,7 @@ async def _same(store: Store, new: Run) -> Run | None:
 
 
 def _words(run: Run) -> AttemptId:
-    """Name a start, the same for the same words within the same minute."""
+    """Name a start; equal texts within the same minute give the same name."""
     options = [f"{name}={value}" for name, value in sorted(run.options.items())]
     minute = str(run.created_at.replace(second=0, microsecond=0))
     where = (run.workspace, run.channel, run.requester, run.team, run.task)

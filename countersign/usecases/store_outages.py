@@ -1,9 +1,9 @@
 """Repetition of store operations until Redis is back, and other waits.
 
-That the store is away is never a decision and never ends a run.
+An outage of the store is never a decision and never ends a run.
 
-And a task that is cancelled ends: redis-py 8.1 on Python 3.11 now and then swallows a cancellation that arrives while a
-reply does, and its caller goes on as if nothing had been said.
+The module also makes cancelled tasks end: redis-py 8.1 on Python 3.11 sometimes swallows a cancellation that arrives
+together with a reply, and its caller continues as if it had not been cancelled.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ CANCELLED_AGAIN_AFTER: Final = timedelta(milliseconds=50)
 async def patiently(call: Callable[[], Awaitable[T]], stop: asyncio.Event | None = None, *, hint: str = "") -> T:
     """Return the result of `call`, repeated after StoreUnavailable until it answers.
 
-    A call that changes something must bear repetition, because only its reply may have been lost. The wait ends early
+    A call that changes something must be repeatable, because only its reply may have been lost. The wait ends early
     only by cancellation, or with the StoreUnavailable once `stop` is set.
     """
     pauses, told = doubling(FIRST_PAUSE, LONGEST_PAUSE), False
@@ -47,7 +47,7 @@ async def patiently(call: Callable[[], Awaitable[T]], stop: asyncio.Event | None
 
 
 def patient(thing: T, stop: asyncio.Event | None = None, *, hint: str = "") -> T:
-    """Return the thing, with each call of its asynchronous methods made `patiently`."""
+    """Wrap an object so that its asynchronous methods are called `patiently`."""
     return cast(T, _Patient(thing, stop, hint))
 
 
@@ -67,9 +67,9 @@ class _Patient:
 
 
 def being_cancelled() -> bool:
-    """Say whether the current task itself was cancelled.
+    """Tell whether the current task itself was cancelled.
 
-    A CancelledError may also come from something that it waits for.
+    A CancelledError may also come from a future that the task waits for.
     """
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
@@ -92,7 +92,7 @@ async def within(span: timedelta, call: Awaitable[T]) -> T:
 
 
 async def ended(*futures: asyncio.Future[Any]) -> None:
-    """Cancel the futures as often as it takes and return when all are done.
+    """Cancel the futures as often as needed, and return when all are done.
 
     Their exceptions are dropped.
     """

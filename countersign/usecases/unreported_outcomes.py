@@ -1,6 +1,6 @@
-"""End requests of programs of which no outcome will come.
+"""End requests of programs that will not get an outcome.
 
-They are those that were not approved, and those whose programs have reported nothing for REPORTED_WITHIN.
+These are requests that were not approved, and approved requests without a report for REPORTED_WITHIN.
 """
 
 import asyncio
@@ -19,30 +19,30 @@ from countersign.usecases.found_requests import ProgramRequest
 from countersign.usecases.ports import Store
 
 REPORTED_WITHIN: Final = timedelta(days=1)
-"""After its decision; then the request ends without anybody knowing what came of it. The program may still say."""
+"""Time after the decision in which a program may report. Then the request ends with an unknown outcome, which the
+program may still report."""
 NOTHING_REPORTED: Final = "No outcome was reported."
 NOTHING_TO_REPORT: Final = "Nothing was approved, so there is no outcome."
 PAGE: Final = 1000
-"""Requests that are read at once."""
+"""Number of requests that are read at once."""
 _EVERY: Final = 60.0
 _log = logging.getLogger(__name__)
 
 
 async def keep(store: Store) -> None:
-    """End them as their time comes, until cancelled."""
+    """End these requests when due, until cancelled."""
     while True:
         try:
             await end_all(store)
         except StoreUnavailable as away:
-            _log.warning("%s Requests of programs end later.", away)
+            _log.warning("%s Requests of programs will end later.", away)
         await asyncio.sleep(_EVERY)
 
 
 async def end_all(store: Store, within: timedelta = REPORTED_WITHIN) -> None:
-    """End all whose time has come.
+    """End all requests that are due.
 
-    Requests that do not belong into the index leave it; one that cannot be read, or still waits for people, hides no
-    other.
+    Requests that do not belong in the index leave it; an unreadable or undecided request does not hide others.
     """
     start = 0
     while names := await store.indexes.unreported(PAGE, start):
@@ -50,7 +50,7 @@ async def end_all(store: Store, within: timedelta = REPORTED_WITHIN) -> None:
 
 
 async def _end_page(store: Store, names: Sequence[RequestId], within: timedelta) -> int:
-    """End those of these requests that are to end; returns how many have left the index."""
+    """End the due ones of these requests; return how many have left the index."""
     readable = await store.readable(names)
     requests = [request for request in readable.values() if request is not None and request.run.of_program]
     runs_of = await store.readable_runs(list({request.run for request in requests}))
@@ -70,7 +70,7 @@ async def _end_page(store: Store, names: Sequence[RequestId], within: timedelta)
 
 
 def _ended_by(request: Request, before: datetime) -> str | None:
-    """Say why no outcome is awaited of the request; None if one is, or people are still asked."""
+    """Return why the request awaits no outcome; None if it does, or is undecided."""
     if request.decision is None:
         return None
     if not may_act(request):
@@ -79,12 +79,12 @@ def _ended_by(request: Request, before: datetime) -> str | None:
 
 
 async def _ended(store: Store, target: ProgramRequest, words: str) -> bool:
-    """End the request, and tell whether that succeeded; the others end in any case."""
+    """End the request and tell whether that succeeded; a failure affects no other."""
     try:
         await end(store, target, runs.Verb.FINISH, words, ended_as=runs.UNREPORTED)
     except StoreUnavailable:
         raise
     except CountersignError as wrong:
-        _log.error("Request %s of a program cannot end; the others do. %s", target.request.id, wrong)
+        _log.error("Request %s of a program cannot be ended; the others are. %s", target.request.id, wrong)
         return False
     return True

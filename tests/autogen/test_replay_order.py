@@ -8,8 +8,7 @@ from datetime import timedelta
 import pytest
 
 from countersign.runs.entries import Entry
-from countersign.runs.pending_calls import PendingCalls
-from countersign.runs.replay_order import Order, OrderedEvent
+from countersign.runs.replay_order import Order, OrderedEvent, PendingCalls
 from countersign.runs.rest_detection import Activity
 
 KEYS = {name: f"model/{name}/{'0' * 32}/0" for name in "abcd"}

@@ -214,7 +214,7 @@ REPLAYING: Final = (
     Bug(
         "calls are asked about as changed code while the store tells of the others' decisions",
         "R4",
-        "countersign/runs/pending_calls.py",
+        "countersign/runs/replay_order.py",
         "return any(call.agent == agent and not call.asked for call in self._calls)",
         "return False",
         (_CHANGES + "test_late_found_decisions_are_not_a_code_change[allowed automatically]",),

@@ -396,8 +396,8 @@ RUNNING: Final = (
         "what a killed projector had in hand is not read again",
         "R4",
         "countersign/store/outbox.py",
-        'begin with events that were not finished."""\n        self._undelivered = "0"\n',
-        'begin with events that were not finished."""\n        self._undelivered = ">"\n',
+        'begin with unfinished events."""\n        self._undelivered = "0"\n',
+        'begin with unfinished events."""\n        self._undelivered = ">"\n',
         (_PROJECTOR + "test_events_of_a_killed_projector_are_drawn_at_once",),
     ),
     Bug(

@@ -198,8 +198,8 @@ WAITING: Final = (
         "a channel's escalation joins those whom the policy asks",
         "R9",
         "countersign/policy/evaluation.py",
-        "if terms.reviewers is not None:  # not joined",
-        "if False:  # not joined",
+        "if terms.reviewers is not None:  # without",
+        "if False:  # without",
         ("tests/policy/test_evaluation.py::test_rule_with_reviewers_drops_the_channels_escalation",),
     ),
     Bug(

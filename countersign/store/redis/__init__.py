@@ -1,1 +1,1 @@
-"""Connections to Redis, and the guarantees of its answers."""
+"""Connections to Redis, and their guarantees."""

@@ -1,9 +1,9 @@
 """Connection to Redis: one server, a Cluster, or a primary that Sentinels name.
 
-The scheme of the address decides. The job engine reads the same addresses:
+The scheme of the address selects the kind. The job engine reads the same addresses:
 
     redis://:password@host:port/db              rediss:// over TLS, unix:// over a socket
-    redis+cluster://:password@host:port         any node; the others are found
+    redis+cluster://:password@host:port         any node; the others are discovered
     redis+sentinel://:password@host:port,host2:port2/name/db?sentinel_password=…
 """
 
@@ -29,12 +29,14 @@ from countersign.store.redis.errors import reaching
 from countersign.store.redis.redis_py_compat import keep_cancellations, keep_cancellations_on_a_cluster
 
 CONNECTIONS: Final = 32
-"""To Redis from one process (on a Cluster: to one node), besides its subscription's and the job engine's."""
+"""Connections from one process to Redis (on a Cluster: to one node), besides those of its subscription and the job
+engine."""
 _CONNECT_WITHIN: Final = 2.0
 _ANSWER_WITHIN: Final = 5.0
 _WAIT_FOR_A_CONNECTION: Final = 20.0
 _DRIVER: Final = DriverInfo()
-"""What `CLIENT LIST` shows. redis-py would read its own version from disk for each connection: half its cost."""
+"""Shown by `CLIENT LIST`. By default redis-py reads its own version from disk for each connection, which is half the
+connection's cost."""
 
 
 def connect(url: str) -> redis.asyncio.Redis:
@@ -42,11 +44,11 @@ def connect(url: str) -> redis.asyncio.Redis:
 
     It repeats a command for a fraction of a second, where redis-py would wait up to 7 s between its tries. redis-py's
     pool fails above 100 connections, as if Redis were lost; this one lets callers wait for their turn. WrongSettings,
-    without a word of the address, if it cannot be used.
+    without any part of the address, if it cannot be used.
     """
     try:
         return _client(url)
-    except (ValueError, TypeError, RedisError):  # whose words, and traceback, hold what the address holds
+    except (ValueError, TypeError, RedisError):  # whose message and traceback contain the address
         raise WrongSettings(
             ["REDIS_URL: what stands in it cannot be used; look at its port, its database and what follows the “?”."]
         ) from None
@@ -70,14 +72,14 @@ def _client(url: str) -> redis.asyncio.Redis:
         url, max_connections=CONNECTIONS, timeout=_WAIT_FOR_A_CONNECTION, **options
     )
     keep_cancellations(pool)
-    pool.make_connection()  # type: ignore[no-untyped-call]  # an option that there is not is found here, and not by the first command
+    pool.make_connection()  # type: ignore[no-untyped-call]  # finds unknown options before the first command
     return RedisClient.from_pool(pool)
 
 
 class RedisClient(redis.asyncio.Redis):
     """A client of one server whose commands raise our errors.
 
-    Its pipelines and subscriptions raise those of redis-py.
+    Its pipelines and subscriptions raise redis-py's errors.
     """
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -87,7 +89,7 @@ class RedisClient(redis.asyncio.Redis):
 
 
 class ClusterClient(RedisCluster):
-    """A Cluster, whose nodes the first command looks up; callers wait for their turn.
+    """A Cluster client; the first command looks up the nodes, and callers queue.
 
     Its commands raise our errors.
     """
@@ -109,7 +111,7 @@ class ClusterClient(RedisCluster):
 
 
 class _SentinelPool(redis.asyncio.BlockingConnectionPool, SentinelConnectionPool):
-    """Connections to whichever server the Sentinels call the primary now; closes those to the Sentinels too."""
+    """Connections to the Sentinels' current primary; closes those to Sentinels too."""
 
     async def aclose(self) -> None:
         await super().aclose()

@@ -1,12 +1,12 @@
-"""Durability of what Redis answers: replicas and the disk may not have it yet.
+"""Durability of answered writes, which replicas and the disk may not have yet.
 
-Redis copies to replicas after it has answered, so a failover loses what was answered last. WAIT closes that gap for
-whoever waits (`REDIS_WAIT`): it must follow the script over the same connection, because it speaks of what that one
-wrote. A write of its own in between makes it speak of everything the server held then, also where the script found
-nothing to do: a repeat of what was stored but not confirmed is confirmed, or not, like the first.
+Redis replicates a write after it has answered, so a failover loses the last answered writes. WAIT closes that gap
+(`REDIS_WAIT`). It must follow the script over the same connection, because it covers only that connection's writes. An
+extra write in between makes it cover everything that the server held then, even if the script found nothing to do: the
+repeat of a stored but unconfirmed write is confirmed, or not, like the first.
 
-With `appendfsync everysec` the server answers before its disk has it, too. WAITAOF closes that gap for what must not be
-lost whatever it takes: that an action begins, and the approval before it. With `always` it costs nothing.
+With `appendfsync everysec` the server also answers before its disk has the write. WAITAOF closes that gap for the
+writes that must never be lost: the start of an action, and the approval before it. With `always` it costs nothing.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from countersign.store.redis.errors import reaching
 from countersign.store.redis.scripts import Script, ScriptPipeline
 
 _PROBES: Final = 3
-"""One alone may be made just as the disk is written to anyway."""
+"""A single probe may coincide with a regular write to the disk."""
 _OFF: Final = (
     "Redis has no append-only file (`appendonly no`): when it ends, decisions and journals since its last snapshot are "
     "lost, and what runs have done is done again. Set `appendonly yes` and `appendfsync always`."
@@ -40,9 +40,9 @@ _LATER: Final = (
 
 
 async def flaw(client: Any, mark: str) -> str:
-    """Describe what this Redis may lose, and what to do; "" if nothing.
+    """Describe the writes that this Redis may lose, and the remedy; "" if none.
 
-    "" too if it cannot say (before 7.2). `mark` is a key that may be written.
+    Also "" if the server cannot tell (before 7.2). `mark` is a key that may be written.
     """
     clustered = isinstance(client, ClusterClient)
     node = {"target_nodes": client.get_node_from_key(mark)} if clustered else {}
@@ -80,7 +80,7 @@ _AGAIN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """The number of replicas that must confirm a write, and the time that they have."""
+    """The number of replicas that must confirm a write, and their time limit."""
 
     wanted: int = 0
     within: timedelta = timedelta(seconds=1)
@@ -106,8 +106,8 @@ class WritingScript:
     async def __call__(self, keys: Sequence[str], args: Sequence[Any], within: timedelta = timedelta(0)) -> Any:
         """Run the script, and return its answer when it is confirmed.
 
-        NotReplicated: it was done, but too few replicas have it yet, or it takes longer than `within` until the
-        server's disk has it. A server without such a disk is not waited for.
+        NotReplicated: the write was done, but too few replicas have it yet, or the server's disk needs longer than
+        `within`. A server without an append-only file is not waited for.
         """
         if not self._has_disk:
             within = timedelta(0)
@@ -136,7 +136,7 @@ class WritingScript:
                 if attempt == _TRIES:
                     raise
                 if isinstance(self._client, ClusterClient) and not isinstance(wrong, redis.exceptions.TryAgainError):
-                    await self._client.aclose()  # the nodes are looked up again
+                    await self._client.aclose()  # redis-py looks up the nodes again
                 await asyncio.sleep(_PAUSE)
         raise AssertionError
 
@@ -163,7 +163,7 @@ class WritingScript:
             answers = await pipeline.execute(raise_on_error=False)
         for command, answer in zip(commands, answers, strict=True):
             if command[0] == "WAITAOF" and isinstance(answer, redis.exceptions.ResponseError):
-                self._has_disk = False  # an older server, or no append-only file: said at the start
+                self._has_disk = False  # an older server, or no append-only file: logged at the start
             elif isinstance(answer, Exception):
                 raise answer
         return answers

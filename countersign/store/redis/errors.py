@@ -9,10 +9,10 @@ from countersign.domain.errors import StoreFull, StoreUnavailable
 
 
 class reaching:
-    """Turn redis-py's errors into StoreUnavailable, and let no cancellation get lost.
+    """Turn redis-py's errors into StoreUnavailable, and keep cancellations.
 
-    NoScriptError stays as it is: the script did not run, and its caller brings the text. redis-py 8.1 on Python 3.11
-    swallows a cancellation that arrives together with a reply; the task would continue for ever while another one waits
+    NoScriptError is passed on: the script did not run, and its caller then sends the text. redis-py 8.1 on Python 3.11
+    swallows a cancellation that arrives together with a reply; the task would continue forever while another task waits
     for its end.
     """
 
@@ -40,7 +40,7 @@ class reaching:
 def refusal(wrong: BaseException) -> str:
     """Return why Redis refuses the credentials, and what to do.
 
-    "" if it doesn't. redis-py wraps the reason where it asks several nodes.
+    "" if it doesn't. redis-py wraps the reason if it asks several nodes.
     """
     cause: BaseException | None = wrong
     while cause is not None:
@@ -61,7 +61,7 @@ def refusal(wrong: BaseException) -> str:
 
 
 def _without_address(wrong: BaseException) -> str:
-    """Return why a connection failed, as the system says it; "" if it does not."""
+    """Return the system's reason for a failed connection; "" if it gives none."""
     cause: BaseException | None = wrong
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno:
@@ -71,7 +71,7 @@ def _without_address(wrong: BaseException) -> str:
 
 
 def _out_of(wrong: Exception) -> str:
-    """Describe what a Redis that answers lacks, and what to do; "" if nothing."""
+    """Describe the resource that Redis ran out of, and the remedy; "" if none."""
     if isinstance(wrong, redis.exceptions.OutOfMemoryError) or "OOM command not allowed" in str(wrong):
         return "it has reached its `maxmemory`. Give it more memory."
     return "it cannot write to its disk. Free some space there." if str(wrong).startswith("MISCONF") else ""

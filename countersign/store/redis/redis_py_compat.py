@@ -1,12 +1,12 @@
 """Cancellations that redis-py would lose, and bounds on the job engine's reads.
 
-redis-py sends with `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes as it is done
-(https://github.com/python/cpython/issues/86296). A loop that was told to end went on, and whoever waited for its end
-waited for ever; time that ran out then had not. Only our own connections are of the class that mends it, so other users
-of redis-py in the process keep theirs. Remove this with Python 3.11.
+redis-py sends with `asyncio.wait_for`, which before Python 3.12 loses a cancellation that arrives as the wait ends
+(https://github.com/python/cpython/issues/86296). A cancelled loop continued, and its caller waited for its end forever;
+a timeout was lost in the same way. Only our own connections use the class that fixes this, so other users of redis-py
+in the process are not affected. Remove this with Python 3.11.
 
-Docket waits for an answer of Redis for ever. A server that is frozen, or gone without a word, would keep a worker from
-new runs, and from its end. The engine's longest read here is `countersign.runs.job_queue.LOOK_EVERY`.
+Docket waits for an answer of Redis forever. A server that is frozen, or silently gone, would keep a worker from new
+runs and from shutting down. The engine's longest read here is `countersign.runs.job_queue.LOOK_EVERY`.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class _Cancellable(AbstractConnection):
         before = task.cancelling() if task else 0
         await super().send_packed_command(command, check_health)
         if task and task.cancelling() > before:
-            # An answer is on its way to nobody: the next command must not get it.
+            # A reply without a reader is on its way: the next command must not get it.
             await self.disconnect(nowait=True)
             raise asyncio.CancelledError
 
@@ -45,7 +45,7 @@ def cancellable(kind: type[Any]) -> type[Any]:
 def keep_cancellations(pool: ConnectionPool) -> None:
     """Let an unused pool make connections that keep cancellations.
 
-    The pools of its Sentinels do too.
+    Includes the pools of its Sentinels.
     """
     kind: Any = pool.connection_class
     pool.connection_class = cancellable(kind)
@@ -55,7 +55,7 @@ def keep_cancellations(pool: ConnectionPool) -> None:
 
 
 def keep_cancellations_on_a_cluster(client: RedisCluster) -> None:
-    """Do the same for the nodes of a Cluster, those that it will find too."""
+    """Do the same for the nodes of a Cluster, including nodes found later."""
     options = client.nodes_manager.connection_kwargs
     options["connection_class"] = cancellable(options["connection_class"])
     for node in client.startup_nodes:
@@ -80,7 +80,7 @@ class EngineConnections(RedisConnection):
         return pool
 
     async def _create_cluster_client(self) -> RedisCluster:
-        # Docket's own comes with connections already.
+        # Docket's own pool already has connections.
         client = RedisCluster.from_url(
             self._normalized_url(),
             socket_timeout=ENGINE_ANSWER_WITHIN,

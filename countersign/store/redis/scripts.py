@@ -1,14 +1,13 @@
-"""Scripts on a server that may forget them, and calls that share their way there.
+"""Scripts on a server that may forget them, and calls that share a pipeline.
 
-A server forgets scripts when it restarts, fails over, or is told to. One that does not know a script has not run it.
-The call is repeated at once with the script's text, which loads and runs it in one command: nothing comes between those
-two, and on a Cluster they reach the same node. Every script of the store and of the job engine is called by way of
-`Script`.
+A server forgets scripts after a restart, a failover or SCRIPT FLUSH. A server that does not know a script has not run
+it. The call is repeated at once with the script's text, which loads and runs it in one command: no other command can
+come in between, and on a Cluster both reach the same node. Every script of the store and of the job engine is called
+through `Script`.
 
-A click costs two calls, and most of the cost of a call to this process is the way there: a connection of the pool, its
-checks and timeouts, the system calls. People who click at the same moment share that (`ScriptPipeline`). A click that
-comes while no call is under way goes at once, the ordinary way; calls of agents at the same moment reach Redis in their
-order.
+A click costs two calls, and most of a call's cost in this process is the transport: a connection of the pool, its
+checks and timeouts, the system calls. Simultaneous clicks share that cost (`ScriptPipeline`). A click that comes while
+no call is under way is sent at once, without a pipeline; simultaneous calls of agents reach Redis in their order.
 """
 
 import asyncio
@@ -32,7 +31,7 @@ class Script:
     async def __call__(self, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
         """Run the script and return its answer.
 
-        Raises what redis-py raises, but never NoScriptError.
+        Raises redis-py's errors, but never NoScriptError.
         """
         try:
             return await self._client.execute_command(*self.known(keys, args))
@@ -40,40 +39,40 @@ class Script:
             return await self._client.execute_command(*self.whole(keys, args))
 
     def known(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, ...]:
-        """Make the command that calls it by its hash.
+        """Make the command that calls the script by its hash.
 
         NoScriptError, and nothing done, if the server does not know it.
         """
         return ("EVALSHA", self._sha, len(keys), *keys, *args)
 
     def whole(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, ...]:
-        """Make the command that brings its text along; the server knows it afterwards."""
+        """Make the command that contains the script's text, which the server then knows."""
         return ("EVAL", self._text, len(keys), *keys, *args)
 
 
 _MOST: Final = 16
-"""Calls of one journey: while Redis works on them, this process works on what it answered to the ones before."""
+"""Most calls of one round trip: while Redis runs them, this process handles the previous answers."""
 _ALONE: Final = object()
-"""Instead of an answer: this call goes the ordinary way, which knows about repeats and errors."""
+"""Replaces an answer: this call is sent on its own, which handles repeats and errors."""
 Call = tuple[Script, Sequence[str], Sequence[Any]]
 
 
 class ScriptPipeline:
     """Caller of scripts over one client.
 
-    The scripts must bear being repeated after a lost reply, as redis-py does too. `in_order`: the first of a moment
-    waits for the others of it, so that none of them overtakes it.
+    The scripts must be safe to repeat after a lost reply, because redis-py repeats them too. `in_order`: the first call
+    of a round waits for the others, so that none of them overtakes it.
     """
 
     def __init__(self, client: Any, *, in_order: bool = False) -> None:
         self._client = client
         self._in_order = in_order
-        self._shares = isinstance(client, redis.asyncio.Redis)  # a Cluster's pipeline goes other ways
+        self._shares = isinstance(client, redis.asyncio.Redis)  # a Cluster's pipeline works differently
         self._under_way = 0
         self._others: list[tuple[Call, asyncio.Future[Any]]] | None = None
 
     async def call(self, script: Script, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
-        """Call the script and return its answer. Raises what redis-py raises."""
+        """Call the script and return its answer. Raises redis-py's errors."""
         answer = _ALONE
         if self._shares and (self._in_order or self._under_way):
             if self._others is None or len(self._others) >= _MOST - 1:
@@ -91,7 +90,7 @@ class ScriptPipeline:
             self._under_way -= 1
 
     async def _lead(self, first: Call) -> Any:
-        """Let the others of the round come, and take them along."""
+        """Wait for the other calls of the round, and send them together."""
         others = self._others = []
         answers: list[Any] = []
         try:
@@ -107,7 +106,7 @@ class ScriptPipeline:
                 try:
                     answers = await asyncio.shield(journey)
                 except asyncio.CancelledError:
-                    answers = await journey  # the others would go twice if it ended before
+                    answers = await journey  # the other calls would be sent twice if it ended before
                     raise
                 finally:
                     self._under_way -= 1
@@ -118,18 +117,18 @@ class ScriptPipeline:
         return answers[0] if answers else _ALONE
 
     async def _send(self, calls: Sequence[Call]) -> list[Any]:
-        """Return an answer each; none at all if the way there failed."""
+        """Return an answer for each call; no answers if the connection failed."""
         answers = await self._journey([script.known(keys, args) for script, keys, args in calls])
         unknown = [n for n, answer in enumerate(answers) if isinstance(answer, redis.exceptions.NoScriptError)]
         if unknown:  # together, because alone they would overtake each other
             again = [calls[n] for n in unknown]
             repeated = await self._journey([script.whole(keys, args) for script, keys, args in again])
-            for n, answer in zip(unknown, repeated, strict=False):  # none, and they go alone, if the way there failed
+            for n, answer in zip(unknown, repeated, strict=False):  # empty if the connection failed
                 answers[n] = answer
         return [_ALONE if isinstance(answer, Exception) else answer for answer in answers]
 
     async def _journey(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Send the commands; returns the answer or error of each, none if the way failed."""
+        """Send the commands; return answers or errors, none if the connection failed."""
         try:
             async with self._client.pipeline(transaction=False) as pipeline:
                 for command in commands:
