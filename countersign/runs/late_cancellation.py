@@ -1,7 +1,7 @@
-"""Cancellation in a rebuilt run, which waits for what is recorded.
+"""Cancellation in a rebuilt run, which waits for the recorded events.
 
-A deadline of the team's own is a clock. It runs anew while the run is rebuilt, and may pass before an answer that had
-come in time has come again: because the store is away, or a branch beside it is still at work.
+A deadline of the team's own is a clock. It starts again while the run is rebuilt, and may pass before an answer that
+had come in time is replayed, because the store is away or a parallel branch is still at work.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ _EARLY: Final[ContextVar[tuple[asyncio.Task[Any], ...]]] = ContextVar("cancelled
 class Shelter(Generic[T]):
     """Work that is cancelled with its task, but not before it `may_end`.
 
-    If it is done by then, the next wait is cancelled instead. `keys` were asked for in it. `may_end` gets them; `begun`
-    names what had begun and has no place in the order, and is empty if nothing.
+    If the work is done by then, the next wait is cancelled instead. `keys` are the keys asked for in it, which
+    `may_end` gets. `begun` names a begun effect without a place in the order, "" if there is none.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Shelter(Generic[T]):
 
     @property
     def is_held(self) -> bool:
-        """Say whether its cancellation has come and still waits."""
+        """Tell whether its cancellation has come and is still held back."""
         return self._cancelled and not self._ended
 
     async def wait(self, work: Awaitable[T]) -> T:
@@ -50,7 +50,7 @@ class Shelter(Generic[T]):
 
     async def _cancelled_late(self, work: Awaitable[T]) -> T:
         early = _taken_early()
-        # Of a call that was under way when its process was lost no event tells, and yet it must be asked for again.
+        # A call that was under way when its process was lost has no event, but must be asked for again.
         if not early and not self._order.replaying and not self._begun():
             return await work
         task = asyncio.ensure_future(work)
@@ -90,9 +90,9 @@ def note_asked(key: str) -> None:
 
 
 def cancelled_early() -> bool:
-    """Say, once, whether the current code was cancelled too early.
+    """Tell once whether the current code was cancelled too early.
 
-    Once all that is recorded has passed, it should begin nothing new.
+    Once all recorded events have passed, it should begin nothing new.
     """
     return bool(_taken_early()) or any(shelter.is_held for shelter in _AROUND.get())
 
@@ -108,7 +108,7 @@ def _taken_early() -> tuple[asyncio.Task[Any], ...]:
 
 
 async def _handed_on(task: asyncio.Future[T]) -> None:
-    """Let what came last go its way through the work, which takes some rounds of the event loop."""
+    """Wait some rounds of the event loop, until the last result has passed."""
     for _ in range(SETTLED):
         if task.done():
             return

@@ -1,4 +1,4 @@
-"""Calls that agents want to make and whose effect is not asked for yet."""
+"""Calls of agents whose effect has not been asked for yet."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,8 +14,8 @@ _CALL: Final[ContextVar["PendingCall | None"]] = ContextVar("call", default=None
 class PendingCall:
     """A call of an agent, perhaps inside another one.
 
-    `key`: its own, if it has one; `times` counts the keys given out inside it. `left`: what the team left of it is in
-    the journal. `left_before`: an earlier process recorded that the team left it as a whole.
+    `key`: the call's own key, if it has one; `times` counts the keys given out inside it. `left`: the journal has the
+    parts that the team left. `left_before`: an earlier process recorded that the team left the whole call.
     """
 
     agent: str
@@ -36,7 +36,7 @@ class PendingCalls:
 
     @contextmanager
     def calling(self, agent: str, key: str = "", *, left_before: bool = False) -> Iterator[PendingCall]:
-        """Enclose what an agent wants to do, with what is looked up before its effect."""
+        """Enclose an agent's call, including the look-ups before its effect."""
         call = PendingCall(agent, _CALL.get(), key, left_before)
         self._calls.add(call)
         token = _CALL.set(call)
@@ -53,7 +53,7 @@ class PendingCalls:
             call.asked = True
 
     def mark_left(self) -> None:
-        """Note that something in the current call was left, and so in those around it."""
+        """Note that a part of the current call, and of the enclosing calls, was left."""
         for call in _around():
             call.left = True
 
@@ -66,12 +66,12 @@ class PendingCalls:
         return next((call.key for call in _around() if call.left_before), "")
 
     def several(self) -> bool:
-        """Say whether calls are pending side by side, of which none is inside another."""
+        """Tell whether several calls are pending that do not enclose each other."""
         around = {call.around for call in self._calls}
         return len(self._calls - around) > 1
 
     def has(self, agent: str) -> bool:
-        """Say whether the agent wants something whose effect it has not come to yet."""
+        """Tell whether the agent has a call that has not reached its effect yet."""
         return any(call.agent == agent and not call.asked for call in self._calls)
 
 

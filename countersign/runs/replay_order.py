@@ -72,7 +72,7 @@ SETTLED: Final = 60
 before it in the queue: ten branches that end in the same round take 24."""
 LAST_RESORT: Final = timedelta(minutes=2)
 MARK: Final = "mark/"
-"""Begins the keys of entries that hold nothing but which turns have ended."""
+"""Prefix of the keys of entries that record only ended turns."""
 
 
 @dataclass(eq=False, slots=True)
@@ -80,7 +80,7 @@ class OrderedEvent:
     """A hand-on, or the end of a turn.
 
     `name` is the key of the hand-on, or the agent whose turn ended; then `place` is 0 and `number` counts. `automatic`:
-    it passes by itself. `awaited`: somebody waits for it to pass. `held`: see `Entry.held`.
+    it passes without a waiter. `awaited`: a task waits for it to pass. `held`: see `Entry.held`.
     """
 
     name: str
@@ -110,16 +110,16 @@ class KeyState:
     passed: bool = False
     """It has reached the team."""
     left: OrderedEvent | None = None
-    """The event of the team's leaving it, if that happened in this process."""
+    """The event at which the team left it, if that happened in this process."""
     aside: bool = False
-    """People let the run go on without it."""
+    """People let the run continue without it."""
 
 
 class Order:
     """The events of one run that have not passed yet.
 
-    `stuck` is called with what is missing when nothing moves a recorded order any more. `several_calls` says whether
-    calls are waited for at once.
+    `stuck` is called with the missing event when a recorded order no longer advances. `several_calls` tells whether
+    several calls are awaited at once.
     """
 
     def __init__(self, recorded: Mapping[str, Entry], activity: Activity) -> None:
@@ -130,17 +130,17 @@ class Order:
         self._speaking: list[str] = []
         self._waits: dict[str, KeyState] = {}
         self._unrecorded_turns: list[tuple[int, str]] = []
-        """The ends of turns that are in no entry yet."""
+        """The ends of turns that no entry contains yet."""
         self._concurrent = self._settling = self.closed = False
         """`_concurrent`: one of them came while somebody else was speaking."""
         self._last_place = self._last_turn = self._moves = 0
         self._waiters: dict[asyncio.Future[None], Callable[[], bool]] = {}
-        """Those who wait, and whether a move concerns them: of many branches only one has its turn."""
+        """The waiters, and whether a move concerns them: of many branches only one has its turn."""
         for key, entry in sorted(recorded.items(), key=lambda item: item[1].place):
             self.wait(key).recorded = not entry.inside
             for name in entry.asked:
                 self.wait(name).expected = True
-            if not entry.place:  # the gate's verdicts and effects that had begun: they reached nobody
+            if not entry.place:  # the gate's verdicts, and effects that had only begun, never reached the team
                 continue
             for number, name in enumerate(entry.turns, entry.after + 1):
                 if number > self._last_turn:  # entries written at once hold the same turns
@@ -155,16 +155,16 @@ class Order:
 
     @property
     def replaying(self) -> bool:
-        """Say whether something that was recorded has not passed yet."""
+        """Tell whether a recorded event has not passed yet."""
         return any(event.recorded for event in self._events)
 
     @property
     def has_unrecorded_turns(self) -> bool:
-        """Say whether turns have ended in an order that is not recorded yet."""
+        """Tell whether turns have ended in an order that is not recorded yet."""
         return self._concurrent and bool(self._unrecorded_turns)
 
     def close(self) -> None:
-        """Cancel whoever waits here: the run leaves this process."""
+        """Cancel all waiters, because the run leaves this process."""
         self.closed = True
         self.notify()
 
@@ -175,18 +175,18 @@ class Order:
         return self._waits[key]
 
     def begin_wait(self, key: str) -> None:
-        """Note that this is waited for from now on."""
+        """Note that this key is awaited from now on."""
         wait = self.wait(key)
         # What a team asks for once its run leaves this process comes from calls that were cut off.
         wait.asked, wait.open = True, not self.closed
         self.notify()
 
     def end_wait(self, key: str) -> None:
-        """Note that this is not waited for any more."""
+        """Note that this key is no longer awaited."""
         self.wait(key).open = False
 
     def append(self, key: str, *, automatic: bool = False) -> OrderedEvent:
-        """Append the event of something that has just come."""
+        """Append the event of a new result."""
         self._last_place += 1
         asked = frozenset(name for name, wait in self._waits.items() if wait.open and name != key)
         turns = tuple(name for _, name in self._unrecorded_turns)
@@ -196,7 +196,7 @@ class Order:
         return event
 
     def mark_persisted(self, event: OrderedEvent) -> None:
-        """Note that the event is in the journal now, and with it what came before."""
+        """Note that the journal now contains the event and all earlier ones."""
         self._persisted_turns = max(self._persisted_turns, event.after + len(event.turns))
         self._unrecorded_turns = [turn for turn in self._unrecorded_turns if turn[0] > self._persisted_turns]
         self._concurrent = self._concurrent and bool(self._unrecorded_turns)
@@ -218,7 +218,7 @@ class Order:
             its_turn = partial(self.may_pass, event)
             await self.wait_until(its_turn, concerned=its_turn)
         except BaseException:
-            # A recorded event waits for whoever asks next; a new one keeps its place until it is recorded or removed.
+            # A recorded event waits for the next caller; a new event keeps its place until it is recorded or removed.
             event.awaited = not event.recorded
             raise
         if event in self._events:
@@ -232,7 +232,7 @@ class Order:
 
     @contextmanager
     def turn(self, agent: str) -> Iterator[None]:
-        """Enclose an agent's turn until it has spoken; turn `a` encloses those of `a/b`."""
+        """Enclose an agent's turn until it has spoken; turn `a` encloses turns of `a/b`."""
         self._speaking.append(agent)
         try:
             yield
@@ -241,11 +241,11 @@ class Order:
             self.notify()
 
     async def end_turn(self, agent: str) -> None:
-        """Wait until what the agent says may reach the others.
+        """Wait until the agent's message may reach the others.
 
         CancelledError when the run leaves this process.
         """
-        if self.closed:  # it says what it says because its call was cut off; effects under way still record their end
+        if self.closed:  # it speaks only because its call was cut off; effects under way still record their end
             raise asyncio.CancelledError
         event = next((e for e in self._events if not e.place and e.name == agent and not e.awaited), None)
         if event is None:
@@ -256,7 +256,7 @@ class Order:
             self._concurrent = self._concurrent or self._in_branches()
         try:
             await self.await_turn(event)
-        except asyncio.CancelledError:  # the agent was left; others may go on, also where this turn is recorded by now
+        except asyncio.CancelledError:  # the agent was left; others may continue, even if this turn is already recorded
             event.automatic = True
             self.notify()
             raise
@@ -272,8 +272,8 @@ class Order:
     ) -> None:
         """Wait until `reached` is true; CancelledError when the run leaves this process.
 
-        `busy`: meanwhile the run does not rest. `concerned` tells, when something has moved, whether to look again;
-        `on_wake` is called then. `missing` names what is missing if that is no event.
+        `busy`: the run does not rest meanwhile. `concerned` tells, after a move, whether to check again; `on_wake` is
+        called then. `missing` names the missing thing if it is not an event.
         """
         loop = asyncio.get_running_loop()
         moves, since = self._moves, loop.time()
@@ -291,13 +291,13 @@ class Order:
                     await asyncio.wait({moved}, timeout=LAST_RESORT.total_seconds())
             finally:
                 del self._waiters[moved]
-            # Nothing has moved since: not this wait alone, the whole run stands still.
+            # Nothing has moved since: the whole run stands still, not only this wait.
             quiet = moves == self._moves and loop.time() - since >= self._deadline_ahead()
             if quiet and (name := self.first_missing() or (missing and missing())):
                 self.stuck(name)
 
     def first_missing(self) -> str:
-        """Name what would have to come first; empty if nothing is missing."""
+        """Name the missing event that must come first; "" if nothing is missing."""
         first = next(iter(self._events), None)
         if first is None or not first.recorded:
             return ""
@@ -319,7 +319,7 @@ class Order:
     def missing_from(self, names: Collection[str]) -> tuple[list[str], list[int]]:
         """List the keys and turns that are missing, from one of these names on.
 
-        All of them, if no event has one of the names. Keys without a place are listed too.
+        Lists all of them if no event has one of the names. Keys without a place are included.
         """
         missing = [event for event in self._events if event.recorded and not event.awaited]
         later = missing[next((at for at, event in enumerate(missing) if event.name in names), 0) :]
@@ -328,9 +328,9 @@ class Order:
         return sorted(keys), [event.number for event in later if not event.place]
 
     def set_aside(self, keys: Collection[str], turns: Collection[int]) -> None:
-        """Let the order continue without these.
+        """Let the order continue without these keys and turns.
 
-        What was asked for then is not asked for again.
+        Keys that were asked for at that point need not be asked for again.
         """
         for key in keys:
             self.wait(key).aside = True
@@ -342,7 +342,7 @@ class Order:
         self.notify()
 
     def notify(self) -> None:
-        """Make whoever waits look again, because something has changed."""
+        """Make the waiters check again, because something has changed."""
         while self._events and self._events[0].automatic and self.may_pass(self._events[0]):
             self.wait(self._events.pop(0).name).passed = True
         self._moves += 1
@@ -351,7 +351,7 @@ class Order:
                 moved.set_result(None)
 
     def may_pass(self, event: OrderedEvent) -> bool:
-        """Say whether it is the event's turn."""
+        """Tell whether it is the event's turn."""
         if event not in self._events:
             return True
         if self._events[0] is not event or self._settling:
@@ -376,6 +376,6 @@ class Order:
             self.notify()
 
     def _in_branches(self) -> bool:
-        """Say whether agents speak at once, of which none is inside another."""
+        """Tell whether several agents speak at once that do not enclose each other."""
         inner = [one for one in self._speaking if not any(other.startswith(f"{one}/") for other in self._speaking)]
         return len(inner) > 1
