@@ -77,9 +77,9 @@ LIMITS: Final[dict[str, dict[str, int]]] = {
         "vague subject": 42,
         "negated noun": 55,
         "filler adverb": 84,
-        "dangling comparison": 29,
-        "circumlocution": 17,
-        "words for text": 174,
+        "dangling comparison": 28,
+        "circumlocution": 16,
+        "words for text": 173,
         "riddle": 3,
     },
     "tests": {
