@@ -227,8 +227,8 @@ def failures() -> tuple[type[Exception], ...]:
 def read_reply(response: "httpcore.Response", url: str) -> ServiceReply:
     """Read an answer.
 
-    A success that is not a JSON object was cut off or comes from a proxy, so it is no answer. A refusal in another
-    format comes from another server.
+    A success that is not a JSON object was cut off or comes from a proxy, so it does not count as an answer. A refusal
+    in another format comes from another server.
     """
     try:
         body = json.loads(response.content)

@@ -11,7 +11,7 @@ only these keys. `web` adds jobs there, and stores its address and the key with 
 | `answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says |
 | `web` | sorted set | addresses of `web`, by until when each counts (ms) | 15 s, renewed |
 | `web:key` | string | the key with which workers call `web` | never: `web` needs it as long as it runs |
-| `confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min |
+| `confirmed` | string | written before each WAIT, so that it covers all earlier writes | 1 min |
 | `jobs:*` | | the job queue's own keys, see `countersign.runs.job_queue` | |
 """
 

@@ -16,44 +16,44 @@ The invariant has three premises, which the code around this module keeps:
 
 - A key is a function of what the run has seen. What only one of two processes did (the inside of an effect that the
   other one found done) counts in no key outside of it (`RunJournal.key`).
-- Passing and receiving are one step: nothing is awaited between an event's turn and the return to the agent. Whatever
-  the agent is to be given is read before (tests/autogen/test_kill_shapes.py checks every way in).
+- Passing and receiving are one step: nothing is awaited between an event's turn and the return to the agent.
+  Everything that the agent gets is read before (tests/autogen/test_kill_shapes.py checks every way in).
 - A team leaves a call when the journal says so, not when its clock does: a deadline that passes early waits for the
-  place at which the call was left before. What is left has an entry, though nothing of it had been recorded: a call
+  place at which the call was left before. Left work has an entry even if none of its parts had been recorded: a call
   at the gate (`RunJournal.call`), or a doubt that people were asked about.
 
 The rules:
 
 1. Recorded events pass one by one, in their order, and each only when everything that had been asked for by then is
    asked for again. So local work, which nothing records, takes as long as it likes: the event after it waits.
-2. What no record answers (a model, a tool, a step) begins when the last recorded event has passed.
+2. Unrecorded work (a model, a tool, a step) begins when the last recorded event has passed.
 3. No clock decides. A deadline of the team's own that passes before an answer which had come in time waits for that
-   answer. Only where nothing at all has moved for LAST_RESORT is the code taken to have changed, and people are asked
-   how to go on. A call that was left waits longer, because the team's own deadline may be longer: as long as the
+   answer. Only if nothing at all has moved for LAST_RESORT is the code taken to have changed, and people are asked
+   how to continue. A call that was left waits longer, because the team's own deadline may be longer: as long as the
    process that recorded it had held the run.
 4. While agents of different branches speak at once, or an agent waits for several calls, an event passes SETTLED
-   rounds of the event loop after the one before: the words of an agent are on their way to the others for some rounds,
-   and the result of a call is on its way through the tasks around it, which are more in a rebuilt run.
-5. When the run leaves this process, no more turns are noted: what an agent says because its call was cut off is no part
+   rounds of the event loop after the one before: an agent's message is on its way to the others for some rounds, and
+   the result of a call is on its way through the tasks around it, which are more in a rebuilt run.
+5. When the run leaves this process, no more turns are noted: messages of an agent whose call was cut off are not part
    of the run.
 
-Rule 4 counts rounds because nothing tells when words have arrived. AutoGen counts unfinished messages, but the message
-that asks an agent to speak is unfinished until that agent has spoken, so the count does not reach zero while another
-branch goes on. Leaving those messages out does not help: a delivery may wait for an event itself (a selector asks its
-model), and the event would then wait for the delivery. Nor must anything happen on arrival: a join in a graph only
-counts. But the way consists of callbacks, each ready in the round after the one before, so it takes as many rounds in a
-busy process as in an idle one. `call_soon` counts them; nothing is read from the loop's private queue.
+Rule 4 counts rounds because nothing tells when a message has arrived. AutoGen counts unfinished messages, but the
+message that asks an agent to speak is unfinished until that agent has spoken, so the count does not reach zero while
+another branch continues. Leaving those messages out does not help: a delivery may wait for an event itself (a selector
+asks its model), and the event would then wait for the delivery. Nor must anything happen on arrival: a join in a graph
+only counts. But the way consists of callbacks, each ready in the round after the one before, so it takes as many rounds
+in a busy process as in an idle one. `call_soon` counts them; nothing is read from the loop's private queue.
 
 Rule 4 is a belt. With SETTLED = 0, six shapes with branches (tests/autogen/kill_shapes.py: 40 branches, streams, left
 calls, refusals, a team as a tool) ended right after all of 154 kills; a delivery that takes more rounds than it did
 there would show only in another order of messages, which is why the rule stays.
 
 Not covered: two pieces of local work inside one agent's own turn that race for something in its own memory. Nor the
-order of branches inside an effect that is done again: what they hear in another order, they ask about again. Nor a
+order of branches inside an effect that is done again: if they hear messages in another order, they ask again. Nor a
 deadline of the team's own that passes earlier than before, where it encloses another one (no record tells which of the
 two ended a call) or calls at once, without a call of an agent that is a tool between them (asyncio drops the results of
-a cancelled `asyncio.gather`): if the team then does something else than before, people are asked about changed code.
-Nothing is done twice by that. docs/guarantees.md has figures.
+a cancelled `asyncio.gather`): if the team then acts differently, people are asked about changed code. No effect is done
+twice because of that. docs/guarantees.md has figures.
 """
 
 import asyncio

@@ -404,7 +404,7 @@ class RunJournal:
             return True
         if (event := self.order.first_recorded()) is None:
             return not self._begun()
-        # What was left must be asked for again first: else something before it would be left in its place.
+        # The left key must be asked for again first; otherwise an earlier one would be left in its place.
         left = event.name in keys and self._entries[event.name].left
         return left and self.order.wait(event.name).asked and self.order.may_pass(event)
 
@@ -425,7 +425,7 @@ class RunJournal:
         try:
             stored = Entry.load(await self._journal.record(self._lease, key, raw, replace=replace, on_disk=on_disk))
         except LeaseLost as lost:
-            # Whoever waits here may be an agent, whose errors AutoGen turns into text: the run would end as failed.
+            # The waiter may be an agent, whose errors AutoGen turns into text: the run would end as failed.
             self.late_writes.give_up(lost)
             raise
         finally:

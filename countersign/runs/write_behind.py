@@ -42,7 +42,7 @@ class WriteBehind:
             await ended(self._last)
 
     async def _after(self, before: asyncio.Task[None] | None, write: Write) -> None:
-        await asyncio.sleep(0)  # the agent goes on first
+        await asyncio.sleep(0)  # the agent continues first
         if before is not None:
             await before
         try:
