@@ -1,6 +1,6 @@
 """Ask people from any program, wait, act once and report, over HTTP.
 
-What an adapter for a framework needs is here too (docs/write-an-adapter.md).
+Framework adapters are built on it too (docs/write-an-adapter.md).
 """
 
 from countersign.client.client import AsyncClient, Client

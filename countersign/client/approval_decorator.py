@@ -35,15 +35,15 @@ def requires_approval(
 
     If they changed the arguments, it runs with the changed ones.
 
-    For functions and coroutine functions whose arguments JSON can hold. `title` may name arguments, like `Refund
-    {euros:.2f} EUR for order {order}?`. `hide` are paths of arguments that nobody may see. `key` is the idempotency
-    key, or makes it of the arguments: by it a program that died finds its request. NotApproved, with the decision, if
-    it is not to be done; nothing was done then. What came of it is reported. AlreadyRan, with what was reported, if a
-    call with this key ran before; it does not run again. If such a call began, and nothing was reported, people say
-    whether it was done; an `idempotent` function runs again. `on_interrupt`: whether Ctrl-C, or a cancelled task,
-    leaves the request to people ("leave") or takes it back ("withdraw"); by default it is left if it has a key. In a
-    task of Celery with `acks_late` the key is made of the task's id, if you give none. `timeout`: seconds that the
-    service may be away before ServiceRefused.
+    Works for functions and coroutine functions whose arguments JSON can represent. `title` may name arguments, like
+    `Refund {euros:.2f} EUR for order {order}?`. `hide` are paths of arguments that nobody may see. `key` is the
+    idempotency key, or a function that makes it from the arguments; a restarted program finds its request by it.
+    NotApproved, with the decision, if the call is not approved; it does not run then. The outcome of the call is
+    reported. AlreadyRan, with the reported outcome, if a call with this key ran before; it does not run again. If such
+    a call began without a report, people are asked whether it was done; an `idempotent` function runs again.
+    `on_interrupt`: whether Ctrl-C, or a cancelled task, leaves the request to people ("leave") or takes it back
+    ("withdraw"); by default it is left if it has a key. In a Celery task with `acks_late`, the default key is made from
+    the task's id. `timeout`: seconds that the service may be away before ServiceRefused.
     """
 
     def decorate(function: F) -> F:
@@ -73,7 +73,7 @@ def requires_approval(
 
 
 class _GuardedCall:
-    """A function's arguments as people judge them, and back."""
+    """Converter between a function's arguments and the question about them."""
 
     def __init__(
         self, function: Callable[..., Any], channel: str, title: str, hide: Sequence[str], *, edit: bool
@@ -82,7 +82,7 @@ class _GuardedCall:
             ConfigDict,
             PydanticUserError,
             create_model,
-        )  # as long to import as all the rest, and only needed here
+        )  # slow to import, and only needed here
 
         self._function = function
         self._signature = inspect.signature(function)
@@ -96,9 +96,9 @@ class _GuardedCall:
                 )
             fields[name] = (hints.get(name, Any), ... if parameter.default is _NO_VALUE else parameter.default)
         try:
-            config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")  # NaN is refused, and not made None
+            config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")  # NaN is refused instead of becoming None
             self._model = create_model(function.__name__, __config__=config, **fields)
-            schema = self._model.model_json_schema(mode="serialization")  # as `arguments` are written
+            schema = self._model.model_json_schema(mode="serialization")  # in the same form as `arguments`
         except PydanticUserError as wrong:
             why = str(wrong).splitlines()[0].split(". ")[0]
             raise InvalidInput(
@@ -110,7 +110,7 @@ class _GuardedCall:
             raise InvalidInput(f"The title “{title}” doesn't fit the arguments of {function.__name__}: {why}")
 
     def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of a call by name, as JSON holds them. InvalidInput if JSON cannot."""
+        """Return a call's arguments by name, as JSON values; InvalidInput if impossible."""
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         try:
@@ -124,22 +124,22 @@ class _GuardedCall:
         return values
 
     def question(self, arguments: Mapping[str, Any], key: str | None) -> Call:
-        """The question about this call."""
+        """Return the question about this call."""
         name = self._function.__name__
         try:
             title = calls.filled_title(self._title, arguments) if self._title else ""
-        except (LookupError, ValueError):  # as long as no title is
+        except (LookupError, ValueError):  # longer than any title
             title = ""
         return Call(self._channel, name, arguments, self._schema, self._hide, title, key=key)
 
     def key(self, make: str | Callable[[Mapping[str, Any]], str] | None, arguments: Mapping[str, Any]) -> str | None:
-        """The idempotency key of this call; None if nothing finds it again."""
+        """Return the idempotency key of this call; None if it has none."""
         if make is None:
             return key_in_celery_task(self._function.__qualname__, arguments)
         return make if isinstance(make, str) else make(arguments)
 
     def call_of(self, decision: Decision) -> Callable[[], Any]:
-        """The call that is to run. NotApproved if none was approved, or if another one would run."""
+        """Return the call to run. NotApproved if it was not approved, or would differ."""
         if decision.arguments is None:
             raise NotApproved(decision)
         values = self._model.model_validate(decision.arguments)

@@ -1,6 +1,6 @@
 """Approved actions, done once and reported, without I/O.
 
-The clients do an action when they get to `Act`.
+The clients perform the action when they receive `Act`.
 """
 
 from typing import Any
@@ -10,9 +10,9 @@ from countersign.client.exchange import Act, Decision, Exchange, failure
 
 
 def perform(decision: Decision, act: Act[Any]) -> Exchange[None]:
-    """Begin the approved action, do it, and report its outcome.
+    """Begin the approved action, perform it, and report its outcome.
 
-    NotApproved and AlreadyRan as for `executions.begin`; nothing is done then.
+    Raises NotApproved and AlreadyRan like `executions.begin`; the action is not performed then.
     """
     execution = yield from executions.begin(decision, act.body, key=act.key, idempotent=act.idempotent)
     yield act

@@ -59,12 +59,12 @@ async def ask(
 ) -> "Decision | BaseModel":
     """Ask people in a channel, and return their decision.
 
-    With `edit` they may change the message; `Decision.message` is the one that may be used then. With a `form` it is
-    what they filled in, as its model; NotApproved if nobody filled it in. `key`: the same key again is the same
-    request. `on_interrupt`: whether Ctrl-C, or a cancelled task, leaves the request to people ("leave") or takes it
-    back ("withdraw"); by default it is left if it has a key. `timeout`: seconds that the service may be away; people
-    have the time that their channel says. InvalidInput if no service is known here; ServiceRefused if it refuses the
-    question, or was away for longer.
+    With `edit` they may change the message; use `Decision.message` then. With a `form`, the result is the filled-in
+    model; NotApproved if nobody filled it in. `key`: a repeated key finds the same request. `on_interrupt`: whether
+    Ctrl-C, or a cancelled task, leaves the request to people ("leave") or takes it back ("withdraw"); by default it is
+    left if it has a key. `timeout`: seconds that the service may be away; the channel's settings limit the time for
+    people. InvalidInput if no service is configured; ServiceRefused if the service refuses the question, or was away
+    for longer.
     """
     given: dict[str, Any] = {"options": options, "several": several, "edit": edit, "form": form}
     async with AsyncClient(timeout=timeout) as client:

@@ -1,7 +1,7 @@
 """Clients for programs: `Client` waits in its thread, `AsyncClient` in its task.
 
-Both have the same verbs, and say at the terminal, if there is one, where the card is and why they wait. A program that
-asks, acts and reports:
+Both have the same methods, and tell a person at the terminal, if there is one, where the card is and why they wait. A
+program that asks, acts and reports:
 
     call = Call("#approvals", "refund", {"order": 17, "euros": 45}, key="refund-17")
     with Client() as client:
@@ -35,12 +35,12 @@ _succeeded = exchange.succeeded
 class AsyncClient:
     """A client for tasks: `async with AsyncClient() as client`.
 
-    `timeout`: seconds that the service may be away before ServiceRefused (`unreachable`); by default it is waited for.
-    How long people have is a setting of the channel.
+    `timeout`: seconds that the service may be away before ServiceRefused (`unreachable`); by default the client waits
+    for it. The time for people is a setting of the channel.
     """
 
     def __init__(self, url: str | None = None, key: str | None = None, *, timeout: float | None = None) -> None:
-        import httpcore  # only who asks needs it, which takes as long as all the rest here
+        import httpcore  # slow to import, and only needed to ask
 
         self._address = Address.of(url, key, timeout)
         self._pool = httpcore.AsyncConnectionPool(**self._address.pool())
@@ -99,9 +99,8 @@ class AsyncClient:
     ) -> "Decision | BaseModel":
         """Ask people a question, and wait for their decision.
 
-        The keywords are those of `countersign.ask`, which opens a client for one question. It waits even if the service
-        goes away. ServiceRefused if the
-        service or the workspace's policy refuses the question.
+        The keywords are those of `countersign.ask`, which opens a client for one question. The client keeps waiting if
+        the service goes away. ServiceRefused if the service or the workspace's policy refuses the question.
 
             region = await client.ask("#approvals", "Which region?", options=["eu", "us"])
         """
@@ -110,11 +109,11 @@ class AsyncClient:
         return _answer(decision, form)
 
     async def judge(self, asked: Call | Question, *, on_interrupt: OnInterrupt | None = None) -> Decision:
-        """Ask about a call or a question; what the policy refuses is a rejection.
+        """Ask about a call or a question; a refusal by the policy is a rejection.
 
-        So is a call that people can't be shown: its text says why, for a model. `on_interrupt`: whether a cancelled
-        wait leaves the request to people ("leave") or takes it back ("withdraw"); by default it is left if it has a
-        key.
+        So is a call that people can't be shown: the decision's text tells a model why. `on_interrupt`: whether a
+        cancelled wait leaves the request to people ("leave") or takes it back ("withdraw"); by default it is left if it
+        has a key.
         """
         (decision,) = await self._decided(OpenQuestions([asked], on_interrupt, exchange.judge))
         return decision
@@ -138,8 +137,8 @@ class AsyncClient:
     async def submit(self, asked: Call | Question) -> Submitted:
         """Ask without waiting; return the request's id, and whether it is decided.
 
-        The question needs a key. Ask again with it, or use `decision`, to get the decision later. What the policy
-        refuses has no id and is decided: `judge` says why.
+        The question needs a key. To get the decision later, ask again with the key, or use `decision`. A question that
+        the policy refuses has no id and counts as decided: `judge` returns the reason.
         """
         return await self._drive(exchange.submit(asked.body, asked.key))
 
@@ -165,12 +164,13 @@ class AsyncClient:
         outcome: Outcome = _succeeded,
         did_nothing: tuple[type[Exception], ...] = (),
     ) -> R:
-        """Do the approved action once, report its outcome, and return its result.
+        """Perform the approved action once, report its outcome, and return its result.
 
-        `function` gets the approved arguments: those of the call, or as people changed them. NotApproved and AlreadyRan
-        as for `begin`; nothing is done then. An exception is reported and raised; after one of `did_nothing` the action
-        may begin again. `outcome` tells whether a result is a success, and the text of the report. An outcome that
-        cannot be reported within half a minute or so is logged, so that it hides no result.
+        `function` gets the approved arguments, with any changes by people. Raises NotApproved and AlreadyRan like
+        `begin`; the function is not called then. An exception is reported and raised; after an exception in
+        `did_nothing` the action may begin again. `outcome` tells whether a result is a success, and the text of the
+        report. If the outcome cannot be reported within about half a minute, that is logged, so that the result is
+        still returned.
         """
         call = partial(function, decision.arguments or {})
         act: Act[Any] = Act(call, asked.body, asked.key, idempotent, outcome, did_nothing)
@@ -181,16 +181,17 @@ class AsyncClient:
     async def begin(self, decision: Decision, asked: Call | Question, *, idempotent: bool = False) -> str:
         """Begin the approved action, as its only execution; return its name.
 
-        NotApproved if it may not be done, or if the approved arguments are not those of the call. AlreadyRan if it was
-        done before: without a key nobody else finds it. Of an execution that reported nothing people say whether it was
-        done, unless the action is `idempotent`. Report the outcome, or that nothing was done (`did_nothing`).
+        NotApproved if the action may not be done, or if the approved arguments differ from the call's. AlreadyRan if it
+        was done before, which only a key can reveal. If an earlier execution has no report, people are asked whether it
+        was done, unless the action is `idempotent`. Report the outcome afterwards, or that the execution did nothing
+        (`did_nothing`).
         """
         return await self._drive(executions.begin(decision, asked.body, key=asked.key, idempotent=idempotent))
 
     async def begin_once(self, decision: Decision) -> bool:
-        """Begin what was approved; False if it was begun before.
+        """Begin the approved action; False if it was begun before.
 
-        Nobody is asked about the execution before.
+        People are not asked about an earlier execution.
         """
         return await self._drive(executions.begin_once(decision))
 
@@ -344,7 +345,7 @@ class Client:
         outcome: Outcome = _succeeded,
         did_nothing: tuple[type[Exception], ...] = (),
     ) -> R:
-        """Do the approved action once, as `AsyncClient.perform` does."""
+        """Perform the approved action once, as `AsyncClient.perform` does."""
         call = partial(function, decision.arguments or {})
         act: Act[Any] = Act(call, asked.body, asked.key, idempotent, outcome, did_nothing)
         self._drive(approved_actions.perform(decision, act))
@@ -356,7 +357,7 @@ class Client:
         return self._drive(executions.begin(decision, asked.body, key=asked.key, idempotent=idempotent))
 
     def begin_once(self, decision: Decision) -> bool:
-        """Begin what was approved, as `AsyncClient.begin_once` does."""
+        """Begin the approved action, as `AsyncClient.begin_once` does."""
         return self._drive(executions.begin_once(decision))
 
     def did_nothing(self, decision: Decision, execution: str) -> None:

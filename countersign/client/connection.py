@@ -1,7 +1,8 @@
-"""HTTP for the clients: where the service is, and one request to it, on httpcore.
+"""HTTP for the clients, on httpcore: the service's address and single requests.
 
-httpcore is what httpx is made of. A program that asks needs no more of it, so what it installs and imports stays small.
-The proxies of the environment count (HTTPS_PROXY, NO_PROXY …), and so do SSL_CERT_FILE and the system's certificates.
+httpcore is the lower layer of httpx. A program that asks needs only this layer, which keeps its dependencies and
+imports small. The environment's proxies (HTTPS_PROXY, NO_PROXY …), SSL_CERT_FILE and the system's certificates are
+used.
 """
 
 import json
@@ -23,17 +24,18 @@ if TYPE_CHECKING:
     import httpcore
 
 _PATIENCE: Final = LONG_POLL + 25.0
-"""Seconds for one answer: a long poll, and what the network takes."""
+"""Seconds for one answer: a long poll and the network's delay."""
 _CONNECTING: Final = 15.0
 _FIRST_CONNECTING: Final = 1.5
-"""Seconds for the first try, after which the program says that nothing answers; the next one has more."""
+"""Seconds for the first try, after which the program reports that the service does not answer; later tries have
+more."""
 SILENCE: Final = 1.8
-"""Seconds after which a program says that the service takes connections and does not answer."""
+"""Seconds after which a program reports that the service accepts connections but does not answer."""
 
 _LEAST: Final = 0.01
-"""Seconds that the last try has."""
+"""Fewest seconds for the last try."""
 _PROXY_BUSY: Final = (408, 425, 429)
-"""Statuses below 500 with which proxies ask for patience."""
+"""Statuses below 500 with which proxies ask to retry."""
 _HERE: Final = ("localhost", "127.0.0.1", "::1")
 _log = logging.getLogger(__name__)
 
@@ -49,9 +51,9 @@ class Address:
 
     @classmethod
     def of(cls, url: str | None, key: str | None, timeout: float | None = None) -> Self:
-        """Take what `connect` got, or else the environment, where one is not given.
+        """Take missing values from `connect`, or else from the environment.
 
-        InvalidInput if there is none, or it cannot be one.
+        InvalidInput if a value is missing or malformed.
         """
         if _connected is not None:
             timeout = _connected.timeout if timeout is None else timeout
@@ -60,7 +62,7 @@ class Address:
 
     @classmethod
     def read(cls, url: str | None, key: str | None, timeout: float | None = None) -> Self:
-        """Check an address and a key. InvalidInput if one is missing or cannot be one."""
+        """Check an address and a key. InvalidInput if one is missing or malformed."""
         if not url or not key:
             raise InvalidInput(
                 "Set COUNTERSIGN_URL and COUNTERSIGN_KEY, or give both to `connect`. Nobody was asked. "
@@ -105,7 +107,7 @@ class Address:
 
 def proxy_for(url: str) -> "httpcore.Proxy | None":
     """Return the environment's proxy for this address; None for this machine."""
-    from urllib.request import getproxies, proxy_bypass  # neither is needed before somebody asks
+    from urllib.request import getproxies, proxy_bypass  # neither is needed before the first question
 
     import httpcore
 
@@ -124,7 +126,7 @@ _connected: Address | None = None
 
 
 class Reach:
-    """The service as one exchange reaches it, and for how long it did not answer."""
+    """One exchange's access to the service, with the time that it did not answer."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -132,7 +134,7 @@ class Reach:
         self._away_since: float | None = None
 
     def arguments(self, step: Send) -> dict[str, Any]:
-        """Build the arguments of httpcore's `request`, which is sent now."""
+        """Build the arguments of httpcore's `request` for sending now."""
         self._sent = time.monotonic()
         connecting = _FIRST_CONNECTING if self._away_since is None else _CONNECTING
         left = max(_LEAST, self._left(self._away_since or self._sent))
@@ -141,7 +143,7 @@ class Reach:
         )
 
     def note_silence(self, step: Send) -> None:
-        """Say that the service does not answer, unless it waits for people or was away."""
+        """Log that the service does not answer, unless it waits for people or was away."""
         if self._away_since is None and not _is_poll(step):
             url = self._address.url
             _log.warning("The service at %s takes connections and does not answer. Trying %s.", url, self._how_long())
@@ -156,13 +158,13 @@ class Reach:
         return reply
 
     def failed(self, wrong: Exception) -> ServiceReply:
-        """Make the answer that a lost connection is: none, with the reason."""
+        """Make the empty answer of a lost connection, with the reason."""
         self._away_since = self._away_since or self._sent
         why = f"Can't reach the service at {self._address.url}: {_reason(wrong)}. Is `web` running?"
         return ServiceReply(0, {"detail": why, "trying": f"Trying again {self._how_long()}."})
 
     def given_up(self, reply: ServiceReply) -> ServiceRefused | None:
-        """Return the error with which the exchange ends; None to go on."""
+        """Return the error with which the exchange ends; None to continue."""
         if self._away_since is None or self._left(self._away_since) > 0:
             return None
         return ServiceRefused(UNREACHABLE, str(reply.body.get("detail") or "The service isn't responding."))
@@ -181,12 +183,12 @@ class Reach:
 
 
 def _is_poll(step: Send) -> bool:
-    """Say whether the service may hold the answer until people decide."""
+    """Tell whether the service may hold the answer until people decide."""
     return "?wait=" in step.path
 
 
 def _reason(wrong: Exception) -> str:
-    """Return why a connection failed, as the system says it."""
+    """Return the system's reason for a failed connection."""
     cause: BaseException | None = wrong
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
@@ -199,10 +201,10 @@ def _reason(wrong: Exception) -> str:
 def connect(*, url: str, key: str, timeout: float | None = None) -> None:
     """Set the service's address and the program's key for this process.
 
-    All that asks afterwards takes them: `ask`, `slack_input`, `requires_approval`, the clients and the adapters, in
-    every thread. `timeout`: seconds that the service may be away before ServiceRefused; by default a program tries
-    until it answers. They count more than COUNTERSIGN_URL and COUNTERSIGN_KEY; a process that is started by this
-    one knows only those. InvalidInput if one cannot be what it should; nothing is changed then. Nobody is reached.
+    All later questions use them: `ask`, `slack_input`, `requires_approval`, the clients and the adapters, in every
+    thread. `timeout`: seconds that the service may be away before ServiceRefused; by default a program tries until it
+    answers. They override COUNTERSIGN_URL and COUNTERSIGN_KEY, but child processes see only those variables.
+    InvalidInput, with nothing changed, if a value is malformed. No connection is made.
     """
     global _connected
     _connected = Address.read(url, key, timeout)
@@ -216,7 +218,7 @@ def _not_ours(url: str, status: int) -> str:
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """Name what a lost connection raises; the request is sent again."""
+    """Return the exceptions of a lost connection; the request is then sent again."""
     import httpcore
 
     return httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError, OSError
@@ -225,8 +227,8 @@ def failures() -> tuple[type[Exception], ...]:
 def read_reply(response: "httpcore.Response", url: str) -> ServiceReply:
     """Read an answer.
 
-    A success that is not a JSON object was cut off, or is a proxy's: no answer. A refusal that is not ours is another
-    server's.
+    A success that is not a JSON object was cut off or comes from a proxy, so it does not count as an answer. A refusal
+    in another format comes from another server.
     """
     try:
         body = json.loads(response.content)

@@ -1,7 +1,7 @@
 """Exchanges with the service, without I/O.
 
-Each is a generator that yields what is sent next, or how long to pause, and gets the answer, so that programs may wait
-in their own way: `countersign.client.client` drives them with threads and with asyncio.
+Each is a generator that yields the next request, or a pause, and receives the answer, so that programs may wait in
+their own way: `countersign.client.client` drives them with threads and with asyncio.
 """
 
 import json
@@ -18,20 +18,20 @@ from countersign.domain.pauses import doubling
 
 R = TypeVar("R")
 LONG_POLL: Final = 50
-"""Seconds that the service holds an answer; proxies often cut what takes a minute."""
+"""Seconds that the service holds an answer; proxies often cut connections after a minute."""
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
 LONGEST_REPORT: Final = 300
-"""Characters of what an adapter reports of a result or an exception."""
+"""Most characters of a result or an exception in an adapter's report."""
 TRIES_TO_WITHDRAW: Final = 3
-"""Tries of a program that was told to end."""
+"""Tries of a program that is being stopped."""
 UNREACHABLE: Final = "unreachable"
-"""Why a program gives up, as the `kind` of ServiceRefused."""
+"""The `kind` of ServiceRefused when a program gives up."""
 TRIES_TO_REPORT: Final = 8
-"""Tries to report an outcome: half a minute and more, which a `web` that is restarted needs."""
+"""Tries to report an outcome: over half a minute in total, enough for a restart of `web`."""
 _BUSY: Final = 429
 _REFUSED: Final = "refused-"
-"""Begins the kinds of refusals by the policy, or because nobody could decide."""
+"""Prefix of the kinds of refusals by the policy, or because nobody could decide."""
 _NOBODY_KNOWS: Final = "Nobody knows whether it was done. Do not do it again."
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 class ServiceRefused(CountersignError):
     """A refusal by the service.
 
-    `kind` says why for programs (`unknown-key`, `conflict` …), the text for people.
+    `kind` is the reason for programs (`unknown-key`, `conflict` …), the text the reason for people.
     """
 
     def __init__(self, kind: str, detail: str) -> None:
@@ -53,7 +53,7 @@ class ServiceRefused(CountersignError):
 class NotApproved(CountersignError):
     """An action that people, their silence or the policy did not allow.
 
-    `decision` has who, when and why.
+    `decision` has the deciders, the time and the reason.
     """
 
     def __init__(self, decision: "Decision") -> None:
@@ -67,7 +67,7 @@ class NotApproved(CountersignError):
 class AlreadyRan(CountersignError):
     """An action that ran before, or may have, and was not run again.
 
-    `decision` has who and when, and what was reported; nothing if even people don't know whether it ran.
+    `decision` has the deciders, the time and the reported outcome; no outcome if even people don't know whether it ran.
     """
 
     def __init__(self, decision: "Decision") -> None:
@@ -87,21 +87,21 @@ class Reported:
 
     @property
     def text(self) -> str:
-        """The outcome as a model reads it whose program died after its report."""
+        """Return the outcome for a model whose program died after its report."""
         ended = "Done before" if self.succeeded else "Failed before"
         return f"{ended}: {self.words}" if self.words else f"{ended}."
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The decision on a request, which is false unless it was approved.
+    """The decision on a request; its truth value is whether it was approved.
 
-    So `if await ask(…)` acts only on an approval; of a question with options read `chosen`. `outcome` is approved,
-    edited, rejected, answered, expired or withdrawn; `how` is reviewers, timeout, policy, permission, break_glass
-    or run. `by` are Slack ids, empty if no person decided, and `names` the names of the same people. `arguments` are
-    those with which a call may run, None if it may not. `message` is the message that may be used, as people changed it
-    if they did, None if it may not. `text` says it all as a model reads it. `reported` is the outcome of the action, if
-    that was reported before, by a program that died and now asks again; it must not be done again then.
+    So `if await ask(…)` acts only on an approval; for a question with options read `chosen`. `outcome` is approved,
+    edited, rejected, answered, expired or withdrawn; `how` is reviewers, timeout, policy, permission, break_glass or
+    run. `by` are Slack ids, empty if no person decided, and `names` the names of the same people. `arguments` are the
+    arguments with which a call may run, None if it may not. `message` is the message that may be used, with any changes
+    by people, None if it may not. `text` is the whole decision as a text for models. `reported` is the outcome of the
+    action if the program reported it before it died and asked again; the action must not be repeated then.
     """
 
     request: str
@@ -117,11 +117,11 @@ class Decision:
     message: str | None = None
     names: tuple[str, ...] = ()
     url: str = ""
-    """Where people see the request: its page, or its card in Slack; "" if neither was there."""
+    """Link to the request's page, or to its card in Slack; "" if it has neither."""
 
     @property
     def approved(self) -> bool:
-        """True if it may be done; if it was edited, with the changed arguments or message."""
+        """True if the action may be done; after an edit, with the changed content."""
         return self.outcome in ("approved", "edited")
 
     def __bool__(self) -> bool:
@@ -131,7 +131,7 @@ class Decision:
 class Submitted(NamedTuple):
     """A question that was asked without waiting.
 
-    `request` is its id, "" if the policy refused it; `decided` says whether there is a decision.
+    `request` is its id, "" if the policy refused it; `decided` tells whether it is decided.
     """
 
     request: str
@@ -140,7 +140,7 @@ class Submitted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A request to the service: method, path, JSON body, and what is sent besides."""
+    """A request to the service: method, path, JSON body, and headers."""
 
     method: str
     path: str
@@ -159,9 +159,9 @@ class ServiceReply:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait so many seconds before going on.
+    """Wait some seconds before continuing.
 
-    `why` is what the service said, "" if it does not answer.
+    `why` is the service's reason, "" if it does not answer.
     """
 
     seconds: float
@@ -175,16 +175,16 @@ def failure(error: Exception) -> str:
 
 
 def succeeded(result: object) -> tuple[bool, str]:
-    """Take any result for a success, and report no text."""
+    """Treat any result as a success, without a text for the report."""
     return True, ""
 
 
 @dataclass(slots=True)
 class Act(Generic[R]):
-    """Do the approved action: call this, or await it, and keep its result or error.
+    """Perform the approved action: call this, or await it; it keeps result or error.
 
-    `body` and `key` are those of the question. `outcome` says of a result whether the action succeeded, and with which
-    words. After an exception of `unfinished` it was not done, and may begin again.
+    `body` and `key` are those of the question. `outcome` tells whether a result is a success, and the text of the
+    report. After an exception in `unfinished`, the action was not done and may begin again.
     """
 
     call: Callable[[], R]
@@ -216,7 +216,7 @@ def check(body: Mapping[str, Any]) -> None:
     if (call := body.get("call")) is not None:
         arguments = call.get("arguments")
         if isinstance(arguments, str):
-            read_arguments(arguments)  # says what is wrong with it
+            read_arguments(arguments)  # raises an error that explains the problem
         written(arguments)
     try:
         json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
@@ -226,7 +226,7 @@ def check(body: Mapping[str, Any]) -> None:
 
 
 def ask(body: Mapping[str, Any], key: str, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
-    """Ask, and return the request as the service has it; `tries` as for `report`.
+    """Ask, and return the service's request; `tries` as for `report`.
 
     NotShown if people couldn't judge it.
     """
@@ -235,9 +235,9 @@ def ask(body: Mapping[str, Any], key: str, tries: int | None = None) -> Exchange
 
 
 def judge(body: Mapping[str, Any], key: str) -> Exchange[Mapping[str, Any] | Decision]:
-    """Ask as `ask` does; a refusal of the policy is a decision with its reason.
+    """Ask as `ask` does; a refusal by the policy is a decision with its reason.
 
-    So is a call that people can't be shown: its model reads why, and the program continues.
+    So is a call that people can't be shown: its model reads the reason, and the program continues.
     """
     try:
         return (yield from ask(body, key))
@@ -246,14 +246,14 @@ def judge(body: Mapping[str, Any], key: str) -> Exchange[Mapping[str, Any] | Dec
     except ServiceRefused as refused:
         if not refused.kind.startswith(_REFUSED):
             raise
-        from countersign.domain import texts_for_models  # only who is refused needs it
+        from countersign.domain import texts_for_models  # only needed after a refusal
 
         name = str((body.get("call") or {}).get("tool") or body["title"])
         return not_asked(str(refused), texts_for_models.refused(name, str(refused)))
 
 
 def not_asked(why: str, text: str) -> "Decision":
-    """Make the decision on what people are not asked about."""
+    """Make the decision on a question that people are not asked."""
     return Decision("", "rejected", "policy", datetime.now(UTC), (), why, None, (), text)
 
 
@@ -295,7 +295,7 @@ def pending() -> Exchange[list[str]]:
 def withdraw(request: str, why: str, tries: int | None = None) -> Exchange[None]:
     """Withdraw the request, unless it is decided; its card says `why`.
 
-    With `tries` ServiceRefused, as UNREACHABLE, if the service does not answer.
+    With `tries`, ServiceRefused (UNREACHABLE) if the service does not answer.
     """
     yield from sent(Send("POST", f"/v1/requests/{request}/withdraw", {"why": why}), tries)
 
@@ -303,17 +303,17 @@ def withdraw(request: str, why: str, tries: int | None = None) -> Exchange[None]
 def report(request: str, *, succeeded: bool, words: str, tries: int | None = None) -> Exchange[None]:
     """Report the outcome of the action.
 
-    With `tries` ServiceRefused, as UNREACHABLE, if the service does not answer.
+    With `tries`, ServiceRefused (UNREACHABLE) if the service does not answer.
     """
-    words = words[:2000].encode(errors="replace").decode()  # an action's result may hold half of a character pair
+    words = words[:2000].encode(errors="replace").decode()  # an action's result may contain an unpaired surrogate
     outcome = {"succeeded": succeeded, "words": words}
     yield from sent(Send("POST", f"/v1/requests/{request}/outcome", outcome), tries)
 
 
 def tell(request: str, *, succeeded: bool, words: str) -> Exchange[None]:
-    """Report the outcome of an action that ran; nothing hides its result.
+    """Report the outcome of an action that ran, without raising errors.
 
-    The log says why nobody was told.
+    A failure to report is logged.
     """
     try:
         yield from report(request, succeeded=succeeded, words=words, tries=TRIES_TO_REPORT)
@@ -324,7 +324,7 @@ def tell(request: str, *, succeeded: bool, words: str) -> Exchange[None]:
 def try_to_report(request: str, *, succeeded: bool, words: str) -> Exchange[bool]:
     """Report for half a minute or so; False if the service does not respond.
 
-    True also if it refuses: it knew before, and will not take it later.
+    Also True if the service refuses: it has a report already, or will not accept one later.
     """
     try:
         yield from report(request, succeeded=succeeded, words=words, tries=TRIES_TO_REPORT)
@@ -354,13 +354,13 @@ def decision_of(request: Mapping[str, Any]) -> Decision:
 
 
 def reported_in(request: Mapping[str, Any]) -> Reported | None:
-    """Read the outcome that was reported; None if none was."""
+    """Read the reported outcome; None without a report."""
     outcome = request["outcome"]
     return None if outcome is None else Reported(outcome["succeeded"], outcome["words"])
 
 
 def sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
-    """Send until the service answers; what is sent twice counts once.
+    """Send until the service answers; a repeated request counts once.
 
     ServiceRefused if it refuses for good. With `tries` it also gives up, as `unreachable`.
     """
@@ -378,7 +378,7 @@ def sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
             )
         why = str(reply.body.get("detail", ""))
         away = away + 1 if reply.status != _BUSY else 0
-        if away == 1:  # at once, also where no terminal is: Python shows warnings on standard error by default
+        if away == 1:  # at once, even without a terminal: Python shows warnings on standard error by default
             trying = reply.body.get("trying", "Trying again until it does.")
             _log.warning("%s %s", why or "The service isn't responding.", trying)
         if number == tries:

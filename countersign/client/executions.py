@@ -1,6 +1,6 @@
 """Executions of approved actions, without I/O: only the first one acts.
 
-Of an execution that began and reported nothing, nobody but people can know whether it acted, so they are asked.
+If an execution began without a report, only people can find out whether it acted, so they are asked.
 """
 
 import uuid
@@ -30,18 +30,17 @@ _TOLD: Final = (
     "done before you choose. If it was done, you can answer with what came of it."
 )
 LOOKS: Final = 3
-"""Looks, a second apart, before people are asked: most programs that ask twice at once are at work."""
+"""Checks, a second apart, before people are asked: if two programs ask at once, the first is usually still at work."""
 _LOOK_EVERY: Final = 5
-"""Seconds, while people are asked: a program that was at work may report."""
+"""Seconds between checks while people are asked, because the first program may still report."""
 
 
 def begin(decision: Decision, body: Mapping[str, Any], *, key: str | None, idempotent: bool) -> Exchange[str]:
     """Begin the approved action; return the name of this execution.
 
-    `body` is the question that was decided. Without a `key` nobody else finds it, and an `idempotent` action may happen
-    twice: then the name is "", and others may act too.
-    NotApproved if it may not be done, or if other arguments were approved. AlreadyRan if it was done before, or may
-    have been: what people say of it is reported.
+    `body` is the decided question. Without a `key`, no other program can find it. An `idempotent` action may happen
+    twice. In both cases the name is "", and others may act too. NotApproved if the action may not be done, or if other
+    arguments were approved. AlreadyRan if it was done before, or may have been: people's answer is then the report.
     """
     if not decision.approved:
         raise NotApproved(decision)
@@ -63,7 +62,7 @@ def begin(decision: Decision, body: Mapping[str, Any], *, key: str | None, idemp
 
 def _check_same(decision: Decision, body: Mapping[str, Any]) -> None:
     """Check that the approved arguments are those of the call, unless people changed them (R37)."""
-    from countersign.domain.json_arguments import DIFFERS, is_approved  # only programs that act need it
+    from countersign.domain.json_arguments import DIFFERS, is_approved  # only needed by programs that act
 
     call = body.get("call")
     if call is not None and decision.outcome == "approved" and not is_approved(call["arguments"], decision.arguments):
@@ -71,9 +70,9 @@ def _check_same(decision: Decision, body: Mapping[str, Any]) -> None:
 
 
 def begin_once(decision: Decision) -> Exchange[bool]:
-    """Begin what was approved; False if it was begun or reported before.
+    """Begin the approved action; False if it was begun or reported before.
 
-    NotApproved if it may not be done.
+    NotApproved if the action may not be done.
     """
     if decision.reported is not None:
         return False
@@ -100,7 +99,7 @@ def _begun(decision: Decision, execution: str, replaces: str) -> Exchange[Mappin
 def _ask_whether_done(decision: Decision, body: Mapping[str, Any], begun: str) -> Exchange[None]:
     """Ask people about the outcome of an execution.
 
-    AlreadyRan, unless it is to be done now.
+    AlreadyRan, unless people want the action done now.
     """
     for _ in range(LOOKS):
         yield Pause(1.0, "Another program began this.")
@@ -129,7 +128,7 @@ def _is_over(decision: Decision, begun: str) -> Exchange[bool]:
 
 
 def _question(decision: Decision, body: Mapping[str, Any]) -> dict[str, Any]:
-    from countersign.domain.calls import in_words, labelled  # only who is in doubt needs them
+    from countersign.domain.calls import in_words, labelled  # only needed after an unreported execution
     from countersign.domain.executions import doubt_title
     from countersign.domain.redaction import hide_in
 

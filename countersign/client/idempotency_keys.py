@@ -1,4 +1,4 @@
-"""Idempotency keys of questions that a program asks again when it starts again."""
+"""Idempotency keys of questions that a restarted program asks again."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from typing import Any
 def key_of(*place: str) -> str:
     """Make the key of a question from its place, such as a run and the id of a call.
 
-    For frameworks that give a call the same id when a program starts again; for others see `QuestionKeys`.
+    For frameworks that give a call the same id after a restart; for others see `QuestionKeys`.
     """
     return hashlib.sha256(json.dumps(place).encode()).hexdigest()
 
@@ -19,7 +19,7 @@ def key_of(*place: str) -> str:
 class QuestionKeys:
     """Idempotency keys of a run's questions; none if the run has no name.
 
-    They are made of the run, the content, and how often the run asked that before. So a program that starts again under
+    They are made from the run, the content, and the number of earlier equal questions. So a program that restarts under
     the same run and asks the same questions gets the same keys, whatever ids a framework gives its calls.
 
         keys = QuestionKeys("order-17")
@@ -40,10 +40,10 @@ class QuestionKeys:
 
 
 def key_in_celery_task(function: str, arguments: Mapping[str, Any]) -> str | None:
-    """Make the key of a call in the task of Celery that runs here.
+    """Make the key of a call in the current Celery task.
 
-    None outside of a task that may be delivered again, which are those with `acks_late`. A retry is another call:
-    Celery makes one after a failure, which was reported.
+    None outside a task with `acks_late`: only such tasks may be delivered again. A retry is another call, because
+    Celery retries after a failure, which was reported.
     """
     task = getattr(sys.modules.get("celery"), "current_task", None)
     if not task or not task.acks_late or not task.request.id:

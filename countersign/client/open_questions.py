@@ -30,7 +30,7 @@ class OpenQuestions:
         self._asked: list[Mapping[str, Any] | Decision] = []
 
     def decisions(self) -> Exchange[list[Decision]]:
-        """Ask all of them, and wait for the decisions."""
+        """Ask all questions, and wait for the decisions."""
         for body, key in self._questions:
             self._asked.append((yield from self._ask(body, key)))
         for one in self._asked:
@@ -57,7 +57,7 @@ class OpenQuestions:
             if isinstance(one, Decision):
                 continue
             try:
-                if one is None:  # asked again under its key, it is the same request
+                if one is None:  # asking again under its key finds the same request
                     one = yield from exchange.ask(body, key, TRIES_TO_WITHDRAW)
                 yield from exchange.withdraw(one["id"], "the program was interrupted", TRIES_TO_WITHDRAW)
             except ServiceRefused as refused:
@@ -75,7 +75,7 @@ def _note_waiting(request: Mapping[str, Any], *, leave: bool) -> None:
 def note_pause(step: Pause) -> None:
     """Say why the program does not hear from people at the moment.
 
-    That the service is away is in the log already, which Python shows by default.
+    An outage of the service is already in the log, which Python shows by default.
     """
     if step.why and not step.away:
         terminal_notes.note_once(f"{step.why} Retrying …")

@@ -16,7 +16,7 @@ _LONGEST_TITLE: Final = 300
 class _Asked:
     """The fields of every question.
 
-    `key` is the idempotency key: the same key again is the same request. `requester` is the Slack id of the person for
+    `key` is the idempotency key: a repeated key finds the same request. `requester` is the Slack id of the person for
     whom the program asks, `agent` and `task` shown as the origin of the question, `notes` further lines of the card.
     """
 
@@ -41,7 +41,7 @@ class _Asked:
 class Question(_Asked):
     """A question: people approve or reject it, choose an option, or fill in a form.
 
-    With `edit` they may change the message, and `Decision.message` is the one that may be used. `form` is a pydantic
+    With `edit` they may change the message; use `Decision.message` then. `form` is a pydantic
     model, or the JSON schema of an object. Without a message people judge the title.
 
         Question("#approvals", "Deploy 2.1?", "To staging.", key="deploy-2.1")
@@ -75,9 +75,9 @@ class Question(_Asked):
 class Call(_Asked):
     """A call of a tool, which people judge before it runs.
 
-    `arguments` are what JSON can hold, or JSON as a model wrote it, which is read strictly. With the JSON `schema` of
-    the arguments people may change them. `hidden` are paths of arguments whose values nobody may see. Without a
-    `title` the service makes one of the tool and its arguments; `message` is shown after them.
+    `arguments` are JSON values, or a model's JSON text, which is parsed strictly. With the JSON `schema` of the
+    arguments, people may change them. `hidden` are paths of arguments whose values nobody may see. Without a `title`,
+    the service makes one from the tool and its arguments; `message` is shown after them.
 
         Call("#approvals", "refund", {"order": 17, "euros": 45}, key="refund-17")
     """
@@ -103,14 +103,14 @@ class Call(_Asked):
         return _given(fields | self._common())
 
     def _read(self) -> Mapping[str, Any] | str:
-        from countersign.domain.json_arguments import read_arguments  # only programs with a call need it
+        from countersign.domain.json_arguments import read_arguments  # only needed by programs with a call
 
         if not isinstance(self.arguments, str):
             return self.arguments
         try:
             return read_arguments(self.arguments)
         except NotShown:
-            return self.arguments  # nobody is asked about it, and the model reads why
+            return self.arguments  # nobody is asked about it, and the model reads the reason
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,15 +34,15 @@ def slack_input(
     """Return an `input_func` for AutoGen's `UserProxyAgent` that asks in a channel.
 
     People judge the newest message that the agent was given. It returns what a person would have typed: `approve`;
-    `reject` with a colon and the reason; the text of a reviewer who requested changes; the chosen one of the `options`;
+    `reject` with a colon and the reason; the text of a reviewer who requested changes; the chosen option of `options`;
     `UNANSWERED` if nobody answered in time, and then the team stops, unless `on_silence` is "continue". With `edit`
-    people may change the message: it follows on the lines after `approve`. Where a text that is no approval has the
-    word `approve` in it, that is written apart: `APP·ROVE`.
+    people may change the message: it follows on the lines after `approve`. If a text that is not an approval contains
+    `approve`, that word is split: `APP·ROVE`.
 
-    `timeout`: seconds that the service may be away before ServiceRefused; people have the time that their channel says.
-    `key` names this run: a program that dies and runs again under the same key gets the decisions that it had on the
-    same messages. `on_interrupt`: whether Ctrl-C leaves the request to people ("leave") or takes it back ("withdraw");
-    by default it is left if it has a key. InvalidInput, at once, if no service is known here, or a program could take
+    `timeout`: seconds that the service may be away before ServiceRefused; the channel's settings limit the time for
+    people. `key` names this run: a program that restarts under the same key gets its earlier decisions on the same
+    messages. `on_interrupt`: whether Ctrl-C leaves the request to people ("leave") or takes it back ("withdraw"); by
+    default it is left if it has a key. InvalidInput, at once, if no service is configured, or a program could mistake
     one answer for another.
     """
     address, keys, keywords = Address.of(None, None, timeout), QuestionKeys(key), Keywords(approve, reject)
@@ -63,10 +63,10 @@ def slack_input(
 
 
 def _newest_message() -> str:
-    """Return the newest text that AutoGen's proxy was given: it asks with a fixed prompt, and tells nothing else.
+    """Return the newest text given to AutoGen's proxy, whose prompt is fixed.
 
-    The messages stand in the frame of its `on_messages_stream`, which waits for this call (AutoGen 0.7; a test says
-    when that changes). "" if there is no such frame.
+    The messages are in the frame of its `on_messages_stream`, which waits for this call (AutoGen 0.7; a test detects
+    changes). "" without such a frame.
     """
     frame = _frame("on_messages_stream", "messages")
     if frame is None:
@@ -76,14 +76,14 @@ def _newest_message() -> str:
 
 
 def _stop_team(why: str) -> None:
-    """Stop the team of the proxy that asks, once the proxy has said that nobody answered.
+    """Stop the asking proxy's team once the proxy has said that nobody answered.
 
     AutoGen 0.7 gives an `input_func` no means to do so, and a team whose `input_func` raises hangs at its next run. So
-    its manager, found from the frame of the container in which the proxy runs, gets one more condition (AutoGen 0.7; a
-    test says when that changes).
+    its manager, found from the frame of the proxy's container, gets one more condition (a test detects changes in
+    AutoGen).
     """
     frame = _frame("handle_request", "ctx")
-    if frame is None:  # the proxy is asked without a team
+    if frame is None:  # the proxy runs without a team
         return
     container: Any = frame.f_locals["self"]
     for manager in getattr(container.runtime, "_instantiated_agents", {}).values():
@@ -95,12 +95,12 @@ def _stop_team(why: str) -> None:
 
 
 _silences: Final[WeakKeyDictionary[Any, Any]] = WeakKeyDictionary()
-"""By manager: a team that is run again keeps its condition, which AutoGen resets at the end of each run."""
+"""Conditions by manager: a team that runs again keeps its condition, which AutoGen resets at the end of each run."""
 
 
 def _silence(why: str) -> Any:
     """Return a condition that ends a team once it is set; `why` is its stop reason."""
-    from autogen_agentchat.conditions import ExternalTermination  # a program without AutoGen never comes here
+    from autogen_agentchat.conditions import ExternalTermination  # a program without AutoGen never gets here
     from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, StopMessage
 
     class Silence(ExternalTermination):

@@ -61,11 +61,11 @@ def note_recovery() -> None:
 
 
 def _clock(at: datetime) -> str:
-    """Write a time as it is here, with its date unless it is today's."""
+    """Write a time in the local time zone, with its date unless it is today."""
     here = at.astimezone()
     return f"{here:%H:%M}" if here.date() == datetime.now(here.tzinfo).date() else f"{here:%b %d, %H:%M}"
 
 
 def _printable(words: str) -> str:
-    """Replace what a terminal would obey."""
+    """Replace control characters that a terminal would obey."""
     return "".join(c if c.isprintable() else "\ufffd" for c in words)

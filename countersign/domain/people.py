@@ -24,7 +24,7 @@ _LONGEST_NAME: Final = 80
 class Actor:
     """A Slack user at the moment of a click, as Slack described them a moment ago.
 
-    `groups` are the user's groups and channels among those that were asked about; None if Slack did not say, which
+    `groups` are the user's groups and channels among the requested ones; None if Slack did not say, which
     denies everything that depends on a group. `checked` is False when Slack did not answer who the user is.
     """
 

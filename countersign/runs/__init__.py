@@ -1,1 +1,1 @@
-"""A worker's side of runs: leases, journals, the job queue, and calls of `web`."""
+"""A worker's side of runs: leases, journals, the job queue, and calls to `web`."""

@@ -1,8 +1,8 @@
 """The area of Redis that belongs to workers.
 
-It holds leases, journals, models' answers, jobs, and the way to `web`. Its keys have a prefix of their own,
-`{<namespace>-work}:`, or `{<namespace>-work-<key>}:` for workers with a key of their own, which is all that the Redis
-user of a worker may touch. `web` adds jobs there, and says where it is and with which key workers call it.
+It holds leases, journals, models' answers, jobs, and the address of `web`. Its keys have their own prefix,
+`{<namespace>-work}:`, or `{<namespace>-work-<key>}:` for workers with their own key. A worker's Redis user may access
+only these keys. `web` adds jobs there, and stores its address and the key with which workers call it.
 
 | key | type | holds | ends |
 |---|---|---|---|
@@ -11,7 +11,7 @@ user of a worker may touch. `web` adds jobs there, and says where it is and with
 | `answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says |
 | `web` | sorted set | addresses of `web`, by until when each counts (ms) | 15 s, renewed |
 | `web:key` | string | the key with which workers call `web` | never: `web` needs it as long as it runs |
-| `confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min |
+| `confirmed` | string | written before each WAIT, so that it covers all earlier writes | 1 min |
 | `jobs:*` | | the job queue's own keys, see `countersign.runs.job_queue` | |
 """
 
@@ -40,7 +40,7 @@ _TIME: Final = "return redis.call('TIME')"
 
 
 class AreaKeys:
-    """The keys of one area; each takes its ids apart from all other text (R27)."""
+    """The keys of one area; each method checks its ids (R27)."""
 
     def __init__(self, namespace: str, area: str = "") -> None:
         self.namespace: Final = area_namespace(namespace, area)
@@ -72,9 +72,9 @@ class Area:
     def __init__(
         self, client: redis.asyncio.Redis, namespace: str, replicas: Replicas = NONE, *, area: str = "", key: str = ""
     ) -> None:
-        """Open the area of all workers, or that of workers with a key of their own.
+        """Open the area of all workers, or of the workers with their own key.
 
-        That is named by `area`, or by the `key` itself, which is not in Redis.
+        The latter is named by `area`, or by the `key` itself, which is not in Redis.
         """
         parts = parts_of(key) if key else None
         self.client: Any = client
@@ -87,7 +87,7 @@ class Area:
         self._clock = Script(client, _TIME)
 
     def writing(self, text: str) -> WritingScript:
-        """Make a script that changes something, and answers when the replicas have it."""
+        """Make a writing script that answers once the replicas have its write."""
         return WritingScript(self.client, text, self._replicas, self.keys.confirmed, self._pipeline)
 
     async def now(self) -> datetime:
@@ -100,11 +100,11 @@ class Area:
         await check(self.client, self.keys.confirmed)
 
     async def measure(self) -> None:
-        """Put into the metrics how Redis is."""
+        """Export the condition of Redis to the metrics."""
         (await look(self.client, self.keys.confirmed, self._replicas)).show()
 
     async def put_address(self, url: str, key: str) -> None:
-        """Say for a while that `web` answers there.
+        """Announce for a while that `web` answers at this address.
 
         `key` is for all workers of the area, "" if each has it already.
         """
@@ -115,16 +115,16 @@ class Area:
         await self.client.zadd(self.keys.web, {url: ms(now + ADDRESS_KEPT)})
 
     async def drop_address(self, url: str) -> None:
-        """Say that `web` answers there no longer."""
+        """Withdraw the announcement of this address."""
         await self.client.zrem(self.keys.web, url)
 
     async def web_key(self) -> str:
-        """Read the key with which workers call `web`; "" if there is none."""
+        """Read the key with which workers call `web`; "" if none is stored."""
         key = await self.client.get(self.keys.web_key)
         return key.decode() if key else ""
 
     async def address(self) -> WebAddress | None:
-        """Read where `web` is; None if no `web` has said so lately."""
+        """Read the address of `web`; None if it has not been announced lately."""
         now = await self.now()
         urls = await self.client.zrange(self.keys.web, f"({ms(now)}", "+inf", byscore=True)
         key = self._key or await self.web_key()

@@ -1,9 +1,9 @@
 """Decisions as `web` pushes them to a worker (R5).
 
-One connection carries all that the worker waits for. A pushed line may be lost with its connection, so everything
-still awaited is read back on each connection, whenever `web` says that it may have missed something itself, and now
-and then. Connect first, then read. The names of the last that came are remembered: who waits for one of them later has
-an answer of `web` that was on its way when it came, and reads it back.
+One connection carries all that the worker waits for. A pushed line may be lost with its connection, so everything still
+awaited is read back on each connection, whenever `web` reports that it may have missed something itself, and at
+intervals. Connect first, then read. The names of the last pushed records are remembered: a caller that waits for one of
+them later got an answer of `web` that was older than the push, and reads the record back.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _AT_ONCE: Final = 1000
 _REMEMBERED: Final = 10_000
 _NAME: Final = re.compile(rb'\{"id":"(q[a-z0-9]{1,40})"')
 READ_BACK: Final = 60.0
-"""Seconds between two times that all that is awaited is read back."""
+"""Seconds between two reads of all awaited records."""
 _PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 2.0
 _log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ _REQUEST: Final = TypeAdapter(Request)
 
 
 class _Futures(Generic[K, V]):
-    """The futures of one kind, by what they wait for."""
+    """The futures of one kind, by the awaited name."""
 
     def __init__(self) -> None:
         self._futures: dict[K, set[asyncio.Future[V]]] = {}
@@ -92,7 +92,7 @@ class _Futures(Generic[K, V]):
         return key in self._futures
 
     async def wait(self, key: K, look: Callable[[], Awaitable[object]]) -> V:
-        """Wait for this one; `look` reads it back if it came already."""
+        """Wait for this record; `look` reads it back if it has already come."""
         future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self._futures.setdefault(key, set()).add(future)
         try:
@@ -106,20 +106,20 @@ class _Futures(Generic[K, V]):
                 self._futures.pop(key, None)
 
     def wake(self, key: K, value: V) -> bool:
-        """Wake everybody who waits for this one."""
+        """Wake all waiters of this record."""
         waiting = [future for future in self._futures.get(key, ()) if not future.done()]
         for future in waiting:
             future.set_result(value)
         return bool(waiting)
 
     def heard(self, key: K) -> None:
-        """Remember that this one came; the oldest is forgotten for another."""
+        """Remember that this record came, and forget the oldest one."""
         self._heard[key] = None
         if len(self._heard) > _REMEMBERED:
             del self._heard[next(iter(self._heard))]
 
     def fail(self, key: K, why: Exception) -> None:
-        """Raise an error in everybody who waits for this one."""
+        """Raise an error in all waiters of this record."""
         for future in self._futures.get(key, ()):
             if not future.done():
                 future.set_exception(why)
@@ -132,7 +132,7 @@ ReadBack = Callable[[Sequence[RequestId], Sequence[RunId]], Awaitable[WaitingAns
 class DecisionStream:
     """The stream, as a context manager.
 
-    `lines` opens it; `read_back` asks for what is awaited; `recovered` is called when it opens after an outage.
+    `lines` opens it; `read_back` asks for the awaited records; `recovered` is called when it opens after an outage.
     """
 
     SILENCE: Final = timedelta(seconds=15)
@@ -159,7 +159,7 @@ class DecisionStream:
     async def settled(self, request: RequestId) -> Request:
         """Wait until the request is no longer pending.
 
-        QuestionLost if `web` does not have it any more.
+        QuestionLost if `web` no longer has it.
         """
         return await self._requests.wait(request, lambda: self._look_or_later([request], []))
 
@@ -182,7 +182,7 @@ class DecisionStream:
                     if told:
                         self._recovered()
                     told = False
-                    async for line in lines:  # the first comes at once
+                    async for line in lines:  # the first line comes at once
                         await self._hear(line)
                         if loop.time() >= self._read_back_at:
                             self._read_back_at = loop.time() + READ_BACK
@@ -200,7 +200,7 @@ class DecisionStream:
         if name := _NAME.match(line):
             request = RequestId(name[1].decode())
             self._requests.heard(request)
-            if request in self._requests:  # else it is another worker's, or asked just now
+            if request in self._requests:  # otherwise it is another worker's, or was asked only now
                 try:
                     self._requests.wake(request, _REQUEST.validate_json(line))
                 except ValidationError:

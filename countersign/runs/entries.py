@@ -26,7 +26,7 @@ class Entry:
         {"schema": 4, "state": "done", "value": "45.00 EUR were paid back.", "place": 3, "after": 1,
          "turns": ["clerk"], "asked": ["model/desk/9a0b4c2dd18f53e7aa10c6b2/0"]}
 
-    One turn was recorded with the places before it; then a turn of the clerk ended, and the desk waited for its model.
+    Earlier places record one ended turn; after them a turn of the clerk ended, and the desk waited for its model.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -36,38 +36,38 @@ class Entry:
     value: str = ""
     """The result, or why it failed or is unknown."""
     attempt: str = ""
-    """A random name of the attempt that started an action, which no other attempt may then do.
+    """A random name of the attempt that started an action, which no other attempt may then perform.
 
-    Empty if nothing was begun.
+    Empty if no action was begun.
     """
     at: str = ""
     """When it was started, in ISO format."""
     place: _Number = 0
-    """The number of this among what reached the team, from 1; 0: it has no place."""
+    """The entry's number in the order in which results reached the team, from 1; 0 means no place."""
     left: bool = False
-    """Whether the team went on without it."""
+    """True if the team continued without it."""
     held: _Number = 0
-    """If `left`: the seconds that its process had held the run by then. No deadline that passed was longer."""
+    """If `left`: the seconds for which its process had held the run, which no passed deadline can exceed."""
     after: _Number = 0
     """How many ends of turns are recorded with earlier places."""
     turns: tuple[str, ...] = ()
-    """The agents whose turns ended since then, before this reached the team, in their order."""
+    """The agents whose turns ended after those, before this reached the team, in order."""
     asked: tuple[str, ...] = ()
-    """The other keys that were waited for by then and stand in no earlier entry."""
+    """The other awaited keys that no earlier entry lists."""
     inside: bool = False
     """Whether this was recorded inside another effect, whose own entry makes it needless."""
 
     def dump(self) -> bytes:
-        """JSON with its schema number; what is empty is left out."""
+        """Write JSON with its schema number, without empty fields."""
         return _json({"schema": SCHEMA, **asdict(self)}).encode()
 
     @classmethod
     def load(cls, raw: bytes) -> Self:
         """Read an entry from JSON.
 
-        NewerSchema if a newer version of this program wrote it, UnknownSchema if another one did.
+        NewerSchema if a newer version of this program wrote it, UnknownSchema if another version did.
         """
-        with suppress(ValueError, TypeError, RecursionError):  # what is no entry at all, or has other fields
+        with suppress(ValueError, TypeError, RecursionError):  # not an entry at all, or one with other fields
             fields = dict(json.loads(raw))
             schema = fields.pop("schema", None)
             if isinstance(schema, int) and schema > SCHEMA:
@@ -88,7 +88,7 @@ class _Note:
     KIND: ClassVar[str]
 
     def dump(self) -> str:
-        """JSON; what is empty is left out."""
+        """Write JSON without empty fields."""
         return _json(asdict(self))
 
     @classmethod
@@ -102,7 +102,7 @@ class _Note:
 
 @dataclass(frozen=True, slots=True)
 class Numbered(_Note):
-    """A question of the run: its number, and what it is about.
+    """A question of the run: its number and its subject.
 
     `about` is a digest; inside an effect also the effect's place.
     """
@@ -115,11 +115,11 @@ class Numbered(_Note):
 
 @dataclass(frozen=True, slots=True)
 class Judged(_Note):
-    """The gate's record of an action: the policies' verdict, and what came of it.
+    """The gate's record of an action: the policies' verdict and its outcome.
 
-    `says` is what the team's own policy wants, `clause` the rule of the workspace's that counted, `policy` its version.
-    `question` is what people were asked; or `same` is the request that refused the same before. `recorded`: a refusal
-    is on record.
+    `says` is the effect that the team's own policy wants, `clause` the applied rule of the workspace's policy, `policy`
+    that policy's version. `question` is the question put to people, or `same` the request that refused the same call
+    before. `recorded`: the refusal has been recorded.
     """
 
     KIND = "gate"
@@ -149,9 +149,9 @@ class Aside(_Note):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question of a team that waits, with an id of its own.
+    """A question of a waiting team, with its own id.
 
-    `yes_no`: people may approve it too.
+    `yes_no`: people may also approve it.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -167,8 +167,8 @@ class Asked:
 class TeamState(_Note):
     """A team's own state where it stopped.
 
-    `times` says how often each key was given out by then, `plans` how many plans were announced, and `open_steps` which
-    steps of the newest one were not ticked, by their places. The team goes on once the questions are answered.
+    `times` counts how often each key had been given out, `plans` is the number of announced plans, and `open_steps` are
+    the places of the newest plan's unfinished steps. The team continues once the questions are answered.
     """
 
     KIND = "state"
@@ -200,6 +200,6 @@ def whole(text: str) -> str:
     """Replace each half of a surrogate pair by `?`, because UTF-8 cannot encode it.
 
     Models that stream cut pairs in two, and names of files may hold halves. Such a text could neither be recorded nor
-    be put to a model.
+    sent to a model.
     """
     return text.encode("utf-8", "replace").decode()

@@ -1,8 +1,8 @@
-"""Jobs in docket's stream, with nothing but a run's id; calls of its scripts.
+"""Jobs in docket's stream, which contain only a run's id; calls of its scripts.
 
-Docket pickles the arguments of a job and has no hook for JSON, which we write. Its worker ends at a job that it cannot
-read. Its scripts fail if the server forgets one that was just loaded. So `mend_docket` replaces the module that it
-pickles with, the class that reads a job, and the method that calls a script.
+Docket pickles the arguments of a job and has no hook for the JSON that we write. Its worker ends at a job that it
+cannot read. Its scripts fail if the server forgets a script that was just loaded. So `mend_docket` replaces docket's
+pickle module, the class that reads a job, and the method that calls a script.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ _NUMBERS: Final = (b"attempt", b"generation")
 
 
 class _Json:
-    """JSON in the place of docket's cloudpickle, whose `loads` would run code."""
+    """JSON replacement for docket's cloudpickle, whose `loads` would run code."""
 
     @staticmethod
     def dumps(value: object) -> bytes:
@@ -36,7 +36,7 @@ class _Json:
 
 
 def run_of(message: Mapping[bytes, bytes]) -> RunId | None:
-    """Read the run of a job in the stream; None if it is none of ours."""
+    """Read the run of a job in the stream; None if the job is not ours."""
     with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
         [run] = json.loads(message[b"args"])
         return RunId.named(run) if isinstance(run, str) else None
@@ -44,7 +44,7 @@ def run_of(message: Mapping[bytes, bytes]) -> RunId | None:
 
 
 class _Job(Execution):
-    """A job read from the stream; a foreign one has the run "", as an error would end the worker."""
+    """A job from the stream; foreign jobs get the run "": errors would end the worker."""
 
     @classmethod
     async def from_message(cls, docket: Docket, message: dict[bytes, bytes], **how: Any) -> Self:  # type: ignore[override]
@@ -63,7 +63,7 @@ async def _call(script: RedisScript[..., Any], client: Any, /, *args: Any, **nam
 
 
 def mend_docket() -> None:
-    """Replace docket's parts; it is pinned, and a test reads its source."""
+    """Replace docket's parts; docket is pinned, and a test reads its source."""
     RedisScript.__call__ = _call  # type: ignore[method-assign]
     for module in (execution, strikelist):
         module.cloudpickle = _Json  # type: ignore[attr-defined]
@@ -73,7 +73,7 @@ def mend_docket() -> None:
 class _ThrottledLog(logging.Handler):
     """Log of docket's warnings, one line each and at most once a minute.
 
-    In an outage it writes 5 tracebacks a second.
+    In an outage docket writes 5 tracebacks a second.
     """
 
     def __init__(self) -> None:

@@ -1,11 +1,11 @@
 """Queue of jobs "advance run X": adapter to the job engine, docket.
 
-Nothing else knows the engine.
+No other module knows the engine.
 
-A job is a hint. It may be dropped (one for this run is queued or running), delivered twice (a worker was slow
-or its loop was blocked) or lost; the store's lease decides who may advance a run, the store's signals decide
-whether there is something to do, and the reconciler asks again for what was lost. Measured and argued in
-docs/decisions/0001-job-engine.md. A job carries a run id only, as JSON (`countersign.runs.job_codec`).
+A job is a hint. It may be dropped (one for this run is queued or running), delivered twice (a worker was slow or its
+loop was blocked) or lost; the store's lease decides which worker may advance a run, the store's signals decide whether
+there is something to do, and the reconciler requeues runs whose jobs were lost. docs/decisions/0001-job-engine.md has
+measurements and reasons. A job carries a run id only, as JSON (`countersign.runs.job_codec`).
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ LOOK_EVERY: Final = timedelta(milliseconds=250)
 """How often an idle worker's blocking read returns, and how late a delayed job may be; new jobs come at once."""
 
 TAKEN_AT_ONCE: Final = 50
-"""Jobs that a worker takes before others have their turn: a lost worker's are shared by those that are left."""
+"""Most jobs that a worker takes at once, so that the remaining workers share a lost worker's jobs."""
 
 ENGINE_ENDS_WITHIN: Final = timedelta(seconds=3)
-"""What it does after the last run is a courtesy; without Redis it cannot."""
+"""Time for the engine to clean up after the last run, which is optional and impossible without Redis."""
 
 CONNECTIONS: Final = 20
 """Connections for jobs at the same time; a job needs one for about 1 ms when it starts and when it ends."""
@@ -87,10 +87,10 @@ class Queue:
     async def advance(self, run: RunId, *, after: timedelta = timedelta(0), signal: RequestId | None = None) -> None:
         """Add a job to advance this run, now or after a while (up to 0.3 s late).
 
-        It is dropped when one is queued or running for the run already, so look for signals before letting a lease
-        go; it may be delivered more than once. One for later never stands in the way of one for now. `signal`: the
-        settled request that the job is about; such a job is not dropped because of one that is ending just now.
-        StoreUnavailable when Redis did not take it: the stored run stays, and the reconciler asks.
+        The job is dropped if one is already queued or running for the run, so look for signals before releasing a
+        lease; it may be delivered more than once. A delayed job never blocks an immediate one. `signal`: the settled
+        request that the job is about; such a job is not dropped because of a job that is just ending. StoreUnavailable
+        if Redis did not take it: the stored run stays, and the reconciler requeues it.
         """
         due = datetime.now(UTC) + after
         key = f"{run}!{signal}" if signal else str(run)
@@ -104,23 +104,23 @@ class Queue:
             ) from error
 
     async def pass_on(self, run: RunId) -> None:
-        """Hand a job that came to an ending worker to another one.
+        """Pass a job that reached a stopping worker to another worker.
 
-        Its key is new, for it may be a job that the worker has just added itself, for a run that it let go.
+        Its key is new, because this worker may have added the job itself, for a run that it released.
         """
         key = f"{run}@{secrets.token_hex(6)}"
         try:
             await self._docket.add("advance", when=datetime.now(UTC) + LOOK_EVERY, key=key)(str(run))
         except (RedisError, RedisClusterException) as error:
-            log.warning("Run %s is advanced later: its job came as this worker ended (%s).", run, error)
+            log.warning("Run %s will be advanced later: its job came as this worker stopped (%s).", run, error)
 
 
 async def work(queue: Queue, advance: Advance, *, concurrency: int, redelivery: timedelta, stop: asyncio.Event) -> None:
-    """Advance runs until `stop` is set, then take no more and wait for those in hand.
+    """Advance runs until `stop` is set, then wait for the runs in hand.
 
     `concurrency`: runs in hand at once, waiting ones included; a job that waits costs 14 kB and next to no CPU, so
     thousands are fine. `redelivery`: after this long without a sign of life a worker's jobs go to another one.
-    `advance` must see `stop` by itself and park its run: a run that drains longer than `redelivery` is delivered
+    `advance` must check `stop` itself and park its run: a run that drains longer than `redelivery` is delivered
     a second time. Its errors are logged, and the job ends: the reconciler asks again. A lost Redis never ends
     `work` and never ends a run in hand. Cancelling `work` cancels the runs in hand; their jobs are redelivered.
     """
@@ -178,7 +178,7 @@ async def _run(worker: Worker, stop: asyncio.Event) -> None:
 class _Hand:
     """The runs that this process advances.
 
-    A run outlives its job when the engine loses Redis; a later job takes it up again. Otherwise docket would wait for
+    A run outlives its job when the engine loses Redis; a later job picks it up again. Otherwise docket would wait for
     every job in hand before it reconnects: one run that waits for a human would keep the worker from new work.
     """
 
@@ -190,10 +190,10 @@ class _Hand:
         self._again: set[RunId] = set()
         self._jobs: set[asyncio.Task[None]] = set()
         self._dropped = False
-        self.was_lost = False  # then jobs may have come that were never begun
+        self.was_lost = False  # jobs may have arrived then that were never begun
 
     async def job(self, run: str) -> None:
-        """Advance a run for docket; one in hand is advanced again when it is let go.
+        """Advance a run for docket; a run in hand is advanced again after its release.
 
         The cause of the second job may have come too late for the first.
         """
@@ -229,13 +229,13 @@ class _Hand:
             self._runs.pop(run, None)
 
     async def ask_again(self, handed_out: list[RunId]) -> None:
-        """Request runs whose jobs came just before Redis was lost: redelivery is slow."""
+        """Requeue runs whose jobs came just before Redis was lost: redelivery is slow."""
         for run in handed_out:
             if run not in self._runs:
                 await self._queue.pass_on(run)
 
     def lost(self) -> None:
-        """Let the jobs go when Redis is lost, so that they come again, and keep the runs."""
+        """Drop the jobs when Redis is lost, so that they are redelivered; keep the runs."""
         if not (self._stop.is_set() or self._dropped):
             log.warning(
                 "The job engine lost Redis; no new work until it is back. Runs kept in hand: %d.",
@@ -271,12 +271,12 @@ class _Docket(Docket):
 
     @property
     def prefix(self) -> str:
-        """The name, with its hash tag: the same keys on a Cluster as on one server."""
+        """Return the name with its hash tag: a Cluster has the same keys as one server."""
         return self.name
 
     @property
     def redelivery_sweep_key(self) -> str:
-        """One for each process; with docket's own, one process takes all lost jobs."""
+        """Return a key for each process; with docket's, one process takes all lost jobs."""
         return f"{super().redelivery_sweep_key}:{self._process}"
 
     @contextlib.asynccontextmanager
@@ -293,7 +293,7 @@ class _Connection(Dependency[None]):
     """Hook around each connection of a worker, left when Redis is lost."""
 
     async def __aenter__(self) -> None:
-        """Nothing to do for a single job."""
+        """Do nothing for a single job."""
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -310,7 +310,7 @@ async def _handed_out(docket: Docket, worker: str) -> list[RunId]:
     """Read the runs of jobs that this worker has in hand, the oldest 1,000."""
     async with docket.redis() as client:
         stream, group = docket.stream_key, docket.worker_group_name
-        with contextlib.suppress(ResponseError):  # before the first job there is neither stream nor group
+        with contextlib.suppress(ResponseError):  # before the first job neither stream nor group exists
             pending = await client.xpending_range(stream, group, "-", "+", 1000, consumername=worker)
             jobs = [await client.xrange(stream, entry["message_id"], entry["message_id"]) for entry in pending]
             runs = (job_codec.run_of(fields) for [(_, fields)] in filter(None, jobs))

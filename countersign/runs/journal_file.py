@@ -1,6 +1,6 @@
 """Journals and leases in one SQLite file, for `run_here`.
 
-Programs that share a file share its runs: a lease keeps two of them from advancing one run. A lease counts by this
+Programs that share a file share its runs: a lease keeps two of them from advancing one run. A lease follows this
 machine's clock, and its fence grows with each claim.
 """
 
@@ -18,7 +18,7 @@ from countersign.usecases.ports import Lease
 
 T = TypeVar("T")
 _BUSY: Final = 5.0
-"""Seconds that a write waits for another program's."""
+"""Seconds that a write waits for another program's write."""
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS lease (run TEXT PRIMARY KEY, fence INTEGER, owner TEXT, until REAL);
 CREATE TABLE IF NOT EXISTS journal (run TEXT, entry TEXT, value BLOB, PRIMARY KEY (run, entry));
@@ -32,7 +32,7 @@ class JournalFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._thread = ThreadPoolExecutor(1, "journal")
-        """All that is done, one transaction after another, also those whose caller was cancelled."""
+        """Runs one transaction after another, including those whose caller was cancelled."""
         self._database: sqlite3.Connection | None = None
 
     async def __aenter__(self) -> Self:
@@ -49,7 +49,7 @@ class JournalFile:
         self._path.touch(mode=0o600)
         self._database = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=FULL")  # an entry that was recorded survives the machine
+        self._database.execute("PRAGMA synchronous=FULL")  # a recorded entry survives a crash of the machine
         self._database.executescript(_TABLES)
 
     async def entries(self, run: RunId) -> dict[str, bytes]:
@@ -61,7 +61,7 @@ class JournalFile:
     async def record(
         self, lease: Lease, key: str, value: bytes, *, replace: bool = False, on_disk: bool = False
     ) -> bytes:
-        """Write the entry, unless it exists or with `replace`; return the one that stands.
+        """Write the entry, unless it exists (and not `replace`); return the stored one.
 
         Every entry is on the disk before this returns. LeaseLost if another program holds the run.
         """
@@ -100,7 +100,7 @@ class JournalFile:
             held = database.execute("SELECT fence, owner, until FROM lease WHERE run = ?", (run,)).fetchone()
             if held is not None and held[1] != owner and held[2] > now:
                 return None
-            # By the clock too: a fence made without the row must be greater than any before it.
+            # Also uses the clock: a fence made without the row must be greater than all earlier fences.
             fence = max(0 if held is None else held[0] + 1, int(now * 1000))
             row = (run, fence, owner, now + ttl.total_seconds())
             database.execute("INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?)", row)
@@ -114,7 +114,7 @@ class JournalFile:
         return await self._set_end(lease, ttl)
 
     async def release(self, lease: Lease) -> None:
-        """Let the lease go at once, if it is still ours."""
+        """Release the lease at once, if it is still ours."""
         await self._set_end(lease, timedelta(0))
 
     async def _set_end(self, lease: Lease, ttl: timedelta) -> bool:
@@ -128,7 +128,7 @@ class JournalFile:
         return await self._do(set_end)
 
     async def get(self, question: Digest) -> bytes | None:
-        """Return a model's answer, if its time has not ended."""
+        """Return a model's answer, unless it has expired."""
         row = (question, datetime.now(UTC).timestamp())
         query = "SELECT value FROM answer WHERE question = ? AND until > ?"
         found = await self._do(lambda database: database.execute(query, row).fetchone())

@@ -1,7 +1,7 @@
 """Journals of runs, and answers of models, in the workers' area.
 
 A run's journal is one hash, each entry written once, only under the run's lease. Answers are kept for a while, so that
-all workers give them again.
+all workers can reuse them.
 """
 
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from countersign.usecases.ports import Lease
 
 FSYNC: Final = timedelta(seconds=2)
 KEPT: Final = timedelta(days=400)
-"""After its last entry: longer than a run can wait for people."""
+"""Life of a journal after its last entry: longer than a run can wait for people."""
 KEPT_ENDED: Final = timedelta(days=30)
 _RECORD: Final = (Path(__file__).parent / "write_journal.lua").read_text()
 
@@ -25,7 +25,7 @@ class RedisJournal:
     """Implements `countersign.usecases.ports.Journal`."""
 
     def __init__(self, area: Area, fsync: timedelta = FSYNC) -> None:
-        """Take the area and the time its disk may take; 0: nothing waits for the disk."""
+        """Take the area and the time limit of its disk; 0 does not wait for the disk."""
         self._area = area
         self._fsync = fsync
         self._script = area.writing(_RECORD)
@@ -38,7 +38,7 @@ class RedisJournal:
     async def record(
         self, lease: Lease, key: str, value: bytes, *, replace: bool = False, on_disk: bool = False
     ) -> bytes:
-        """Write the entry, unless it exists or with `replace`; return the one that stands.
+        """Write the entry, unless it exists (and not `replace`); return the stored one.
 
         `on_disk`: return once the disk has it. LeaseLost if another worker holds the run.
         """
@@ -53,11 +53,11 @@ class RedisJournal:
         return decompress(stands)
 
     async def now(self) -> datetime:
-        """Read the clock of the entries."""
+        """Read the clock that the entries use."""
         return await self._area.now()
 
     async def drop(self, run: RunId) -> None:
-        """Let the journal of an ended run go after a while."""
+        """Let the journal of an ended run expire after a while."""
         await self._area.client.pexpire(self._area.keys.journal(run), ms(KEPT_ENDED))
 
 
@@ -68,7 +68,7 @@ class RedisAnswers:
         self._area = area
 
     async def get(self, question: Digest) -> bytes | None:
-        """Return the answer, if its time has not ended."""
+        """Return the answer, unless it has expired."""
         answer: bytes | None = await self._area.client.get(self._area.keys.answer(question))
         return answer
 

@@ -1,7 +1,7 @@
 """Leases of runs: one worker at a time advances a run.
 
-A lease counts by the server's clock, and its fence grows with each claim. The journal refuses a lower fence than the
-lease's, and `web` a lower one than it has seen.
+A lease follows the server's clock, and its fence grows with each claim. The journal refuses fences below the lease's,
+and `web` refuses fences below the highest one that it has seen.
 """
 
 from collections.abc import Callable
@@ -39,5 +39,5 @@ class Leases:
         return bool(await held(self._script, self._name(lease.run), "renew", lease.owner, lease.fence, ttl))
 
     async def release(self, lease: Lease) -> None:
-        """Let the lease go at once, if it is still ours."""
+        """Release the lease at once, if it is still ours."""
         await held(self._script, self._name(lease.run), "release", lease.owner, lease.fence, timedelta(0))

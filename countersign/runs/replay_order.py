@@ -16,44 +16,44 @@ The invariant has three premises, which the code around this module keeps:
 
 - A key is a function of what the run has seen. What only one of two processes did (the inside of an effect that the
   other one found done) counts in no key outside of it (`RunJournal.key`).
-- Passing and receiving are one step: nothing is awaited between an event's turn and the return to the agent. Whatever
-  the agent is to be given is read before (tests/autogen/test_kill_shapes.py checks every way in).
+- Passing and receiving are one step: nothing is awaited between an event's turn and the return to the agent.
+  Everything that the agent gets is read before (tests/autogen/test_kill_shapes.py checks every way in).
 - A team leaves a call when the journal says so, not when its clock does: a deadline that passes early waits for the
-  place at which the call was left before. What is left has an entry, though nothing of it had been recorded: a call
+  place at which the call was left before. Left work has an entry even if none of its parts had been recorded: a call
   at the gate (`RunJournal.call`), or a doubt that people were asked about.
 
 The rules:
 
 1. Recorded events pass one by one, in their order, and each only when everything that had been asked for by then is
    asked for again. So local work, which nothing records, takes as long as it likes: the event after it waits.
-2. What no record answers (a model, a tool, a step) begins when the last recorded event has passed.
+2. Unrecorded work (a model, a tool, a step) begins when the last recorded event has passed.
 3. No clock decides. A deadline of the team's own that passes before an answer which had come in time waits for that
-   answer. Only where nothing at all has moved for LAST_RESORT is the code taken to have changed, and people are asked
-   how to go on. A call that was left waits longer, because the team's own deadline may be longer: as long as the
+   answer. Only if nothing at all has moved for LAST_RESORT is the code taken to have changed, and people are asked
+   how to continue. A call that was left waits longer, because the team's own deadline may be longer: as long as the
    process that recorded it had held the run.
 4. While agents of different branches speak at once, or an agent waits for several calls, an event passes SETTLED
-   rounds of the event loop after the one before: the words of an agent are on their way to the others for some rounds,
-   and the result of a call is on its way through the tasks around it, which are more in a rebuilt run.
-5. When the run leaves this process, no more turns are noted: what an agent says because its call was cut off is no part
+   rounds of the event loop after the one before: an agent's message is on its way to the others for some rounds, and
+   the result of a call is on its way through the tasks around it, which are more in a rebuilt run.
+5. When the run leaves this process, no more turns are noted: messages of an agent whose call was cut off are not part
    of the run.
 
-Rule 4 counts rounds because nothing tells when words have arrived. AutoGen counts unfinished messages, but the message
-that asks an agent to speak is unfinished until that agent has spoken, so the count does not reach zero while another
-branch goes on. Leaving those messages out does not help: a delivery may wait for an event itself (a selector asks its
-model), and the event would then wait for the delivery. Nor must anything happen on arrival: a join in a graph only
-counts. But the way consists of callbacks, each ready in the round after the one before, so it takes as many rounds in a
-busy process as in an idle one. `call_soon` counts them; nothing is read from the loop's private queue.
+Rule 4 counts rounds because nothing tells when a message has arrived. AutoGen counts unfinished messages, but the
+message that asks an agent to speak is unfinished until that agent has spoken, so the count does not reach zero while
+another branch continues. Leaving those messages out does not help: a delivery may wait for an event itself (a selector
+asks its model), and the event would then wait for the delivery. Nor must anything happen on arrival: a join in a graph
+only counts. But the way consists of callbacks, each ready in the round after the one before, so it takes as many rounds
+in a busy process as in an idle one. `call_soon` counts them; nothing is read from the loop's private queue.
 
 Rule 4 is a belt. With SETTLED = 0, six shapes with branches (tests/autogen/kill_shapes.py: 40 branches, streams, left
 calls, refusals, a team as a tool) ended right after all of 154 kills; a delivery that takes more rounds than it did
 there would show only in another order of messages, which is why the rule stays.
 
 Not covered: two pieces of local work inside one agent's own turn that race for something in its own memory. Nor the
-order of branches inside an effect that is done again: what they hear in another order, they ask about again. Nor a
+order of branches inside an effect that is done again: if they hear messages in another order, they ask again. Nor a
 deadline of the team's own that passes earlier than before, where it encloses another one (no record tells which of the
 two ended a call) or calls at once, without a call of an agent that is a tool between them (asyncio drops the results of
-a cancelled `asyncio.gather`): if the team then does something else than before, people are asked about changed code.
-Nothing is done twice by that. docs/guarantees.md has figures.
+a cancelled `asyncio.gather`): if the team then acts differently, people are asked about changed code. No effect is done
+twice because of that. docs/guarantees.md has figures.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ SETTLED: Final = 60
 before it in the queue: ten branches that end in the same round take 24."""
 LAST_RESORT: Final = timedelta(minutes=2)
 MARK: Final = "mark/"
-"""Begins the keys of entries that hold nothing but which turns have ended."""
+"""Prefix of the keys of entries that record only ended turns."""
 
 
 @dataclass(eq=False, slots=True)
@@ -83,7 +83,7 @@ class OrderedEvent:
     """A hand-on, or the end of a turn.
 
     `name` is the key of the hand-on, or the agent whose turn ended; then `place` is 0 and `number` counts. `automatic`:
-    it passes by itself. `awaited`: somebody waits for it to pass. `held`: see `Entry.held`.
+    it passes without a waiter. `awaited`: a task waits for it to pass. `held`: see `Entry.held`.
     """
 
     name: str
@@ -113,16 +113,16 @@ class KeyState:
     passed: bool = False
     """It has reached the team."""
     left: OrderedEvent | None = None
-    """The event of the team's leaving it, if that happened in this process."""
+    """The event at which the team left it, if that happened in this process."""
     aside: bool = False
-    """People let the run go on without it."""
+    """People let the run continue without it."""
 
 
 class Order:
     """The events of one run that have not passed yet.
 
-    `stuck` is called with what is missing when nothing moves a recorded order any more. `several_calls` says whether
-    calls are waited for at once.
+    `stuck` is called with the missing event when a recorded order no longer advances. `several_calls` tells whether
+    several calls are awaited at once.
     """
 
     def __init__(self, recorded: Mapping[str, Entry], activity: Activity) -> None:
@@ -133,17 +133,17 @@ class Order:
         self._speaking: list[str] = []
         self._waits: dict[str, KeyState] = {}
         self._unrecorded_turns: list[tuple[int, str]] = []
-        """The ends of turns that are in no entry yet."""
+        """The ends of turns that no entry contains yet."""
         self._concurrent = self._settling = self.closed = False
         """`_concurrent`: one of them came while somebody else was speaking."""
         self._last_place = self._last_turn = self._moves = 0
         self._waiters: dict[asyncio.Future[None], Callable[[], bool]] = {}
-        """Those who wait, and whether a move concerns them: of many branches only one has its turn."""
+        """The waiters, and whether a move concerns them: of many branches only one has its turn."""
         for key, entry in sorted(recorded.items(), key=lambda item: item[1].place):
             self.wait(key).recorded = not entry.inside
             for name in entry.asked:
                 self.wait(name).expected = True
-            if not entry.place:  # the gate's verdicts and effects that had begun: they reached nobody
+            if not entry.place:  # the gate's verdicts, and effects that had only begun, never reached the team
                 continue
             for number, name in enumerate(entry.turns, entry.after + 1):
                 if number > self._last_turn:  # entries written at once hold the same turns
@@ -158,16 +158,16 @@ class Order:
 
     @property
     def replaying(self) -> bool:
-        """Say whether something that was recorded has not passed yet."""
+        """Tell whether a recorded event has not passed yet."""
         return any(event.recorded for event in self._events)
 
     @property
     def has_unrecorded_turns(self) -> bool:
-        """Say whether turns have ended in an order that is not recorded yet."""
+        """Tell whether turns have ended in an order that is not recorded yet."""
         return self._concurrent and bool(self._unrecorded_turns)
 
     def close(self) -> None:
-        """Cancel whoever waits here: the run leaves this process."""
+        """Cancel all waiters, because the run leaves this process."""
         self.closed = True
         self.notify()
 
@@ -178,18 +178,18 @@ class Order:
         return self._waits[key]
 
     def begin_wait(self, key: str) -> None:
-        """Note that this is waited for from now on."""
+        """Note that this key is awaited from now on."""
         wait = self.wait(key)
         # What a team asks for once its run leaves this process comes from calls that were cut off.
         wait.asked, wait.open = True, not self.closed
         self.notify()
 
     def end_wait(self, key: str) -> None:
-        """Note that this is not waited for any more."""
+        """Note that this key is no longer awaited."""
         self.wait(key).open = False
 
     def append(self, key: str, *, automatic: bool = False) -> OrderedEvent:
-        """Append the event of something that has just come."""
+        """Append the event of a new result."""
         self._last_place += 1
         asked = frozenset(name for name, wait in self._waits.items() if wait.open and name != key)
         turns = tuple(name for _, name in self._unrecorded_turns)
@@ -199,7 +199,7 @@ class Order:
         return event
 
     def mark_persisted(self, event: OrderedEvent) -> None:
-        """Note that the event is in the journal now, and with it what came before."""
+        """Note that the journal now contains the event and all earlier ones."""
         self._persisted_turns = max(self._persisted_turns, event.after + len(event.turns))
         self._unrecorded_turns = [turn for turn in self._unrecorded_turns if turn[0] > self._persisted_turns]
         self._concurrent = self._concurrent and bool(self._unrecorded_turns)
@@ -221,7 +221,7 @@ class Order:
             its_turn = partial(self.may_pass, event)
             await self.wait_until(its_turn, concerned=its_turn)
         except BaseException:
-            # A recorded event waits for whoever asks next; a new one keeps its place until it is recorded or removed.
+            # A recorded event waits for the next caller; a new event keeps its place until it is recorded or removed.
             event.awaited = not event.recorded
             raise
         if event in self._events:
@@ -235,7 +235,7 @@ class Order:
 
     @contextmanager
     def turn(self, agent: str) -> Iterator[None]:
-        """Enclose an agent's turn until it has spoken; turn `a` encloses those of `a/b`."""
+        """Enclose an agent's turn until it has spoken; turn `a` encloses turns of `a/b`."""
         self._speaking.append(agent)
         try:
             yield
@@ -244,11 +244,11 @@ class Order:
             self.notify()
 
     async def end_turn(self, agent: str) -> None:
-        """Wait until what the agent says may reach the others.
+        """Wait until the agent's message may reach the others.
 
         CancelledError when the run leaves this process.
         """
-        if self.closed:  # it says what it says because its call was cut off; effects under way still record their end
+        if self.closed:  # it speaks only because its call was cut off; effects under way still record their end
             raise asyncio.CancelledError
         event = next((e for e in self._events if not e.place and e.name == agent and not e.awaited), None)
         if event is None:
@@ -259,7 +259,7 @@ class Order:
             self._concurrent = self._concurrent or self._in_branches()
         try:
             await self.await_turn(event)
-        except asyncio.CancelledError:  # the agent was left; others may go on, also where this turn is recorded by now
+        except asyncio.CancelledError:  # the agent was left; others may continue, even if this turn is already recorded
             event.automatic = True
             self.notify()
             raise
@@ -275,8 +275,8 @@ class Order:
     ) -> None:
         """Wait until `reached` is true; CancelledError when the run leaves this process.
 
-        `busy`: meanwhile the run does not rest. `concerned` tells, when something has moved, whether to look again;
-        `on_wake` is called then. `missing` names what is missing if that is no event.
+        `busy`: the run does not rest meanwhile. `concerned` tells, after a move, whether to check again; `on_wake` is
+        called then. `missing` names the missing thing if it is not an event.
         """
         loop = asyncio.get_running_loop()
         moves, since = self._moves, loop.time()
@@ -294,13 +294,13 @@ class Order:
                     await asyncio.wait({moved}, timeout=LAST_RESORT.total_seconds())
             finally:
                 del self._waiters[moved]
-            # Nothing has moved since: not this wait alone, the whole run stands still.
+            # Nothing has moved since: the whole run stands still, not only this wait.
             quiet = moves == self._moves and loop.time() - since >= self._deadline_ahead()
             if quiet and (name := self.first_missing() or (missing and missing())):
                 self.stuck(name)
 
     def first_missing(self) -> str:
-        """Name what would have to come first; empty if nothing is missing."""
+        """Name the missing event that must come first; "" if nothing is missing."""
         first = next(iter(self._events), None)
         if first is None or not first.recorded:
             return ""
@@ -322,7 +322,7 @@ class Order:
     def missing_from(self, names: Collection[str]) -> tuple[list[str], list[int]]:
         """List the keys and turns that are missing, from one of these names on.
 
-        All of them, if no event has one of the names. Keys without a place are listed too.
+        Lists all of them if no event has one of the names. Keys without a place are included.
         """
         missing = [event for event in self._events if event.recorded and not event.awaited]
         later = missing[next((at for at, event in enumerate(missing) if event.name in names), 0) :]
@@ -331,9 +331,9 @@ class Order:
         return sorted(keys), [event.number for event in later if not event.place]
 
     def set_aside(self, keys: Collection[str], turns: Collection[int]) -> None:
-        """Let the order continue without these.
+        """Let the order continue without these keys and turns.
 
-        What was asked for then is not asked for again.
+        Keys that were asked for at that point need not be asked for again.
         """
         for key in keys:
             self.wait(key).aside = True
@@ -345,7 +345,7 @@ class Order:
         self.notify()
 
     def notify(self) -> None:
-        """Make whoever waits look again, because something has changed."""
+        """Make the waiters check again, because something has changed."""
         while self._events and self._events[0].automatic and self.may_pass(self._events[0]):
             self.wait(self._events.pop(0).name).passed = True
         self._moves += 1
@@ -354,7 +354,7 @@ class Order:
                 moved.set_result(None)
 
     def may_pass(self, event: OrderedEvent) -> bool:
-        """Say whether it is the event's turn."""
+        """Tell whether it is the event's turn."""
         if event not in self._events:
             return True
         if self._events[0] is not event or self._settling:
@@ -379,7 +379,7 @@ class Order:
             self.notify()
 
     def _in_branches(self) -> bool:
-        """Say whether agents speak at once, of which none is inside another."""
+        """Tell whether several agents speak at once that do not enclose each other."""
         inner = [one for one in self._speaking if not any(other.startswith(f"{one}/") for other in self._speaking)]
         return len(inner) > 1
 
@@ -391,8 +391,8 @@ _CALL: Final[ContextVar["PendingCall | None"]] = ContextVar("call", default=None
 class PendingCall:
     """A call of an agent, perhaps inside another one.
 
-    `key`: its own, if it has one; `times` counts the keys given out inside it. `left`: what the team left of it is in
-    the journal. `left_before`: an earlier process recorded that the team left it as a whole.
+    `key`: the call's own key, if it has one; `times` counts the keys given out inside it. `left`: the journal has the
+    parts that the team left. `left_before`: an earlier process recorded that the team left the whole call.
     """
 
     agent: str
@@ -413,7 +413,7 @@ class PendingCalls:
 
     @contextmanager
     def calling(self, agent: str, key: str = "", *, left_before: bool = False) -> Iterator[PendingCall]:
-        """Enclose what an agent wants to do, with what is looked up before its effect."""
+        """Enclose an agent's call, including the look-ups before its effect."""
         call = PendingCall(agent, _CALL.get(), key, left_before)
         self._calls.add(call)
         token = _CALL.set(call)
@@ -430,7 +430,7 @@ class PendingCalls:
             call.asked = True
 
     def mark_left(self) -> None:
-        """Note that something in the current call was left, and so in those around it."""
+        """Note that a part of the current call, and of the enclosing calls, was left."""
         for call in _around():
             call.left = True
 
@@ -443,12 +443,12 @@ class PendingCalls:
         return next((call.key for call in _around() if call.left_before), "")
 
     def several(self) -> bool:
-        """Say whether calls are pending side by side, of which none is inside another."""
+        """Tell whether several calls are pending that do not enclose each other."""
         around = {call.around for call in self._calls}
         return len(self._calls - around) > 1
 
     def has(self, agent: str) -> bool:
-        """Say whether the agent wants something whose effect it has not come to yet."""
+        """Tell whether the agent has a call that has not reached its effect yet."""
         return any(call.agent == agent and not call.asked for call in self._calls)
 
 
@@ -465,13 +465,10 @@ _EARLY: Final[ContextVar[tuple[asyncio.Task[Any], ...]]] = ContextVar("cancelled
 
 
 class Shelter(Generic[T]):
-    """Work that is cancelled with its task, but not before it `may_end` (rule 3).
+    """Work that is cancelled with its task, but not before it `may_end`.
 
-    A deadline of the team's own starts again while the run is rebuilt, and may pass before an answer that had come in
-    time has come again: the store is away, or a branch beside it is still at work.
-
-    If it is done by then, the next wait is cancelled instead. `keys` were asked for in it. `may_end` gets them; `begun`
-    names what had begun and has no place in the order, and is empty if nothing.
+    If the work is done by then, the next wait is cancelled instead. `keys` are the keys asked for in it, which
+    `may_end` gets. `begun` names a begun effect without a place in the order, "" if there is none.
     """
 
     def __init__(
@@ -486,7 +483,7 @@ class Shelter(Generic[T]):
 
     @property
     def is_held(self) -> bool:
-        """Say whether its cancellation has come and still waits."""
+        """Tell whether its cancellation has come and is still held back."""
         return self._cancelled and not self._ended
 
     async def wait(self, work: Awaitable[T]) -> T:
@@ -499,7 +496,7 @@ class Shelter(Generic[T]):
 
     async def _cancelled_late(self, work: Awaitable[T]) -> T:
         early = _taken_early()
-        # Of a call that was under way when its process was lost no event tells, and yet it must be asked for again.
+        # A call that was under way when its process was lost has no event, but must be asked for again.
         if not early and not self._order.replaying and not self._begun():
             return await work
         task = asyncio.ensure_future(work)
@@ -539,9 +536,9 @@ def note_asked(key: str) -> None:
 
 
 def cancelled_early() -> bool:
-    """Say, once, whether the current code was cancelled too early.
+    """Tell once whether the current code was cancelled too early.
 
-    Once all that is recorded has passed, it should begin nothing new.
+    Once all recorded events have passed, it should begin nothing new.
     """
     return bool(_taken_early()) or any(shelter.is_held for shelter in _AROUND.get())
 
@@ -557,7 +554,7 @@ def _taken_early() -> tuple[asyncio.Task[Any], ...]:
 
 
 async def _handed_on(task: asyncio.Future[T]) -> None:
-    """Let what came last go its way through the work, which takes some rounds of the event loop."""
+    """Wait some rounds of the event loop, until the last result has passed."""
     for _ in range(SETTLED):
         if task.done():
             return

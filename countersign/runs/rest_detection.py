@@ -10,7 +10,7 @@ from typing import Final
 from countersign.domain.ids import RequestId
 
 SETTLING: Final = timedelta(milliseconds=100)
-"""Between two of a team's agents nothing is under way for a moment either; a run that rests as long as this waits."""
+"""A team is also idle for a moment between two agents; a run that is idle for this long is waiting."""
 
 
 class Activity:
@@ -26,21 +26,21 @@ class Activity:
         self._asked: Counter[RequestId] = Counter()
         self._changed = asyncio.Event()
         self.cut_off = False
-        """A call was neither made nor refused here, but cut off: what comes of that is no part of the run."""
+        """True if a call was cut off, neither made nor refused: what follows from that is not part of the run."""
 
     @property
     def asked(self) -> frozenset[RequestId]:
-        """The requests that are waited for."""
+        """Return the awaited requests."""
         return frozenset(self._asked)
 
     @property
     def resting(self) -> bool:
-        """Say whether nothing but people is waited for."""
+        """Tell whether the run waits only for people."""
         return bool(self._asked) and not self._working and (not self._held or self._asking_how_to_go_on > 0)
 
     @contextmanager
     def holding(self, held: bool) -> Iterator[None]:
-        """Enclose the wait for what comes first in the run's order."""
+        """Enclose the wait for an earlier event in the run's order."""
         self._held += held
         self._changed.set()
         try:
@@ -51,7 +51,7 @@ class Activity:
 
     @contextmanager
     def asking_how_to_go_on(self) -> Iterator[None]:
-        """Enclose a question on whose answer everything that is held depends."""
+        """Enclose a question whose answer decides about all held work."""
         self._asking_how_to_go_on += 1
         self._changed.set()
         try:
@@ -62,7 +62,7 @@ class Activity:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Enclose anything that goes on by itself."""
+        """Enclose work that proceeds without people."""
         self._working += 1
         self._changed.set()
         try:

@@ -1,11 +1,11 @@
-"""The journal of one run: what came from outside, so that nothing is repeated.
+"""The journal of one run: all outside results, so that nothing is repeated.
 
 The key of an entry is its kind, the asking agent, the digest of what was asked, and how often this was asked before.
 Everything that an agent waits for has its place, and reaches a rebuilt team in that order (`replay_order` states the
-invariant): results, failures, refusals, and that it waited no longer. Of a human's answer only the place is recorded,
-because the request of a question is found again by its id.
+invariant): results, failures, refusals, and the end of its waiting. Only the place of a person's answer is recorded,
+because the question's request is found again by its id.
 
-What is asked inside an effect has no place, and its key contains the key of that effect. So a rebuilt run that finds
+Questions inside an effect have no place, and their keys contain the key of that effect. So a rebuilt run that finds
 the effect done, and skips what it asked inside, gives out the same keys around it.
 """
 
@@ -35,9 +35,9 @@ T = TypeVar("T")
 
 @dataclass(eq=False, frozen=True, slots=True)
 class _Enclosing:
-    """The effect that the current code is part of: its key, and how often each key was given out inside.
+    """The effect around the current code: its key, and the counts of keys inside.
 
-    `repeated`: people had it run again, so what failed inside is tried again too.
+    `repeated`: people had it run again, so failed effects inside it are tried again too.
     """
 
     key: str
@@ -51,9 +51,9 @@ _INSIDE: Final[ContextVar[_Enclosing | None]] = ContextVar("inside an effect", d
 class RunJournal:
     """The journal of one run in this process; each `key` is given out once.
 
-    `before_execution` raises to prevent what no record answers (`changed_code`). `now` is the clock
-    of the entries. `is_leaving` says whether this process lets go of the run. `times` counts the keys given out, by all
-    but their last part.
+    `before_execution` is called before an unrecorded effect and may raise to block it (`changed_code`). `now` is the
+    clock of the entries. `is_leaving` says whether this process lets go of the run. `times` counts the keys given out,
+    by all but their last part.
     """
 
     def __init__(self, journal: ports.Journal, lease: Lease, entries: Mapping[str, bytes]) -> None:
@@ -65,7 +65,7 @@ class RunJournal:
         self.activity = Activity()
         self.order = Order(self._entries, self.activity)
         self.cut: set[str] = set()
-        """The first attempts of effects inside which a model or a person was waited for when the run was let go."""
+        """The first attempts of effects that waited for a model or a person inside when the run was released."""
         self.pending_calls = PendingCalls(self.order.notify)
         self.order.several_calls = self.pending_calls.several
         self.late_writes = WriteBehind()
@@ -84,7 +84,7 @@ class RunJournal:
         """Give out the key for the next effect of this kind, agent and content.
 
         Inside an effect, or a call, its keys are its own. A rebuilt run that skips the effect, or leaves the call at
-        another point, gives out the same ones around it.
+        another point, gives out the same keys around it.
         """
         around = _INSIDE.get() or self.pending_calls.current()
         times, about = (self.times, content) if around is None else (around.times, (around.key, *content))
@@ -104,7 +104,7 @@ class RunJournal:
 
     @property
     def inside(self) -> bool:
-        """Say whether the current code is part of an effect."""
+        """Tell whether the current code is part of an effect."""
         return _INSIDE.get() is not None
 
     def lookup(self, key: str) -> Entry | None:
@@ -120,7 +120,7 @@ class RunJournal:
         return self.lookup(key)
 
     async def replayed(self, key: str) -> Entry | None:
-        """Return the entry at its turn; wait on what was abandoned until it is again."""
+        """Return the entry at its turn; for an abandoned one, wait until it is again."""
         if self.inside:
             return self.lookup(key)
         entry = self.lookup(key)
@@ -148,10 +148,10 @@ class RunJournal:
         return entry
 
     async def call(self, agent: str, work: Awaitable[T], *about: str) -> T:
-        """Wait for what an agent wants to do.
+        """Wait for an agent's call.
 
-        A deadline of the team's own may pass before anything of it is recorded. Then a rebuilt run would not know that
-        it was left, and where, so the call has a key of its own for that.
+        A deadline of the team's own may pass before any part of the call is recorded. A rebuilt run would then not know
+        that the call was left, and where, so the call has its own key for that.
         """
         key = self.key("call", agent, *about)
         recorded = self.use(key)
@@ -170,7 +170,7 @@ class RunJournal:
                 raise
 
     async def shielded(self, key: str, work: Awaitable[T]) -> T:
-        """Wait for work; its cancellation waits until what had reached it has come again.
+        """Wait for work; hold its cancellation until its recorded results have come again.
 
         `key` is the one that the work waits for, or one of several; empty if the order has nothing of it.
         """
@@ -196,7 +196,7 @@ class RunJournal:
             await self._await_abandonment(key)
 
     async def record_result(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
-        """Record a result that has just come; return when it is its turn."""
+        """Record a new result; return when it is its turn."""
         if self.inside:
             return await self.record(key, entry, replace=replace)
         wait = self.order.wait(key)
@@ -205,7 +205,7 @@ class RunJournal:
         event = wait.left or self.order.append(key)
         try:
             stored = await self.record(key, self._placed(entry, event), replace=replace)
-            if wait.left is not None:  # perhaps while it was recorded: nobody waits for it
+            if wait.left is not None:  # perhaps while it was recorded, so nobody waits for it
                 return stored
             self.order.mark_persisted(event)
             await self.order.await_turn(event)
@@ -221,8 +221,8 @@ class RunJournal:
     async def record_answer(self, key: str, deliver: Callable[[], Awaitable[object]]) -> None:
         """Give a person's answer its place; return when it is its turn.
 
-        The request holds the answer, so only the place is recorded. `deliver` notes the delivery while the agent goes
-        on.
+        The request holds the answer, so only the place is recorded. `deliver` notes the delivery while the agent
+        continues.
         """
         replayed = self.order.event_of(key)
         new = self.order.append(key) if key not in self._entries and not self.inside else None
@@ -240,7 +240,7 @@ class RunJournal:
         self.order.end_wait(key)
 
     def abandon(self, key: str) -> None:
-        """Record that the team went on without this; not if the run leaves this process."""
+        """Record that the team continued without this, unless the run leaves this process."""
         wait, enclosing = self.order.wait(key), _INSIDE.get()
         if enclosing is not None and self.is_leaving():
             self.cut.add(enclosing.key)  # this effect may wait forever, and is not waited for (`Effects.finish`)
@@ -274,7 +274,7 @@ class RunJournal:
         self.order.notify()
 
     def tell_lost(self, key: str, sentence: str, tell: Callable[[datetime], Awaitable[object]]) -> None:
-        """Tell people once of a left effect that an earlier process never ended.
+        """Tell people once about a left effect that an earlier process never ended.
 
         `tell` gets the time at which it was started, and may be called again if this process is lost as well.
         """
@@ -291,7 +291,7 @@ class RunJournal:
         self.late_writes.write(write)
 
     def was_left(self, key: str) -> bool:
-        """Say whether the team went on without this in this process."""
+        """Tell whether the team continued without this in this process."""
         return self.order.wait(key).left is not None
 
     async def record_ended_turns(self) -> None:
@@ -304,11 +304,11 @@ class RunJournal:
 
     @property
     def empty(self) -> bool:
-        """Say whether nothing is recorded for the run."""
+        """Tell whether nothing is recorded for the run."""
         return not self._entries
 
     def is_recorded(self, key: str) -> bool:
-        """Say whether anything is recorded under the key."""
+        """Tell whether anything is recorded under the key."""
         return key in self._entries
 
     def of_kind(self, kind: str) -> dict[str, Entry]:
@@ -317,7 +317,7 @@ class RunJournal:
 
     @asynccontextmanager
     async def executing(self, key: str) -> AsyncIterator[None]:
-        """Enclose what happens now, because nothing is recorded under the key."""
+        """Enclose the execution of an effect that is not recorded under the key."""
         try:
             await self.before_execution(key)
             if self._ends_early():
@@ -331,7 +331,7 @@ class RunJournal:
             self.order.end_wait(key)
 
     async def record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
-        """Record an entry unless there is one (and not `replace`); return what is there.
+        """Record an entry, unless one exists (and not `replace`); return the stored one.
 
         `on_disk`: return only when it, and the approval before it, survive the loss of the store's machine. Waits for
         writes that are still under way, and for a store that does not answer. LeaseLost if another worker holds the
@@ -350,10 +350,10 @@ class RunJournal:
         return await self._record(key, entry, replace=replace, on_disk=on_disk)
 
     def is_cut_off(self) -> bool:
-        """Say whether a CancelledError means that the run leaves this process.
+        """Tell whether a CancelledError means that the run leaves this process.
 
-        Then it says nothing of what was done. An effect itself is not cancelled; the models and people that it waits
-        for are.
+        If so, it says nothing about the effect's outcome. The effect itself is not cancelled, only its waits for models
+        and people.
         """
         return being_cancelled() or self.is_leaving()
 
@@ -364,9 +364,9 @@ class RunJournal:
         )
 
     async def _await_abandonment(self, key: str) -> None:
-        """Wait until the team waits no longer, as it did before; return if people let the run go on without that.
+        """Wait until the team stops waiting again; return if people let the run skip that.
 
-        The team's own clock may be early. It leaves when the journal says so: at the place where it left before.
+        The team's own clock may be early. The team leaves when the journal says so: at the place where it left before.
         """
         event = self.order.event_of(key)
         waiting = self.order.wait_until(lambda: self.order.wait(key).aside, busy=False)
@@ -393,16 +393,16 @@ class RunJournal:
         note_asked(key)
 
     def _ends_early(self) -> bool:
-        """Say whether the current code should begin nothing new, because its cancellation came early."""
+        """Tell whether an early cancellation forbids the current code to begin anything."""
         return not (self.inside or self.order.replaying) and cancelled_early()
 
     def _may_end(self, keys: Collection[str]) -> bool:
-        """Say whether a shelter in which these keys were asked for may be cancelled now."""
+        """Tell whether a shelter in which these keys were asked for may be cancelled now."""
         if self.is_leaving() or self.order.closed:
             return True
         if (event := self.order.first_recorded()) is None:
             return not self._begun()
-        # What was left must be asked for again first: else something before it would be left in its place.
+        # The left key must be asked for again first; otherwise an earlier one would be left in its place.
         left = event.name in keys and self._entries[event.name].left
         return left and self.order.wait(event.name).asked and self.order.may_pass(event)
 
@@ -423,7 +423,7 @@ class RunJournal:
         try:
             stored = Entry.load(await self._journal.record(self._lease, key, raw, replace=replace, on_disk=on_disk))
         except LeaseLost as lost:
-            # Whoever waits here may be an agent, whose errors AutoGen turns into text: the run would end as failed.
+            # The waiter may be an agent, whose errors AutoGen turns into text: the run would end as failed.
             self.late_writes.give_up(lost)
             raise
         finally:
@@ -435,7 +435,7 @@ class RunJournal:
 
 
 async def inside(key: str, act: Callable[[], Awaitable[str]]) -> str:
-    """Perform the effect of this key.
+    """Perform the effect with this key.
 
     What it asks for has no place in the order, and has keys of its own. A repeated effect has the key of its first
     attempt: what was done inside is found again.
@@ -449,7 +449,7 @@ async def inside(key: str, act: Callable[[], Awaitable[str]]) -> str:
 
 
 def attempt_key(key: str, repeats: int) -> str:
-    """Return the key of an effect after so many repeats."""
+    """Return the key of an effect after this number of repeats."""
     return f"{key}/again{repeats}" if repeats else key
 
 

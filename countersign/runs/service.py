@@ -1,7 +1,7 @@
-"""Calls of `web` by a worker, over HTTP.
+"""Calls from a worker to `web`, over HTTP.
 
-Every call may be repeated. An answer that does not come is StoreUnavailable, and the worker tries again for as long as
-it takes; `web` itself says with LeaseLost that a run belongs to another worker.
+Every call may be repeated. A missing answer raises StoreUnavailable, and the worker tries again for as long as it
+takes; only `web` itself raises LeaseLost, if a run belongs to another worker.
 """
 
 import json
@@ -32,7 +32,7 @@ _CALLS: Final = {kind: TypeAdapter[Any](kind) for kind in RUN_CALLS.values()}
 _ANSWERS: Final = {kind: TypeAdapter[Any](kind.answer) for kind in RUN_CALLS.values()}
 _ANNOUNCEMENTS: Final = TypeAdapter(Announcement)
 _TEMPORARY: Final = (401, 408, 425, 429)
-"""Refusals that may end without another call: a key that is just being rotated, and too much at once."""
+"""Temporary refusals: a key that is being rotated, timeouts, and rate limits."""
 _LOST: Final = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError, OSError)
 _ERRORS: Final[Mapping[str, type[CountersignError]]] = {
     "lease-lost": errors.LeaseLost,
@@ -46,7 +46,7 @@ _ERRORS: Final[Mapping[str, type[CountersignError]]] = {
 _log = logging.getLogger(__name__)
 
 Resolve = Callable[[], Awaitable[WebAddress | None]]
-"""Finds out where `web` is; None if nobody knows."""
+"""Returns the address of `web`; None if unknown."""
 
 
 class Service(Protocol):
@@ -58,17 +58,17 @@ class Service(Protocol):
     async def settled(self, request: RequestId) -> Request:
         """Wait until the request is no longer pending.
 
-        QuestionLost if `web` does not have it any more.
+        QuestionLost if `web` no longer has it.
         """
 
     async def ended(self, run: RunId) -> None:
         """Wait until the run has ended."""
 
     async def any_settled(self, requests: Collection[RequestId]) -> bool:
-        """Tell whether one of these requests is settled; no call is made for none."""
+        """Tell whether one of these requests is settled; an empty list makes no call."""
 
     async def announce(self, worker: WorkerId, announcement: Announcement) -> None:
-        """Say which teams this worker has and which runs it holds."""
+        """Announce this worker's teams and the runs that it holds."""
 
     async def retire(self, worker: WorkerId) -> None:
         """Withdraw the announcement."""
@@ -77,14 +77,14 @@ class Service(Protocol):
 class HttpService:
     """Implements `Service`, as a context manager.
 
-    It has one stream of decisions, and a pool of connections for each way to `web`: the environment's proxies count,
-    as they do for programs. `recovered` is called when `web` responds again.
+    It has one stream of decisions, and a pool of connections for each route to `web`; it uses the environment's
+    proxies, as programs do. `recovered` is called when `web` responds again.
     """
 
     def __init__(self, resolve: Resolve, recovered: Callable[[], None] = lambda: None) -> None:
         self._resolve = resolve
         self._address: WebAddress | None = None
-        self._turn = random.randrange(1000)  # workers spread over the addresses
+        self._turn = random.randrange(1000)  # spreads the workers over the addresses
         self._pools: dict[tuple[object, ...], httpcore.AsyncConnectionPool] = {}
         self._stream = DecisionStream(self._lines, self.read_back, recovered)
 
@@ -128,11 +128,11 @@ class HttpService:
 
     @property
     def url(self) -> str:
-        """The address that is called now; "" if none is known."""
+        """Return the address in use; "" if none is known."""
         return "" if self._address is None else self._url(self._address)
 
     async def read_back(self, requests: Sequence[RequestId], runs: Sequence[RunId]) -> WaitingAnswer:
-        """Ask what is known of these requests and runs."""
+        """Ask for the state of these requests and runs."""
         body = json.dumps({"requests": requests, "runs": runs}).encode()
         return WaitingAnswer.load(await self._send("POST", "/v1/waiting", body))
 
@@ -182,9 +182,9 @@ class HttpService:
         return address.urls[self._turn % len(address.urls)]
 
     def _lost(self, address: WebAddress, lost: Exception) -> StoreUnavailable:
-        """Make the error of a call without an answer; the next one goes to another address, if there is one."""
+        """Make the error of an unanswered call; later calls use another address, if known."""
         where = self._url(address)
-        if self._address is address:  # else another call has turned away from it already
+        if self._address is address:  # otherwise another call has already switched the address
             self._address = None
             self._turn += 1
         return StoreUnavailable(f"`web` does not answer at {where}: {str(lost) or type(lost).__name__}.")

@@ -1,4 +1,4 @@
-"""Effects outside of a run, each done at most once however often it is rebuilt."""
+"""Outside effects of a run, each done at most once however often it is rebuilt."""
 
 import asyncio
 import dataclasses
@@ -39,15 +39,15 @@ async def effect(
 ) -> str:
     """Perform an effect at most once in the life of the run; return its result.
 
-    `begin` gets the right to act from `web`, and raises if it must not happen any more; it is called after `started`
-    was recorded and right before `act`. If people `decided` on the effect, `web` knows whether a started one was ever
-    granted. ActionFailed if it certainly did not happen, now or when it was tried; to try again, ask under a new key.
-    OutcomeUnknown if it was started and nobody knows how it ended (`unknown_outcomes`); an `idempotent` effect is then
-    done again, unless `act` itself raised OutcomeUnknown. `uncut` waits for an effect that is under way; the wait for a
-    recorded one may be cancelled.
+    `begin` gets the right to act from `web`, and raises if the effect must no longer happen; it is called after
+    `started` was recorded and right before `act`. If people `decided` on the effect, `web` knows whether a started one
+    was ever granted. ActionFailed if it certainly did not happen, now or when it was tried; to try again, ask under a
+    new key. OutcomeUnknown if it was started and nobody knows how it ended (`unknown_outcomes`); an `idempotent` effect
+    is then done again, unless `act` itself raised OutcomeUnknown. `uncut` waits for an effect that is under way; the
+    wait for a recorded one may be cancelled.
     """
     recorded = await journal.replayed(key)
-    # What said itself that nobody knows was put to people, and what they say of it counts.
+    # An effect that reported an unknown outcome was put to people, and their answer counts.
     repeat = recorded is not None and recorded.state == "started" and (idempotent or not recorded.attempt)
     if decided and not repeat and recorded is not None and recorded.state == "started":
         with journal.activity.working():
@@ -55,7 +55,7 @@ async def effect(
         match begun:
             case Begun.GRANTED:  # the worker that started it was lost before it had the right to act
                 repeat = True
-            case Begun.DONE | Begun.FAILED:  # what the agent hears of it has its place, like every result
+            case Begun.DONE | Begun.FAILED:  # the agent's result has its place, like every result
                 ended = _not_granted(begun, recorded, name)
                 recorded = await journal.record_result(key, ended, replace=True)
     if recorded is not None and not repeat:
@@ -76,16 +76,18 @@ async def _perform(
         await journal.record_ended_turns()
         started = Entry("started", attempt=secrets.token_hex(8), at=(await journal.now()).isoformat())
         stored = await journal.record(key, started, replace=repeat, on_disk=True)
-        # A process that lost its lease meanwhile, and has it again, may find what another one began.
+        # A process that lost its lease and got it back may find an effect that another process began.
         if stored.attempt != started.attempt:
             return _as_it_ended(stored, name)
         try:
             begun = await begin()
-            if journal.was_left(key):  # while this was recorded and checked: nobody waits for it, and it has not begun
+            if journal.was_left(
+                key
+            ):  # while this was recorded and checked: nobody waits for the effect, and it has not begun
                 raise asyncio.CancelledError
         except BaseException as error:
             lost = isinstance(error, (LeaseLost, asyncio.CancelledError)) and not journal.was_left(key)
-            # If the run leaves this process, whoever has it next begins the effect.
+            # If the run leaves this process, the next process begins the effect.
             never = Entry("failed", f"“{in_words(name)}” was cancelled before it began.")
             await journal.record(key, dataclasses.replace(started, attempt="") if lost else never, replace=True)
             raise
@@ -120,7 +122,7 @@ async def _act(journal: RunJournal, key: str, name: str, act: Callable[[], Await
         await journal.record_result(key, Entry("failed", str(failure)), replace=True)
         raise
     except (Exception, SystemExit, asyncio.CancelledError) as error:
-        # SystemExit would end the worker, and with it all of its runs.
+        # SystemExit would end the worker and all of its runs.
         if isinstance(error, asyncio.CancelledError) and journal.is_cut_off():
             raise
         doubt = OutcomeUnknown(

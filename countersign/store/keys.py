@@ -6,10 +6,10 @@ is shorter).
 
 | key | type | holds | ends |
 |---|---|---|---|
-| `{ns}:request:<id>` | string | what people did with a request | 30 days after its run |
+| `{ns}:request:<id>` | string | a request | 30 days after its run |
 | `{ns}:run:<id>` | string | a run | 30 days after it ended |
-| `{ns}:settled:<run>` | set | settled requests of a run that goes on, for when it is rebuilt | with its run |
-| `{ns}:made:<run>` | hash | files that approved code made, names of those left out | 7 days after the last |
+| `{ns}:settled:<run>` | set | settled requests of an active run, for its rebuild | with its run |
+| `{ns}:made:<run>` | hash | files that approved code made, names of omitted files | 7 days after the last |
 | `{ns}:message:<id>` | hash | our messages about a run, request, event or day, by kind | 400 days after one |
 | `{ns}:ts:<workspace>:<channel>:<hour>` | hash | requests, runs of its messages, by ts | 400 days after one |
 | `{ns}:once:<attempt>` | string | an attempt that was refused, a card that Slack did not take | 1 day |
@@ -27,11 +27,11 @@ is shorter).
 | `{ns}:members:<channel>` | string | the members of a channel, as Slack said | 5 min later, or LAST_KNOWN_FOR |
 | `{ns}:usergroups` | string | user groups and who is in them, as Slack said | 5 min later, or LAST_KNOWN_FOR |
 | `{ns}:rulebook` | string | the workspace's policy, from the file that `web` read at its start | never |
-| `{ns}:pending` | sorted set | undecided requests by when something is due next (ms; +inf: nothing) | never |
+| `{ns}:pending` | sorted set | undecided requests, by their next due step (ms; +inf: none) | never |
 | `{ns}:unposted` | sorted set | undecided requests whose card is not posted yet, by creation (ms) | never |
 | `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never |
 | `{ns}:parked` | sorted set | parked runs, which no worker holds in memory, by creation (ms) | never |
-| `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never |
+| `{ns}:undelivered` | sorted set | settled requests that their run has not received yet, by when (ms) | never |
 | `{ns}:unreported` | sorted set | settled requests of programs, until they report, by when (ms) | never |
 | `{ns}:callbacks` | sorted set | decisions to be posted to programs, by when to try next (ms) | never |
 | `{ns}:calling_back` | hash | lease of the process that posts them, as for a run | 1 hour after the lease |
@@ -39,14 +39,14 @@ is shorter).
 | `{ns}:api_key:<id>` | string | a program's key: name, channels, limits, digests, secrets of callbacks | never |
 | `{ns}:api_keys` | sorted set | the ids of all keys of programs, by creation (ms) | never |
 | `{ns}:api_rate:<id>` | string | requests that a key made in a minute | 1 min |
-| `{ns}:api_asking:<id>` | sorted set | runs that a key is asking just now, by since when (ms) | 1 min |
+| `{ns}:api_asking:<id>` | sorted set | runs for which a key is asking now, by start (ms) | 1 min |
 | `{ns}:api_open:<id>` | set | requests of a key that may wait | 30 days after one |
 | `{ns}:passkeys:<user>` | string | a person's passkeys, and the digests of codes to enrol one | never |
 | `{ns}:passkey_holders` | set | users who have, or had, a passkey or a code | never |
 | `{ns}:challenge:<digest>` | string | a statement that waits to be signed, by the digest of its nonce | 5 min |
 | `{ns}:proposal:<digest>` | string | a change of settings that an admin confirms with a proof | 7 days |
 | `{ns}:waits:<name>` | sorted set | undecided requests that wait for a user or group, or in a channel | never |
-| `{ns}:waits_not:<user>` | sorted set | those of a group on which this member of it has voted | never |
+| `{ns}:waits_not:<user>` | sorted set | a group's requests on which this member has voted | never |
 | `{ns}:waiting_groups` | sorted set | user groups that were asked, by when last (ms) | never |
 | `{ns}:list_changes` | string | how often these lists were changed, for pages that are open | never |
 | `{ns}:decided:<name>` | sorted set | newest 100 decisions of a user or channel, by when | 30 days after one |
@@ -54,19 +54,19 @@ is shorter).
 | `{ns}:watching` | sorted set | people whose Home is live, by until when (ms) | never |
 | `{ns}:second_look` | sorted set | messages that may get a second copy, by when to look again (ms) | never |
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never |
-| `{ns}:events` | stream | what happened and is not drawn and recorded yet; older ones for KEEP_EVENTS | never |
+| `{ns}:events` | stream | events not drawn and recorded yet; older ones for KEEP_EVENTS | never |
 | `{ns}:audit` | stream | the record: entry n under the id `n-0` | after KEEP_AUDIT |
 | `{ns}:audit:policy` | string | the number of the last policy that came into force | never |
 | `{ns}:audit:head` | hash | of the record: `n`, `hash`, last `event` chained, `checkpoint` it follows | never |
 | `{ns}:audit:day:<day>` | string | the head that is posted for that day | 30 days |
 | `{ns}:audit:lease` | hash | lease of the auditor, as for a run | 1 hour after the lease |
 | `{ns}:projector` | hash | lease of the projector, as for a run | 1 hour after the lease |
-| `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min |
+| `{ns}:confirmed` | string | written before each WAIT, so that it covers all earlier writes | 1 min |
 | `{ns}:installations` | hash | of each workspace that installed the app by OAuth: its tokens, sealed | never |
-| `{ns}:renewing:<workspace>` | string | that its token is being renewed just now | 1 min |
+| `{ns}:renewing:<workspace>` | string | marks that its token is being renewed | 1 min |
 | `{ns}:confirming:<digest>` | string | an answer that waits for its proof, by the digest of a nonce | 5 min |
 | `{ns}:session:<digest>` | string | who is signed in to the pages, by the digest of a cookie | 12 h after the sign-in |
-| `{ns}:mailed:<user>` | sorted set | requests of which somebody was told by mail, by when (ms) | 30 days after one |
+| `{ns}:mailed:<user>` | sorted set | requests that this user was told of by mail, by when (ms) | 30 days after one |
 | `{ns}:mailer` | hash | lease of the process that sends these mails, as for a run | 1 hour after the lease |
 | `{ns}:signed_out:<workspace>:<user>` | string | sessions of this person from before then have ended | 12 h later |
 | `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – |

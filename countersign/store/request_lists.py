@@ -218,7 +218,7 @@ class Overview:
         return [run for run in runs if not run.over and run.requester == requester], total
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
-        """Read the ones of these messages that are in Slack, by name.
+        """Read these messages by name, as far as they are in Slack.
 
         For a row, and for the messages named below it, the message is that of its card.
         """

@@ -260,7 +260,7 @@ async def wake_parked(store: Store, queue: Queue, outcome: Update[Request]) -> R
     if outcome.answer is None and request.status is not requests.Status.PENDING:
         try:
             run = await store.run(request.run)
-        except StoreUnavailable:  # the decision counts all the same
+        except StoreUnavailable:  # the decision still counts
             return request
         if run is not None and run.value.status is runs.Status.PARKED:
             await _wake(queue, request)
@@ -272,5 +272,5 @@ async def _wake(queue: Queue, request: Request) -> None:
         return
     try:
         await queue.advance(request.run, signal=request.id)
-    except CountersignError as away:  # the decision counts all the same
+    except CountersignError as away:  # the decision still counts
         _log.warning("Run %s could not be queued; the workers will find request %s. %s", request.run, request.id, away)

@@ -119,8 +119,8 @@ REPLAYING: Final = (
         "what an agent says because its call was cut off is in the run's order",
         "R4",
         "countersign/runs/replay_order.py",
-        "        if self.closed:  # it says",
-        "        if False:  # it says",
+        "        if self.closed:  # it speaks",
+        "        if False:  # it speaks",
         (_ORDER + "test_turns_after_leaving_are_recorded_nowhere",),
     ),
     Bug(
