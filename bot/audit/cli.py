@@ -249,7 +249,7 @@ def replay(
     format: Annotated[Replay, typer.Option(help="jsonl is for programs.")] = Replay.TABLE,
     all: Annotated[bool, typer.Option("--all", help="List also what comes out as before.")] = False,
 ) -> None:
-    """Show what another policy would have done with the recorded actions.
+    """Show what another policy would have done to recorded actions.
 
     Without --since, with those of the last 30 days.
     """

@@ -73,7 +73,8 @@ def other(value: Any) -> Any:
         case int() | float():
             return value + 1
         case str():
-            return value[:-1] + ("A" if value[-1:] != "A" else "B") if value else "more"
+            at = len(value) // 2  # the last character of base64 may have bits that nobody reads
+            return value[:at] + ("A" if value[at] != "A" else "B") + value[at + 1 :] if value else "more"
         case list():
             return value[:-1] if value else ["more"]
         case dict():

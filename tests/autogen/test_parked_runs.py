@@ -139,7 +139,7 @@ async def test_undelivered_decision_is_found_counted_and_logged(house: House, ca
         with repaired(Repair.UNDELIVERED, 1):
             await ask_again(house.store, web, Unheld(house.store), AT_ONCE)
         assert web.asked == [RunId("r1")]
-        assert "Run r1 was decided" in caplog.text
+        assert "Run r1 has a decision" in caplog.text
         await worker.advance("r1")
         with repaired(Repair.UNDELIVERED, 0):
             await ask_again(house.store, web, Unheld(house.store), AT_ONCE)
@@ -201,7 +201,7 @@ async def test_lost_job_is_requested_again_unless_held(house: House, caplog: pyt
     with repaired(Repair.JOB_LOST, 1):
         await ask_again(house.store, web, unheld, AT_ONCE)
     assert web.asked == [RunId("r1")]
-    assert "Run r1 is advanced by nobody" in caplog.text
+    assert "No worker advances run r1" in caplog.text
     async with house.worker() as worker:
         worker.advance("r1")
         await house.asked("r1")

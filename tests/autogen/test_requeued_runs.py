@@ -31,5 +31,5 @@ async def test_unrepairable_run_does_not_block_repairs_of_others(
     stream: Any = await house.store.client.xrange(f"{jobs}stream")
     asked = b" ".join(raw for _, fields in stream for raw in fields.values())
     assert b"rone" in asked and b"rtwo" in asked and b"skilled" not in asked
-    assert "rbroken cannot be asked for" in caplog.text and "WRONGTYPE" in caplog.text
+    assert "Run rbroken cannot be queued" in caplog.text and "WRONGTYPE" in caplog.text
     assert "skilled" not in caplog.text
