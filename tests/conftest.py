@@ -2,6 +2,7 @@
 
 import gc
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ pytest_plugins = [
 ]
 
 set_up_hypothesis()
+# A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.disable()  # until collection ends: nothing that is imported for the tests becomes garbage
 
 SLOW = frozenset({"chromium", "there", "postgres", "site", "pair"})
