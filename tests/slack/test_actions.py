@@ -391,6 +391,7 @@ async def test_slow_redis_delays_the_answer_but_not_the_ack(
     asked = await ask(store, lease)
     shown = await show(asked)
     await slack.user("bob").click(shown, "Approve")
+    await slack.wait_message("#approvals", lambda message: "Approved" in message.text)  # the ack comes before it counts
     await store.client.client_pause(300_000, all=False)
     try:
         ack = await slack.user("carol").click(shown, "Approve", stale=True)
