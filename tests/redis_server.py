@@ -24,7 +24,8 @@ from countersign.store import acl
 
 def url_of(user: str, url: str, namespace: str) -> str:
     """The address of the embedded server for the namespace's `web` or `worker`; a given one, or a Cluster, may know no
-    such users."""
+    such users.
+    """
     if _given() or "+" in url:
         return url
     own = name_of(user, namespace)

@@ -44,7 +44,8 @@ _AT_ONCE: Final = frozenset({APPROVE, "choose"})
 class AnswerForm(NamedTuple):
     """One form of a request's page.
 
-    A `folded` one shows its label first, and its inputs once it is opened."""
+    A `folded` one shows its label first, and its inputs once it is opened.
+    """
 
     name: str
     label: str
@@ -170,7 +171,8 @@ class SentForm(NamedTuple):
     def attempt_id(self, session: Session, request: str = "") -> AttemptId:
         """Make the id of this attempt.
 
-        It depends on the input, which may be changed after a refusal."""
+        It depends on the input, which may be changed after a refusal.
+        """
         texts = [part for name in sorted(self.entered) for part in (name, *self.entered[name])]
         return AttemptId("w" + short_name(session.id, request, *texts, length=20))
 

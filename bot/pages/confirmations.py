@@ -71,7 +71,8 @@ class Confirmation(BaseModel):
 class ToConfirm:
     """Everything that a confirmation covers, as its page shows it.
 
-    `label` is the button's action, `articles` are the contents, `entered` is the person's other input."""
+    `label` is the button's action, `articles` are the contents, `entered` is the person's other input.
+    """
 
     label: str
     articles: Sequence[Sequence[Node]] = ()

@@ -67,7 +67,8 @@ def _templates() -> Environment:
 class Door:
     """Door of all workspaces' pages.
 
-    `desks` are the workspaces that this process serves now."""
+    `desks` are the workspaces that this process serves now.
+    """
 
     def __init__(self, public_url: str, signed_in: SignedIn) -> None:
         self.public_url = public_url

@@ -31,7 +31,8 @@ MOST_SHOWN: Final = 60
 class Row:
     """A request in a list.
 
-    `decided` names the decider, if it was decided while the page was open."""
+    `decided` names the decider, if it was decided while the page was open.
+    """
 
     request: RequestId
     head: tuple[TextPart, ...]
@@ -72,7 +73,8 @@ async def read_inbox(
 ) -> Inbox:
     """Read the inbox of somebody, with at most that many requests in a list.
 
-    `shown` are requests that their page showed as waiting a moment ago."""
+    `shown` are requests that their page showed as waiting a moment ago.
+    """
     actor, overview = reader.actor, desk.overview
     mine: Sequence[Request] = ()
     mine_count = ""

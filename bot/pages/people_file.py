@@ -79,7 +79,8 @@ class PeopleFile:
     def person(self, identity: OidcIdentity) -> Person | None:
         """Return who this identity is.
 
-        None if the file does not list them or can no longer be read."""
+        None if the file does not list them or can no longer be read.
+        """
         self._refresh()
         found = self._known.get((identity.issuer, "subject", identity.subject))
         email = plain_email(identity.email)

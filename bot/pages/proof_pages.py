@@ -50,7 +50,8 @@ class PasskeyHolder:
 class ProofPages:
     """Pages for proofs.
 
-    `decide`, `show`, `change_settings` and `show_settings` are of the pages that ask for them."""
+    `decide`, `show`, `change_settings` and `show_settings` are of the pages that ask for them.
+    """
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """Revisions: a text that changes with everything that a page shows.
 
-Open pages ask for it, often while they are few, and read the page again only if it has changed."""
+Open pages ask for it, often while they are few, and read the page again only if it has changed.
+"""
 
 import math
 import time

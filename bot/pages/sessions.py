@@ -40,7 +40,8 @@ class Session(BaseModel):
     def token(self, subject: str) -> str:
         """Make the token of a form about this subject.
 
-        Only a page of this session holds it."""
+        Only a page of this session holds it.
+        """
         return hmac.new(self.secret.encode(), subject.encode(), hashlib.sha256).hexdigest()
 
     def fits(self, token: str, subject: str) -> bool:
@@ -63,7 +64,8 @@ class SignedIn:
     async def session(self, request: Request) -> Session | None:
         """Return who sent this request.
 
-        None if they are not signed in, or not known any more."""
+        None if they are not signed in, or not known any more.
+        """
         if (session := await self.stored(request)) is None:
             return None
         ended = await self._sign_ins.ended_at(session.workspace, session.user)
@@ -79,7 +81,8 @@ class SignedIn:
     async def stored(self, request: Request) -> Session | None:
         """Return the session of this request.
 
-        Its person may have been removed from the file of people since."""
+        Its person may have been removed from the file of people since.
+        """
         if not (cookie := request.cookies.get(self._session)) or len(cookie) > _LONGEST_COOKIE:
             return None
         if (stored := await self._sign_ins.get(cookie)) is None:
@@ -94,7 +97,8 @@ class SignedIn:
     ) -> None:
         """Sign somebody in under a new id.
 
-        The browser's earlier id is no longer valid."""
+        The browser's earlier id is no longer valid.
+        """
         now = await self._sign_ins.now()
         session = Session(
             workspace=workspace,

@@ -1,6 +1,7 @@
 """Page of a change that loosens rules which need a proof (R33).
 
-An admin confirms the change there, with that proof."""
+An admin confirms the change there, with that proof.
+"""
 
 import asyncio
 from typing import Final

@@ -74,7 +74,8 @@ class Pages:
     def of(cls, settings: WebSettings, store: Store) -> "Pages | None":
         """Make the pages of the settings; None if they have none.
 
-        WrongSettings says what is wrong with their files."""
+        WrongSettings says what is wrong with their files.
+        """
         if settings.public_url is None:
             return None
         assert settings.oidc_providers is not None and settings.oidc_people is not None

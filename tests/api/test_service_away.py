@@ -154,16 +154,22 @@ def test_log_reports_the_service_away_and_back_once(caplog: pytest.LogCaptureFix
     assert "isn't responding" in away and "again" in back
 
 
-@pytest.mark.parametrize("seconds", [None, 60.0])
-async def test_program_without_a_terminal_reports_the_unreachable_service(seconds: float | None) -> None:
-    """R7: on standard error, with the address, the reason, and how long it tries."""
-    url = f"http://127.0.0.1:{free_port()}"
+async def first_line(url: str, seconds: float | None) -> str:
+    """What a program without a terminal says first of a service at this address."""
     program = f"import countersign\ncountersign.client.Client({url!r}, {KEY!r}, timeout={seconds}).ask(*{REFUND})"
     running = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stderr=asyncio.subprocess.PIPE)
     assert running.stderr is not None
     line = (await asyncio.wait_for(running.stderr.readline(), PATIENCE)).decode()
     running.kill()
     await running.communicate()
+    return line
+
+
+@pytest.mark.parametrize("seconds", [None, 60.0])
+async def test_program_without_a_terminal_reports_the_unreachable_service(seconds: float | None) -> None:
+    """R7: on standard error, with the address, the reason, and how long it tries."""
+    url = f"http://127.0.0.1:{free_port()}"
+    line = await first_line(url, seconds)
     assert f"Can't reach the service at {url}: connection refused. Is `web` running?" in line
     assert ("Trying again until it answers." if seconds is None else "Trying again for 60 s.") in line
 
@@ -184,12 +190,7 @@ async def test_program_gives_up_after_its_timeout() -> None:
 async def test_silent_service_is_named_while_the_program_waits(seconds: float | None) -> None:
     """R7: it takes the connection and says nothing, which is seen only long after two seconds."""
     async with service(silence) as (url, _):
-        program = f"import countersign\ncountersign.client.Client({url!r}, {KEY!r}, timeout={seconds}).ask(*{REFUND})"
-        running = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stderr=asyncio.subprocess.PIPE)
-        assert running.stderr is not None
-        line = (await asyncio.wait_for(running.stderr.readline(), PATIENCE)).decode()
-        running.kill()
-        await running.communicate()
+        line = await first_line(url, seconds)
     assert f"The service at {url} takes connections and does not answer." in line
     assert ("Trying until it answers." if seconds is None else "Trying for 3600 s.") in line
 

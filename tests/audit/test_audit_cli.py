@@ -217,7 +217,8 @@ async def test_receipt_is_verified_with_the_public_key_alone(audit: Audit, decid
 
 async def test_digests_in_the_audit_log_reveal_no_short_secret(audit: Audit, store: Store, lease: Lease) -> None:
     """R15: whoever has record, receipt and card, and knows all but the PIN, tries all PINs, also those of an edit, of a
-    permission, and of a call that passed by policy."""
+    permission, and of a call that passed by policy.
+    """
 
     def asked_with(pin: int) -> Question:
         return replace(call(), call=Call("unlock", canonical({"door": "main", "pin": f"{pin:04}"}), hidden=("pin",)))

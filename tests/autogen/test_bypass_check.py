@@ -422,6 +422,7 @@ def through_the_run(run: Run) -> list[Any]:
 
 async def test_gated_or_effect_free_parts_pass_the_check(house: House) -> None:
     """R19: hand-offs, gated functions, agents as tools, models around the run's; an agent class of the team's own is
-    trusted with what it holds."""
+    trusted with what it holds.
+    """
     status, result = await ending(house, lambda run: RoundRobinGroupChat(through_the_run(run), max_turns=1))
     assert status is Status.FINISHED, result

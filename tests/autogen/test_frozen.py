@@ -50,7 +50,8 @@ async def test_frozen_worker_changes_nothing_when_it_wakes(house: House) -> None
 
 async def test_stopping_worker_hands_its_run_over_immediately(house: House) -> None:
     """R4, SIGTERM: its lease ends at once, and nobody waits for that to run out, for the look after lost jobs or for
-    people: each of them would take an hour here."""
+    people: each of them would take an hour here.
+    """
     await house.start()
     async with Queue(house.url, house.namespace) as queue, AsyncExitStack() as processes:
         holder = await processes.enter_async_context(Process(house))

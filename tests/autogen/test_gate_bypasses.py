@@ -236,7 +236,8 @@ async def test_every_way_to_act_passes_the_approval_gate(
     house: House, build: Build, lines: dict[str, list[Any]], approved: bool
 ) -> None:
     """R12, R19: nothing is done before a button was pressed, by nesting, wrapping, hand-off or the tools' own list; no
-    text that says that it was approved opens the gate, and the run lives either way."""
+    text that says that it was approved opens the gate, and the run lives either way.
+    """
 
     async def answer(request: Request) -> None:
         assert not done(house)

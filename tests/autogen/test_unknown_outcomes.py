@@ -421,7 +421,8 @@ async def test_abandoned_action_awaited_later_is_asked_about_once(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the code waits for what it left before. Continued, people say whether it happened; the first question
-    came back forever."""
+    came back forever.
+    """
     monkeypatch.setattr("countersign.runs.replay_order.LAST_RESORT", timedelta(milliseconds=20))
     began, end = asyncio.Event(), asyncio.Event()
     await lost_once_it_had_left(house, began, end)

@@ -53,7 +53,8 @@ _READY: Final = {"web": r"port \d+\.$", "worker": r"is ready"}
 
 def tear(folder: Path) -> None:
     """Begin a command at the end of the append-only file, the last of several; a torn one, which the next server has
-    not mended yet, has no other end: two of them would be damage that no power cut does."""
+    not mended yet, has no other end: two of them would be damage that no power cut does.
+    """
     last = max(folder.glob("*.incr.aof"), key=lambda file: int(file.name.split(".")[-3]), default=None)
     if last is not None and not last.read_bytes().endswith(_BEGUN):
         with last.open("ab") as end:
@@ -150,7 +151,8 @@ class Deployment:
 
     async def tear_redis_file(self) -> bool:
         """As a power cut leaves it: the last command is only begun. The server is ended before it writes another; False
-        if it does not stand still, because somebody else ended it or let it go on."""
+        if it does not stand still, because somebody else ended it or let it go on.
+        """
         self.signal_redis(signal.SIGSTOP)
         for _ in range(1000):
             if self._redis_stands_still():

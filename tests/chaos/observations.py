@@ -41,7 +41,8 @@ class Facts:
     server's clock.
 
     `shown`: Slack's messages by the name that we gave them; `left`: members of indexes that should be empty.
-    `unheard`: requests that their run had gone on without. `flaws`: what `verify` says of the record."""
+    `unheard`: requests that their run had gone on without. `flaws`: what `verify` says of the record.
+    """
 
     given: list[Given]
     runs: dict[RunId, Run]

@@ -193,7 +193,8 @@ async def deployment(web_url: str, namespace: str) -> AsyncIterator[Deployment]:
 
 async def _a_day(it: Deployment, poster: Poster) -> None:
     """Bob does all that can be done to a card of each kind, and says each command; what Slack sent is kept, as if Erin
-    had done it to a card that still waits."""
+    had done it to a card that still waits.
+    """
     bob, erin = it.slack.user("bob"), it.slack.add_user("erin")
     number = 0
     for asked in (question(), call(), editable(), choice(), choice("a", "b", "c", several=True), _code()):

@@ -102,7 +102,8 @@ async def test_admin_confirms_loosened_settings_before_they_are_saved(
     slack: LocalSlack, store: Store, bot: Services, way: str
 ) -> None:
     """R33: nothing is saved or on record before; what is confirmed is what was shown, on the settings it was shown for,
-    and only by an admin."""
+    and only by an admin.
+    """
 
     async def wish() -> None:
         await dave.command("/approvals own-requests yes" if way == "words" else "/approvals")
@@ -205,7 +206,8 @@ async def test_invalid_settings_are_refused_with_a_reason(
     slack: LocalSlack, store: Store, bot: Services, subtests: pytest.Subtests
 ) -> None:
     """R10, R20: an empty list, who may not decide, a channel where no card can be posted. Erin is in a channel that
-    is shared with her workspace, so Slack calls her no stranger."""
+    is shared with her workspace, so Slack calls her no stranger.
+    """
     slack.workspace.users["U0ERIN"] = User("U0ERIN", "erin", "Erin External", team_id="T0OTHER")
     slack.invite("U0ERIN", "#general")
     before = await rules(store)

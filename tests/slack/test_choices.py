@@ -70,7 +70,8 @@ def test_few_short_options_are_buttons() -> None:
 )
 def test_long_or_many_options_are_chosen_in_a_window(question: Question) -> None:
     """R13, R15: many or long ones that a phone's row has no room for, ones that look like each other or like our own
-    buttons, and where the card does not show all that is judged."""
+    buttons, and where the card does not show all that is judged.
+    """
     assert labels(question) == ["Choose", "None of these"]
 
 

@@ -397,7 +397,8 @@ def test_options_that_look_alike_are_numbered() -> None:
 
 def test_options_too_long_for_a_menu_are_text_inputs() -> None:
     """R13: what runs is the text in the form, not one with the same first 75 characters; also if only what is held
-    would be cut."""
+    would be cut.
+    """
     test, live = "/srv/" + "x" * 80 + "/test", "/srv/" + "x" * 80 + "/live"
     asked = a_call({"it": test}, {"it": {**TEXT, "enum": [test, live]}})
     assert block_of(shown(asked), "it")["element"]["initial_value"] == test

@@ -86,7 +86,8 @@ async def test_messages_and_files_of_others_are_not_adopted(
     slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4, R15: another app's message with our metadata was taken for the card, and the card deleted as its copy; a
-    file of somebody's with the name of ours was taken for ours."""
+    file of somebody's with the name of ours was taken for ours.
+    """
     room, name = slack.workspace.channel("#general"), "card/qcard"
     mark = {"event_type": EVENT_TYPE, "event_payload": {"name": name}}
     slack.workspace.post(room, "U0EVE", text="not ours", from_app=True, metadata=mark)

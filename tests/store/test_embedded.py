@@ -28,7 +28,8 @@ HERE = Path(__file__).resolve().parent.parent.parent
 @asynccontextmanager
 async def client_of(url: str) -> AsyncIterator[redis.asyncio.Redis]:
     """A client that waits for a server that is just being started again, half a minute in all: redis-py tries a
-    command that often, and before each time to connect that often."""
+    command that often, and before each time to connect that often.
+    """
     client = redis.asyncio.Redis.from_url(url, decode_responses=True, retry=Retry(ConstantBackoff(0.02), 200))
     try:
         async with asyncio.timeout(PATIENCE):

@@ -159,7 +159,8 @@ async def test_request_expires_at_its_deadline(
     store: Store, lease: Lease, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R17, R20: expired, not rejected, at its time, whenever the keeper looks again by itself; a later click changes
-    nothing and is told."""
+    nothing and is told.
+    """
     monkeypatch.setattr(deadlines, "_LONGEST_SLEEP", timedelta(hours=1))
     await configure(store, timeout=timedelta(seconds=0.3))
     keeper = asyncio.create_task(deadlines.keep(store, NoQueue(), wakeups))

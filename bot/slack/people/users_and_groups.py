@@ -319,7 +319,8 @@ class Directory:
     async def joined(self, user: UserId) -> frozenset[ChannelId] | None:
         """List the user's public channels, and the private ones where the app is too.
 
-        None if Slack did not say."""
+        None if Slack did not say.
+        """
 
         async def ask() -> frozenset[ChannelId]:
             return frozenset(ChannelId(channel["id"]) for channel in await self._channels(user=user))
