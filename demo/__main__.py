@@ -149,7 +149,7 @@ _WELCOME: Final = """
            /agent chat find a date; delete the old list      /agent invoices pay what is due
            /agent access read billing for carol, 2 hours
 
-  Your own programs can ask people, too (docs/http-api.md). In another terminal:
+  Your own programs can ask people, too (docs/ask-from-python.md). In another terminal:
     export COUNTERSIGN_URL={api} COUNTERSIGN_KEY={key}
     {python} -c 'import asyncio, countersign; print(asyncio.run(countersign.ask("#approvals", "Shall we?")))'
   For the examples of README.md and docs/adapters.md without an OpenAI key, use this model, which plays a script:
